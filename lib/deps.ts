@@ -1,0 +1,34 @@
+/**
+ * Every third-party function that the scripts use, with its version in the specifier: a script that is run by
+ * URL reads no import map. `deno-std` is Deno's standard library repackaged for npm, without types, so the few
+ * functions taken from it get their types here. What only some paths need is loaded when it is needed.
+ */
+import { parseArgs as untypedParseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
+import { closestString as untypedClosestString } from "npm:deno-std@1.4.0/text/closest_string.js";
+
+/** The options of `parseArgs` that are used here; see @std/cli. */
+export interface ParseOptions {
+  string: string[];
+  boolean: string[];
+  collect: string[];
+  alias: Record<string, string>;
+  unknown: (arg: string, key?: string) => boolean;
+  "--"?: boolean;
+}
+
+/** Splits command line arguments into flags and the rest (`_`); see @std/cli. */
+export const parseArgs = untypedParseArgs as (
+  args: readonly string[],
+  options: ParseOptions,
+) => { _: (string | number)[] } & Record<string, string | boolean | string[] | undefined>;
+
+/** The candidate that is most like `word`; see @std/text. Throws where there are no candidates. */
+export const closestString = untypedClosestString as (word: string, candidates: readonly string[]) => string;
+
+/** bcrypt in plain JavaScript, for the plain-text passwords of 2.3.0 to 2.3.3 alone. */
+export const loadBcrypt = () => import("npm:bcryptjs@3.0.3");
+
+/** @std/yaml, for `--rules` alone. */
+export async function loadYaml(): Promise<{ parse: (text: string) => unknown }> {
+  return await import("npm:deno-std@1.4.0/yaml/parse.js");
+}

@@ -1,0 +1,291 @@
+/**
+ * The text form of a meta store: `key: value` lines as `/dump` gives them, the same in a frame of asterisks as
+ * `/debug` does, and with an end mark as these scripts write it.
+ *
+ * Text is handled as Latin-1 strings, a character a byte: bytes that nothing has to change pass through untouched and
+ * fast, whatever the names in them are. `toText` and `toBytes` cross over to real text where one is looked at.
+ */
+import { Buffer, isUtf8 } from "node:buffer";
+import { createHash } from "node:crypto";
+import { Failure } from "./errors.ts";
+import { preview } from "./json.ts";
+
+/** Whole entry lines, each ending in a newline. */
+export interface Block {
+  /** a character a byte (Latin-1) */
+  readonly bytes: string;
+  /** the number of its first line in the file, from 1 */
+  readonly line: number;
+}
+
+/** One line of a dump. */
+export interface Entry {
+  readonly key: string;
+  readonly value: string;
+  /** its number in the file, from 1 */
+  readonly line: number;
+}
+
+/**
+ * The entries of a block, cut at the first `: ` as CnosDB does: a character a byte as the block has them, or real text
+ * where the block's bytes were put through `toText`.
+ * @throws {Failure} for a line without `: `
+ */
+export function* entriesOf(block: Block): Generator<Entry> {
+  let line = block.line;
+  for (let at = 0; at < block.bytes.length; line++) {
+    const end = block.bytes.indexOf("\n", at);
+    const colon = block.bytes.indexOf(": ", at);
+    if (colon < 0 || colon > end) {
+      throw new Failure(
+        `line ${line}: no ": " in it`,
+        "every line is a key, a colon and a space, and a value; CnosDB's /restore would skip this one in silence.",
+      );
+    }
+    yield { key: block.bytes.slice(at, colon), value: block.bytes.slice(colon + 2, end), line };
+    at = end + 1;
+  }
+}
+
+/** The real text of a string that holds a byte a character. */
+export function toText(bytes: string): string {
+  return isAscii(bytes) ? bytes : Buffer.from(bytes, "latin1").toString("utf8");
+}
+
+/** The bytes of a text in UTF-8, a character a byte. */
+export function toBytes(text: string): string {
+  return isAscii(text) ? text : Buffer.from(text, "utf8").toString("latin1");
+}
+
+function isAscii(text: string): boolean {
+  // deno-lint-ignore no-control-regex
+  return !/[^\x00-\x7f]/.test(text);
+}
+
+/** The last line of a dump that these scripts write. CnosDB skips it, as it has no `: `. */
+export function formatEndMark(entries: number, sha256: string): string {
+  return `# end entries=${entries} sha256=${sha256}\n`;
+}
+
+const endMark = /^# end entries=(\d+) sha256=([0-9a-f]{64})$/;
+const frame = /^\*{6} ?-+ ?\*{6}$/;
+const byteOrderMark = "\xef\xbb\xbf";
+
+/**
+ * Reads a dump in any of its forms, a block of lines at a time, and refuses one that is not whole: cut in a line,
+ * framed without its last line, with an end mark that does not fit, with bytes that are no UTF-8, or without entries.
+ */
+export class DumpReader {
+  framed = false;
+  marked = false;
+  entries = 0;
+  #line = 0;
+  #hash = createHash("sha256");
+  #closed = false;
+
+  /** @param name what is read, for messages: a file, a URL, "stdin" */
+  constructor(readonly name: string) {}
+
+  /**
+   * @param chunks the dump's bytes, cut anywhere
+   * @returns its entry lines without frame, CR, blank lines and comments
+   * @throws {Failure} at the line where the dump turns out not to be whole
+   */
+  async *blocks(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Block> {
+    let rest: Buffer[] = [];
+    for await (const chunk of chunks) {
+      const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+      const end = bytes.lastIndexOf(10) + 1;
+      if (end === 0) {
+        rest.push(Buffer.from(bytes));
+        continue;
+      }
+      const whole = bytes.subarray(0, end);
+      yield* this.#lines(rest.length ? Buffer.concat([...rest, whole]) : whole);
+      rest = end < bytes.length ? [Buffer.from(bytes.subarray(end))] : [];
+    }
+    this.#finish(Buffer.concat(rest));
+  }
+
+  *#lines(bytes: Buffer): Generator<Block> {
+    if (!isUtf8(bytes)) this.#refuseEncoding(bytes);
+    let text = bytes.toString("latin1");
+    if (this.#line === 0) {
+      if (text.startsWith(byteOrderMark)) text = text.slice(3);
+      this.framed = frame.test(text.slice(0, text.indexOf("\n")).replace(/\r$/, ""));
+    }
+    const plain = !this.framed && !this.#closed && text[0] === "/" && !/\n[^/]|\r/.test(text);
+    // The end mark covers the bytes before it, as they are in the file.
+    const mark = plain ? -1 : text.search(/^# end /m);
+    if (!this.#closed) {
+      this.#hash.update(mark < 0 ? bytes : bytes.subarray(0, bytes.length - text.length + mark));
+    }
+    if (plain) {
+      const line = this.#line + 1;
+      let count = 0;
+      for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) count++;
+      this.#line += count;
+      this.entries += count;
+      yield { bytes: text, line };
+      return;
+    }
+    yield* this.#oddLines(text);
+  }
+
+  /** A block with something beside entries in it: the frame, CR, comments, blank lines, the end mark. */
+  *#oddLines(text: string): Generator<Block> {
+    let run = "";
+    let runLine = 0;
+    for (let at = 0; at < text.length;) {
+      const end = text.indexOf("\n", at);
+      let line = text.slice(at, end).replace(/\r$/, "");
+      at = end + 1;
+      this.#line++;
+      if (this.#closed) {
+        if (line.trim() === "") continue;
+        throw new Failure(
+          `${this.name}: line ${this.#line}: the dump ended before this line, yet something follows`,
+          "two dumps in one file? Give them one by one.",
+        );
+      }
+      if (this.framed) {
+        if (frame.test(line)) {
+          if (this.#line === 1) continue;
+          this.#closed = true;
+          continue;
+        }
+        if (!line.startsWith("* ")) {
+          this.#refuseLine(line, "starts with '* ', as every line between the frame's");
+        }
+        line = line.slice(2);
+      }
+      const mark = endMark.exec(line);
+      if (mark) {
+        if (run) yield { bytes: run, line: runLine };
+        run = "";
+        this.#checkMark(Number(mark[1]), mark[2] ?? "");
+        continue;
+      }
+      if (line[0] !== "/") {
+        if (line.trim() === "" || (line[0] === "#" && !line.startsWith("# end ") && !line.includes(": "))) {
+          if (run) yield { bytes: run, line: runLine };
+          run = "";
+          continue;
+        }
+        this.#refuseLine(line, "starts with a key, '/cluster/…'");
+      }
+      if (!run) runLine = this.#line;
+      run += `${line}\n`;
+      this.entries++;
+    }
+    if (run) yield { bytes: run, line: runLine };
+  }
+
+  #checkMark(entries: number, sha256: string): void {
+    this.#closed = true;
+    this.marked = true;
+    if (entries !== this.entries) {
+      throw new Failure(
+        `${this.name}: its end mark promises ${entries} entries, ${this.entries} are there`,
+        "the dump lost lines on its way: make it again.",
+      );
+    }
+    if (sha256 !== this.#hash.digest("hex")) {
+      throw new Failure(
+        `${this.name}: its end mark (line ${this.#line}) has another sha256 than the lines before it`,
+        "the dump was changed after it was written: make it again, or remove the mark's line if you changed it on purpose.",
+      );
+    }
+  }
+
+  #finish(rest: Buffer): void {
+    const text = rest.toString("latin1");
+    const last = text.replace(/\r$/, "");
+    if (this.framed && !this.#closed && frame.test(last)) this.#closed = true;
+    else if (last.trim() !== "") {
+      throw new Failure(
+        `${this.name}: cut in the middle of line ${this.#line + 1}: no newline after ${
+          JSON.stringify(preview(keyOf(toText(last))))
+        }`,
+        "every line that CnosDB writes ends in a newline, so the end is missing: dump again.",
+      );
+    }
+    if (this.framed && !this.#closed) {
+      throw new Failure(
+        `${this.name}: cut after line ${this.#line}: the frame's last line is missing`,
+        "dump again; what /debug answers begins and ends with a line of asterisks.",
+      );
+    }
+    if (this.entries === 0) {
+      throw new Failure(
+        `${this.name}: empty: not one entry in it`,
+        "did the command before it in the pipe fail?",
+      );
+    }
+  }
+
+  #refuseLine(line: string, expected: string): never {
+    throw new Failure(
+      `${this.name}: line ${this.#line}: expected a line that ${expected}; got ${
+        JSON.stringify(preview(keyOf(toText(line))))
+      }`,
+      "is this the answer of /dump or /debug, unchanged?",
+    );
+  }
+
+  #refuseEncoding(bytes: Buffer): never {
+    let line = this.#line;
+    for (let at = 0, end = bytes.indexOf(10); end >= 0; at = end + 1, end = bytes.indexOf(10, at)) {
+      line++;
+      if (!isUtf8(bytes.subarray(at, end))) break;
+    }
+    throw new Failure(
+      `${this.name}: line ${line}: its bytes are no UTF-8`,
+      "was the file converted by an editor or a terminal? Dump again, straight into a file.",
+    );
+  }
+}
+
+/** What may be shown of a line that could hold a password: its key. */
+function keyOf(line: string): string {
+  const at = line.indexOf(": ");
+  return at < 0 ? preview(line, 20) : line.slice(0, at);
+}
+
+/** Writes a dump with its end mark, in large pieces. */
+export class DumpWriter {
+  entries = 0;
+  #hash = createHash("sha256");
+  #pieces: string[] = [];
+  #pending = 0;
+
+  /**
+   * @param sink takes the bytes in order
+   * @param pieceBytes how much is collected before it is handed on; a dump below that reaches the sink whole or not at all
+   */
+  constructor(readonly sink: (bytes: Uint8Array) => Promise<void>, readonly pieceBytes = 8 << 20) {}
+
+  /** @param bytes whole lines, a character a byte; @param entries how many */
+  async write(bytes: string, entries: number): Promise<void> {
+    this.#pieces.push(bytes);
+    this.#pending += bytes.length;
+    this.entries += entries;
+    if (this.#pending >= this.pieceBytes) await this.#flush();
+  }
+
+  /** Writes what is left and the mark. Nothing may follow. */
+  async end(): Promise<void> {
+    const rest = Buffer.from(this.#pieces.join(""), "latin1");
+    this.#hash.update(rest);
+    const mark = Buffer.from(formatEndMark(this.entries, this.#hash.digest("hex")));
+    await this.sink(Buffer.concat([rest, mark]));
+  }
+
+  async #flush(): Promise<void> {
+    const bytes = Buffer.from(this.#pieces.join(""), "latin1");
+    this.#pieces = [];
+    this.#pending = 0;
+    this.#hash.update(bytes);
+    await this.sink(bytes);
+  }
+}

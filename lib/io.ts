@@ -1,0 +1,136 @@
+/** Bytes in and out of a script: stdin, stdout, files. */
+import { Failure, messageOf, ReaderGone } from "./errors.ts";
+
+const chunkBytes = 1 << 20;
+
+/** Writes all of `bytes` to stdout. @throws {ReaderGone} where nobody reads any more */
+export async function writeStdout(bytes: Uint8Array): Promise<void> {
+  try {
+    for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
+  } catch (error) {
+    if (error instanceof Deno.errors.BrokenPipe) throw new ReaderGone("stdout is closed");
+    throw new Failure(`stdout: ${messageOf(error)}`, "is the disk full?");
+  }
+}
+
+/** Writes a line of text to stdout. */
+export function printLine(text: string): Promise<void> {
+  return writeStdout(new TextEncoder().encode(text + "\n"));
+}
+
+/** The chunks of an open file; each is only good until the next. */
+export async function* chunksOf(
+  file: { read(p: Uint8Array): Promise<number | null> },
+): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(chunkBytes);
+  for (let n = await file.read(buffer); n !== null; n = await file.read(buffer)) yield buffer.subarray(0, n);
+}
+
+/** Bytes that can be read more than once. */
+export interface Source {
+  readonly name: string;
+  open(): AsyncIterable<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/**
+ * stdin as a source. A file is read from its start each time; what comes through a pipe is kept, in memory up to
+ * `memoryBytes`, else in a temporary file (0600) that is removed at the end.
+ */
+export async function stdinSource(memoryBytes = 32 << 20): Promise<Source> {
+  const name = "stdin";
+  const open = (path: string) =>
+    async function* () {
+      using file = await Deno.open(path);
+      yield* chunksOf(file);
+    };
+  if (isRegularFile("/dev/stdin")) return { name, open: open("/dev/stdin"), close: () => Promise.resolve() };
+  const kept: Uint8Array[] = [];
+  let keptBytes = 0;
+  let spool: { path: string; file: Deno.FsFile } | undefined;
+  try {
+    for await (const chunk of chunksOf(Deno.stdin)) {
+      if (!spool && keptBytes + chunk.length > memoryBytes) {
+        const path = await Deno.makeTempFile({ prefix: "cnosdb-dump-" });
+        spool = { path, file: await Deno.open(path, { write: true, mode: 0o600 }) };
+        for (const piece of kept.splice(0)) await writeAll(spool.file, piece);
+      }
+      if (spool) await writeAll(spool.file, chunk);
+      else kept.push(chunk.slice());
+      keptBytes += chunk.length;
+    }
+  } catch (error) {
+    if (spool) await Deno.remove(spool.path);
+    throw new Failure(
+      `${spool?.path ?? name}: ${messageOf(error)}`,
+      "a dump that does not fit in memory is kept in TMPDIR.",
+    );
+  }
+  spool?.file.close();
+  const path = spool?.path;
+  if (path === undefined) {
+    return {
+      name,
+      open: async function* () {
+        yield* kept;
+      },
+      close: () => Promise.resolve(),
+    };
+  }
+  return { name, open: open(path), close: () => Deno.remove(path) };
+}
+
+function isRegularFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
+
+/** Writes all of `bytes`. */
+export async function writeAll(
+  file: { write(p: Uint8Array): Promise<number> },
+  bytes: Uint8Array,
+): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+}
+
+/**
+ * A file that appears whole or not at all: written beside its place (mode 0600, as dumps hold password hashes), synced and
+ * renamed by `commit`, removed by `abandon`.
+ * @throws {Failure} where it cannot be written
+ */
+export async function atomicFile(path: string): Promise<
+  { write(bytes: Uint8Array): Promise<void>; commit(): Promise<void>; abandon(): Promise<void> }
+> {
+  const partial = `${path}.${crypto.randomUUID().slice(0, 8)}.partial`;
+  const explain = (error: unknown) => new Failure(`${path}: cannot be written: ${messageOf(error)}`);
+  const file = await Deno.open(partial, { write: true, createNew: true, mode: 0o600 }).catch((error) => {
+    throw explain(error);
+  });
+  const abandon = async () => {
+    try {
+      file.close();
+    } catch { /* closed already */ }
+    await Deno.remove(partial).catch(() => {});
+  };
+  const guarded = async (action: () => Promise<void>) => {
+    try {
+      await action();
+    } catch (error) {
+      await abandon();
+      throw explain(error);
+    }
+  };
+  return {
+    write: (bytes) => guarded(() => writeAll(file, bytes)),
+    commit: () =>
+      guarded(async () => {
+        await file.sync();
+        file.close();
+        await Deno.rename(partial, path);
+      }),
+    abandon,
+  };
+}

@@ -1,0 +1,107 @@
+/**
+ * The keys of CnosDB's meta store (meta/src/store/key_path.rs), read into what they name. Names hold whatever
+ * a user typed: spaces, dots, slashes, quotes, Chinese. A slash makes a key ambiguous (`/c/tenants/a/dbs/b`: the database b, or a
+ * tenant called "a/dbs/b"), so a key has candidates, the plain one first, and the value decides.
+ */
+
+/** What an entry of the meta store is about. `cluster` is missing for the three keys that stand above all clusters. */
+export type Key =
+  | { kind: "user"; cluster: string; user: string }
+  | { kind: "tenant"; cluster: string; tenant: string }
+  | { kind: "role"; cluster: string; tenant: string; role: string }
+  | { kind: "member"; cluster: string; tenant: string; userId: string }
+  | { kind: "limiter"; cluster: string; tenant: string }
+  | { kind: "database"; cluster: string; tenant: string; database: string }
+  | { kind: "table"; cluster: string; tenant: string; database: string; table: string }
+  | { kind: "bucket"; cluster: string; tenant: string; database: string; id: string }
+  /** The cluster's own bookkeeping, which is never carried over: ids, nodes, running queries, pending DDL. */
+  | { kind: "internal"; cluster?: string };
+
+/** The kinds in the order in which one needs another: what a restore has to post first comes first. */
+export const kinds = [
+  "user",
+  "tenant",
+  "role",
+  "member",
+  "limiter",
+  "database",
+  "table",
+  "bucket",
+  "internal",
+] as const satisfies Key["kind"][];
+
+const aboveClusters = /^\/(?:data_version|already_init_key|test_alive)$/;
+const internal =
+  /^(?:auto_incr_id|resourceinfosmark|(?:data_nodes|data_nodes_metrics|resourceinfos|queries)\/.+|[^/]+\/queries\/.+)$/s;
+
+/** Every way to cut `text` in two at `separator`, first cut first. Neither half is empty. */
+function* cuts(text: string, separator: string): Generator<[string, string]> {
+  for (let at = text.indexOf(separator, 1); at >= 0; at = text.indexOf(separator, at + 1)) {
+    const rest = text.slice(at + separator.length);
+    if (rest) yield [text.slice(0, at), rest];
+  }
+}
+
+function* tenantKeys(cluster: string, path: string): Generator<Key> {
+  for (const [tenant, inside] of cuts(path, "/dbs/")) {
+    for (const [database, table] of cuts(inside, "/schemas/")) {
+      yield { kind: "table", cluster, tenant, database, table };
+    }
+    for (const [database, id] of cuts(inside, "/buckets/")) {
+      if (/^\d+$/.test(id)) yield { kind: "bucket", cluster, tenant, database, id };
+    }
+    yield { kind: "database", cluster, tenant, database: inside };
+  }
+  for (const [tenant, userId] of cuts(path, "/members/")) {
+    if (/^\d+$/.test(userId)) yield { kind: "member", cluster, tenant, userId };
+  }
+  for (const [tenant, role] of cuts(path, "/roles/")) yield { kind: "role", cluster, tenant, role };
+  if (path.endsWith("/limiter") && path.length > 8) {
+    yield { kind: "limiter", cluster, tenant: path.slice(0, -8) };
+  }
+  yield { kind: "tenant", cluster, tenant: path };
+}
+
+/**
+ * Everything that a key may name, the reading without slashes in names first. Empty where it is no key of CnosDB 2.3 or 2.4.
+ * @param key as in a dump, with its leading slash
+ */
+export function* candidates(key: string): Generator<Key> {
+  if (aboveClusters.test(key)) return yield { kind: "internal" };
+  const slash = key.indexOf("/", 1);
+  if (key[0] !== "/" || slash < 2) return;
+  const cluster = key.slice(1, slash);
+  const path = key.slice(slash + 1);
+  if (path.startsWith("users/") && path.length > 6) yield { kind: "user", cluster, user: path.slice(6) };
+  else if (path.startsWith("tenants/") && path.length > 8) yield* tenantKeys(cluster, path.slice(8));
+  else if (internal.test(path)) yield { kind: "internal", cluster };
+}
+
+/** The key of an object, the inverse of `candidates`. Not for internal ones, which are never written. */
+export function formatKey(key: Exclude<Key, { kind: "internal" }>): string {
+  if (key.kind === "user") return `/${key.cluster}/users/${key.user}`;
+  const tenant = `/${key.cluster}/tenants/${key.tenant}`;
+  switch (key.kind) {
+    case "tenant":
+      return tenant;
+    case "role":
+      return `${tenant}/roles/${key.role}`;
+    case "member":
+      return `${tenant}/members/${key.userId}`;
+    case "limiter":
+      return `${tenant}/limiter`;
+    case "database":
+      return `${tenant}/dbs/${key.database}`;
+    case "table":
+      return `${tenant}/dbs/${key.database}/schemas/${key.table}`;
+    case "bucket":
+      return `${tenant}/dbs/${key.database}/buckets/${key.id}`;
+  }
+}
+
+/** A name as an operator reads it in a list: `tenant.database.table`, each quoted where it is no plain word. */
+export function displayName(...names: string[]): string {
+  return names.map((name) => /^[\p{L}\p{N}_-]+$/u.test(name) ? name : `"${name.replaceAll('"', '""')}"`).join(
+    ".",
+  );
+}

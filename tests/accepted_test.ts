@@ -1,0 +1,85 @@
+/** Conversions against what real 2.4 servers took, served from and survived a restart with (fixtures/accepted). */
+import { Choice } from "../lib/choice.ts";
+import { DumpWriter } from "../lib/dump.ts";
+import { Filter, type FilterOptions } from "../lib/filter.ts";
+import { canonical, readObject, withChanged, withMember, writeObject } from "../lib/json.ts";
+import type { Format } from "../lib/versions.ts";
+import { assert, assertEquals } from "./deps.ts";
+
+const fixture = (path: string) => Deno.readTextFile(new URL(`../fixtures/${path}`, import.meta.url));
+
+/** A dump through the filter, as text. */
+export async function filtered(
+  dump: string,
+  options: Partial<FilterOptions> & { target: Format },
+): Promise<string> {
+  const pieces: string[] = [];
+  const output = new DumpWriter((bytes) => {
+    pieces.push(new TextDecoder().decode(bytes));
+    return Promise.resolve();
+  });
+  const bytes = new TextEncoder().encode(dump);
+  await new Filter({
+    choice: new Choice([], [], [], []),
+    rules: [],
+    memcachePartitions: 2,
+    root: "auto",
+    keepSystem: false,
+    pruneUsers: false,
+    dropInvalid: false,
+    loadHash: () => Promise.resolve((password) => `hash of ${password}`),
+    ...options,
+  }).run({
+    name: "test",
+    open: async function* () {
+      yield await Promise.resolve(bytes);
+    },
+    close: () => Promise.resolve(),
+  }, output);
+  return pieces.join("");
+}
+
+/** Its entries: key → value with sorted members. */
+function entries(dump: string): Map<string, string> {
+  const lines = dump.split("\n").filter((line) => line.startsWith("/"));
+  return new Map(lines.map((line) => {
+    const [key, value] = [line.slice(0, line.indexOf(": ")), line.slice(line.indexOf(": ") + 2)];
+    return [key, canonical(value)];
+  }));
+}
+
+/** memcache_partitions is the number of the node's cores, so it is left out of the comparison. */
+function withoutPartitions(value: string): string {
+  if (!value.includes("memcache_partitions")) return value;
+  return canonical(
+    writeObject(
+      withChanged(readObject(value), "config", (config) => withMember(config, "memcache_partitions", "0")),
+    ),
+  );
+}
+
+for (const target of ["2.4.0", "2.4.1", "2.4.2", "2.4.3"] as const) {
+  Deno.test(`the real 2.3.5.4 dump for ${target} is what a real ${target} accepted`, async () => {
+    const ours = entries(await filtered(await fixture("dumps/2.3.5.4-cluster.dump"), { target }));
+    const accepted = entries(await fixture(`accepted/${target}.dump`));
+    assertEquals([...ours.keys()], [...accepted.keys()]);
+    for (const [key, value] of accepted) {
+      assertEquals(withoutPartitions(ours.get(key) ?? ""), withoutPartitions(value), key);
+    }
+  });
+
+  Deno.test(`the framed dump of a single 2.3.5.4 converts for ${target} to the same kinds of entries`, async () => {
+    const ours = entries(await filtered(await fixture("dumps/2.3.5.4-single.debug"), { target }));
+    const accepted = entries(await fixture(`accepted/${target}.dump`));
+    const anonymous = (keys: Iterable<string>) => [...keys].map((key) => key.replace(/\d{30,}/, "ID")).sort();
+    assertEquals(anonymous(ours.keys()), anonymous(accepted.keys()));
+  });
+}
+
+Deno.test("the real 2.3.3 dump converts: plain passwords are hashed, limits renamed", async () => {
+  const ours = entries(await filtered(await fixture("dumps/2.3.3-cluster.dump"), { target: "2.4.0" }));
+  const alice = ours.get("/cluster_xxx/users/alice") ?? "";
+  assert(alice.includes('"hash_password":"hash of al1ce"'), alice);
+  const limited = ours.get("/cluster_xxx/tenants/limited") ?? "";
+  assert(limited.includes('"coord_data_in":null') && !limited.includes('"data_in"'), limited);
+});
