@@ -16,6 +16,8 @@ export interface Block {
   readonly bytes: string;
   /** the number of its first line in the file, from 1 */
   readonly line: number;
+  /** the same as bytes; only good until the next block */
+  readonly raw?: Buffer;
 }
 
 /** One line of a dump. */
@@ -36,15 +38,18 @@ export function* entriesOf(block: Block): Generator<Entry> {
   for (let at = 0; at < block.bytes.length; line++) {
     const end = block.bytes.indexOf("\n", at);
     const colon = block.bytes.indexOf(": ", at);
-    if (colon < 0 || colon > end) {
-      throw new Failure(
-        `line ${line}: no ": " in it`,
-        "every line is a key, a colon and a space, and a value; CnosDB's /restore would skip this one in silence.",
-      );
-    }
+    if (colon < 0 || colon > end) refuseLine(line);
     yield { key: block.bytes.slice(at, colon), value: block.bytes.slice(colon + 2, end), line };
     at = end + 1;
   }
+}
+
+/** @throws {Failure} for a line that CnosDB's /restore would skip in silence */
+export function refuseLine(line: number): never {
+  throw new Failure(
+    `line ${line}: no ": " in it`,
+    "every line is a key, a colon and a space, and a value; CnosDB's /restore would skip this one in silence.",
+  );
 }
 
 /** The real text of a string that holds a byte a character. */
@@ -80,11 +85,19 @@ export class DumpReader {
   marked = false;
   entries = 0;
   #line = 0;
-  #hash = createHash("sha256");
+  readonly #hash = createHash("sha256");
+  readonly #hashed: boolean;
+  readonly #trusted: boolean;
   #closed = false;
 
-  /** @param name what is read, for messages: a file, a URL, "stdin" */
-  constructor(readonly name: string) {}
+  /**
+   * @param name what is read, for messages: a file, a URL, "stdin"
+   * @param known what is known already and saves work: that it has no end mark, or that it was read before and is whole
+   */
+  constructor(readonly name: string, known: { unmarked?: boolean; whole?: boolean } = {}) {
+    this.#trusted = known.whole ?? false;
+    this.#hashed = !this.#trusted && !known.unmarked;
+  }
 
   /**
    * @param chunks the dump's bytes, cut anywhere
@@ -95,7 +108,7 @@ export class DumpReader {
     let rest: Buffer[] = [];
     for await (const chunk of chunks) {
       const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-      const end = bytes.lastIndexOf(10) + 1;
+      const end = Uint8Array.prototype.lastIndexOf.call(bytes, 10) + 1;
       if (end === 0) {
         rest.push(Buffer.from(bytes));
         continue;
@@ -107,29 +120,24 @@ export class DumpReader {
     this.#finish(Buffer.concat(rest));
   }
 
-  *#lines(bytes: Buffer): Generator<Block> {
-    if (!isUtf8(bytes)) this.#refuseEncoding(bytes);
-    let text = bytes.toString("latin1");
+  *#lines(raw: Buffer): Generator<Block> {
+    if (!this.#trusted && !isUtf8(raw)) this.#refuseEncoding(raw);
+    let text = raw.toString("latin1");
     if (this.#line === 0) {
       if (text.startsWith(byteOrderMark)) text = text.slice(3);
       this.framed = frame.test(text.slice(0, text.indexOf("\n")).replace(/\r$/, ""));
     }
-    const plain = !this.framed && !this.#closed && text[0] === "/" && !/\n[^/]|\r/.test(text);
-    // The end mark covers the bytes before it, as they are in the file.
-    const mark = plain ? -1 : text.search(/^# end /m);
-    if (!this.#closed) {
-      this.#hash.update(mark < 0 ? bytes : bytes.subarray(0, bytes.length - text.length + mark));
+    const count = this.framed || this.#closed ? undefined : countPlainLines(text);
+    if (this.#hashed && !this.#closed) {
+      // The end mark covers the bytes before it, as they are in the file.
+      const mark = count === undefined ? text.search(/^# end /m) : -1;
+      this.#hash.update(mark < 0 ? raw : raw.subarray(0, raw.length - text.length + mark));
     }
-    if (plain) {
-      const line = this.#line + 1;
-      let count = 0;
-      for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) count++;
-      this.#line += count;
-      this.entries += count;
-      yield { bytes: text, line };
-      return;
-    }
-    yield* this.#oddLines(text);
+    if (count === undefined) return yield* this.#oddLines(text);
+    const line = this.#line + 1;
+    this.#line += count;
+    this.entries += count;
+    yield { bytes: text, line, ...(raw.length === text.length ? { raw } : {}) };
   }
 
   /** A block with something beside entries in it: the frame, CR, comments, blank lines, the end mark. */
@@ -190,7 +198,7 @@ export class DumpReader {
         "the dump lost lines on its way: make it again.",
       );
     }
-    if (sha256 !== this.#hash.digest("hex")) {
+    if (this.#hashed && sha256 !== this.#hash.digest("hex")) {
       throw new Failure(
         `${this.name}: its end mark (line ${this.#line}) has another sha256 than the lines before it`,
         "the dump was changed after it was written: make it again, or remove the mark's line if you changed it on purpose.",
@@ -252,40 +260,92 @@ function keyOf(line: string): string {
   return at < 0 ? preview(line, 20) : line.slice(0, at);
 }
 
+/** How many lines a text has where each is an entry and ends in a bare newline; undefined where one is not. */
+function countPlainLines(text: string): number | undefined {
+  if (text[0] !== "/" || text.includes("\r")) return undefined;
+  let count = 0;
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) {
+    count++;
+    if (text.charCodeAt(at + 1) !== 0x2f && at + 1 < text.length) return undefined;
+  }
+  return count;
+}
+
+const encoder = new TextEncoder();
+
 /** Writes a dump with its end mark, in large pieces. */
 export class DumpWriter {
   entries = 0;
   #hash = createHash("sha256");
-  #pieces: string[] = [];
-  #pending = 0;
+  #piece: Buffer;
+  #used = 0;
+  #spare: Buffer | undefined;
+  #writing: Promise<void> = Promise.resolve();
 
   /**
-   * @param sink takes the bytes in order
+   * @param sink takes the bytes in order; they are only good until it is done
    * @param pieceBytes how much is collected before it is handed on; a dump below that reaches the sink whole or not at all
    */
-  constructor(readonly sink: (bytes: Uint8Array) => Promise<void>, readonly pieceBytes = 8 << 20) {}
+  constructor(readonly sink: (bytes: Uint8Array) => Promise<void>, readonly pieceBytes = 2 << 20) {
+    this.#piece = Buffer.allocUnsafe(64 << 10);
+  }
 
   /** @param bytes whole lines, a character a byte; @param entries how many */
   async write(bytes: string, entries: number): Promise<void> {
-    this.#pieces.push(bytes);
-    this.#pending += bytes.length;
+    this.put(bytes);
     this.entries += entries;
-    if (this.#pending >= this.pieceBytes) await this.#flush();
+    if (this.full) await this.flush();
+  }
+
+  /** Whether it is time to `flush`. */
+  get full(): boolean {
+    return this.#used >= this.pieceBytes;
+  }
+
+  /** Appends a string that holds a byte a character. */
+  put(bytes: string): void {
+    this.#reserve(bytes.length * 2);
+    const { read, written } = encoder.encodeInto(bytes, this.#piece.subarray(this.#used));
+    // Beyond ASCII a character is a byte here, and two in UTF-8.
+    this.#used += read === written ? written : this.#piece.write(bytes, this.#used, "latin1");
+  }
+
+  /** Appends a stretch of bytes. */
+  copy(from: Buffer, start: number, end: number): void {
+    if (start === end) return;
+    this.#reserve(end - start);
+    this.#piece.set(new Uint8Array(from.buffer, from.byteOffset + start, end - start), this.#used);
+    this.#used += end - start;
+  }
+
+  /** Hands on what is collected; the sink works while the next piece is filled. */
+  async flush(): Promise<void> {
+    const piece = this.#piece;
+    const bytes = piece.subarray(0, this.#used);
+    await this.#writing;
+    this.#piece = this.#spare ?? Buffer.allocUnsafe(piece.length);
+    this.#spare = piece;
+    this.#used = 0;
+    this.#writing = this.sink(bytes);
+    // A failure is thrown where the next piece waits for this one.
+    this.#writing.catch(() => {});
+    this.#hash.update(bytes);
   }
 
   /** Writes what is left and the mark. Nothing may follow. */
   async end(): Promise<void> {
-    const rest = Buffer.from(this.#pieces.join(""), "latin1");
-    this.#hash.update(rest);
-    const mark = Buffer.from(formatEndMark(this.entries, this.#hash.digest("hex")));
-    await this.sink(Buffer.concat([rest, mark]));
+    this.#hash.update(this.#piece.subarray(0, this.#used));
+    this.put(formatEndMark(this.entries, this.#hash.digest("hex")));
+    await this.#writing;
+    await this.sink(this.#piece.subarray(0, this.#used));
   }
 
-  async #flush(): Promise<void> {
-    const bytes = Buffer.from(this.#pieces.join(""), "latin1");
-    this.#pieces = [];
-    this.#pending = 0;
-    this.#hash.update(bytes);
-    await this.sink(bytes);
+  #reserve(bytes: number): void {
+    if (this.#used + bytes <= this.#piece.length) return;
+    const larger = Buffer.allocUnsafe(
+      Math.max(this.#used + bytes, Math.min(this.#piece.length * 2, this.pieceBytes * 1.25)),
+    );
+    this.#piece.copy(larger, 0, 0, this.#used);
+    this.#piece = larger;
   }
 }

@@ -1,32 +1,32 @@
 /**
  * From the dump of one version to the dump of another: what is dropped, what is converted, and an account of both.
- * The dump is read twice: a survey finds what has to be known beforehand (its version, root's id, the parents of what is
- * chosen) and that it is whole, then each line is converted by itself.
+ * The dump is read twice: a survey finds what has to be known beforehand, then each line is converted by itself.
  */
+import { Buffer } from "node:buffer";
+import { Account, type Outcome } from "./account.ts";
 import type { Choice } from "./choice.ts";
-import { type Block, DumpReader, type DumpWriter, toBytes, toText } from "./dump.ts";
+import { type Block, DumpReader, DumpWriter, entriesOf, refuseLine, toBytes, toText } from "./dump.ts";
 import { Failure } from "./errors.ts";
+import { type FastLine, FastLines, type Verdict } from "./filter_fast.ts";
+import { IdSet } from "./id_set.ts";
 import type { Source } from "./io.ts";
-import { readObject, readString } from "./json.ts";
-import { candidates, displayName, formatKey, type Key, kinds } from "./key.ts";
+import { readObject } from "./json.ts";
+import { candidates, displayName, formatKey, type Key } from "./key.ts";
 import type { Rule } from "./rules.ts";
 import { ShapeError } from "./shape.ts";
+import { describeFormats, includesFormat, type Survey, surveyDump } from "./survey.ts";
 import {
   assertReadable,
   capReplica,
-  compareVersions,
   convert,
   type Format,
-  formats,
+  formatOf,
   formatsOf,
   identify,
-  readTable,
-  sources,
   stepsBetween,
   walMaxFileSizeBytes,
 } from "./versions.ts";
 import type { Context, VersionStep } from "./versions/common.ts";
-import { bcryptHash } from "./versions/v2_4_0.ts";
 
 export interface FilterOptions {
   target: Format;
@@ -43,90 +43,29 @@ export interface FilterOptions {
   keepSystem: boolean;
   pruneUsers: boolean;
   dropInvalid: boolean;
-  /** bcrypt, where plain-text passwords may have to be hashed: loaded when the survey has found one */
+  /** bcrypt, loaded only where the survey has found a plain-text password */
   loadHash: () => Promise<Context["hash"]>;
-}
-
-export type Action = "kept" | "converted" | "dropped";
-
-/** What became of one entry. */
-export interface Outcome {
-  line: number;
-  key: string;
-  kind: Key["kind"] | "unknown";
-  action: Action;
-  /** the rules that were applied, in their order */
-  rules: string[];
-  before: string;
-  /** the key and the value that came out; undefined where it was dropped */
-  newKey?: string;
-  after?: string;
-}
-
-/** What a dump is, found before anything is converted. */
-interface Survey {
-  entries: number;
-  framed: boolean;
-  marked: boolean;
-  /** what the conversion starts from: a release or a form */
-  source: string;
-  /** the line whose shape says so, for messages */
-  sourceLine: number;
-  rootId?: string;
-  rootHasPassword: boolean;
-  plainPasswords: boolean;
-  sorted: boolean;
-  /** the users that are members of a tenant that is kept; only under `--prune-users` */
-  memberIds?: Set<string>;
-}
-
-/** What was done, for the summary. */
-export interface Account {
-  survey: Survey;
-  counts: Map<string, number>;
-  warnings: string[];
-  dropped: Map<string, number>;
-}
-
-/** @returns how many entries of a kind had an action */
-export function countOf(account: Account, action: Action, kind: Outcome["kind"]): number {
-  return account.counts.get(`${action} ${kind}`) ?? 0;
+  /** every line the plain way, for tests that compare the two */
+  plain?: boolean;
 }
 
 const systemDatabases = new Set(["usage_schema", "cluster_schema"]);
-const evidenceLines = 2_000;
-
-/** A dump's lines, cut at the first `: `. */
-function* entriesOf(block: Block): Generator<{ key: string; value: string; line: number }> {
-  let line = block.line;
-  for (let at = 0; at < block.bytes.length; line++) {
-    const end = block.bytes.indexOf("\n", at);
-    const colon = block.bytes.indexOf(": ", at);
-    if (colon < 0 || colon > end) {
-      throw new Failure(
-        `line ${line}: no ": " in it`,
-        "every line is a key, a colon and a space, and a value; CnosDB's /restore would skip this one in silence.",
-      );
-    }
-    yield { key: block.bytes.slice(at, colon), value: block.bytes.slice(colon + 2, end), line };
-    at = end + 1;
-  }
-}
 
 /** Converts a dump. One object for one run. */
 export class Filter {
+  readonly account = new Account();
   readonly #options: FilterOptions;
-  readonly #counts = new Map<string, number>();
-  readonly #dropped = new Map<string, number>();
-  readonly #warnings: string[] = [];
-  readonly #members = new Map<string, { line: number; key: string }>();
-  readonly #userIds = new Set<string>();
-  readonly #roleDatabases = new Map<string, number>();
-  readonly #databases = new Set<string>();
-  readonly #keys = new Map<string, number>();
+  readonly #fast = new FastLines();
+  readonly #memberIds = new IdSet();
+  readonly #userIds = new IdSet();
+  #roleDatabases = new Map<string, number>();
+  #databases = new Set<string>();
+  #tenant = "";
+  #previousKey = "";
+  #sorted = true;
+  #hashed = 0;
   #survey!: Survey;
   #sourceFormat: Format = "2.3";
-  #hashed = 0;
   #steps: VersionStep[] = [];
   #context!: Context;
 
@@ -136,16 +75,13 @@ export class Filter {
 
   /**
    * Reads a dump and writes the converted one.
-   * @param account is told what became of each entry
+   * @param output undefined: nothing is written
+   * @param tell is told what became of each entry
    * @throws {Failure} at the line that cannot be converted; what was written until then has no end mark
    */
-  async run(
-    input: Source,
-    output: DumpWriter | undefined,
-    account?: (outcome: Outcome) => void,
-  ): Promise<Account> {
-    const survey = this.#survey = await this.#look(input);
-    const { target, memcachePartitions } = this.#options;
+  async run(input: Source, output?: DumpWriter, tell?: (outcome: Outcome) => Promise<void>): Promise<Survey> {
+    const { target, source, choice, rules, pruneUsers, memcachePartitions, plain } = this.#options;
+    const survey = this.#survey = await surveyDump(input, target, source, choice, pruneUsers);
     this.#steps = stepsBetween(survey.source, target);
     this.#sourceFormat = formatOf(survey.source);
     const bcrypt = survey.plainPasswords ? await this.#options.loadHash() : undefined;
@@ -155,79 +91,180 @@ export class Filter {
       return bcrypt(password, userId);
     };
     this.#context = { memcachePartitions, walMaxFileSizeBytes: walMaxFileSizeBytes(target), hash };
-    for await (const block of new DumpReader(input.name).blocks(input.open())) {
-      for (const entry of entriesOf(block)) {
-        const outcome = this.#entry(toText(entry.key), toText(entry.value), entry.line);
-        this.#count(outcome);
-        if (account) await account(outcome);
-        if (outcome.newKey !== undefined && outcome.after !== undefined) {
-          await output?.write(toBytes(`${outcome.newKey}: ${outcome.after}\n`), 1);
+    // What is chosen, patched or told has to be looked at line by line.
+    const fast = !plain && !tell && !choice.active && rules.length === 0 && !pruneUsers;
+    const writer = output ?? new DumpWriter(() => Promise.resolve());
+    for await (const block of new DumpReader(input.name, { whole: true }).blocks(input.open())) {
+      if (!this.#sorted || !this.#isSorted(block)) await this.#refuseTwice(input);
+      if (fast && block.raw) this.#fastLines(block.bytes, block.raw, block.line, writer);
+      else {
+        for (const { key, value, line } of entriesOf(block)) {
+          const outcome = this.#plainLine(key, value, line, writer);
+          if (tell) await tell(outcome);
         }
       }
+      if (writer.full) await writer.flush();
     }
-    this.#warnAboutReferences();
-    for (const rule of this.#options.rules) {
-      if (rule.matches === 0) this.#warnings.push(`${rule.name}: ${rule.text} matched nothing`);
-    }
-    const unmatched = this.#options.choice.unmatched();
-    if (unmatched.length) {
-      throw new Failure(
-        `${unmatched.join(", ")}: matched nothing in the dump`,
-        "is the name spelt as in the dump? It is case sensitive.",
-      );
-    }
+    this.#checkReferences();
+    this.#checkFlags();
     await output?.end();
-    if (this.#hashed) {
-      this.#warnings.push(
-        `${this.#hashed} plain-text passwords hashed (bcrypt, cost 12): they log in as before`,
-      );
-    }
-    if (!countAll(this.#counts)) this.#warnings.push("no entry comes out");
-    return { survey, counts: this.#counts, warnings: this.#warnings, dropped: this.#dropped };
+    return survey;
   }
 
-  /** The first reading. */
-  async #look(input: Source): Promise<Survey> {
-    const { choice, pruneUsers } = this.#options;
-    const reader = new DumpReader(input.name);
-    const evidence = new Evidence(input.name);
-    const membersOf = new Map<string, { key: Key; ids: string[] }>();
-    let root: { id: string; hasPassword: boolean } | undefined;
-    let plainPasswords = false;
-    let sorted = true;
-    let previous = "";
-    for await (const block of reader.blocks(input.open())) {
-      plainPasswords ||= hasPlainPassword(block.bytes);
-      for (const { key, value, line } of entriesOf(block)) {
-        sorted &&= key > previous;
-        previous = key;
-        if (evidence.lines < evidenceLines) evidence.take(toText(key), value, line);
-        if (key.endsWith("/users/root")) root = readRoot(value) ?? root;
-        if (!choice.active && !pruneUsers) continue;
-        const [read] = candidates(toText(key));
-        if (!read) continue;
-        choice.survey(read);
-        if (read.kind !== "member") continue;
-        const tenant = membersOf.get(read.tenant) ?? { key: read, ids: [] };
-        tenant.ids.push(read.userId);
-        membersOf.set(read.tenant, tenant);
+  /** Whether keys rise through a block and from the one before: then none is there twice. CnosDB dumps them so. */
+  #isSorted({ bytes }: Block): boolean {
+    let previous = this.#previousKey;
+    for (let at = 0; at < bytes.length; at = bytes.indexOf("\n", at) + 1) {
+      const key = bytes.slice(at, bytes.indexOf(": ", at));
+      if (key <= previous) return false;
+      previous = key;
+    }
+    this.#previousKey = previous;
+    return true;
+  }
+
+  /** Reads all keys of a dump that is not sorted. @throws {Failure} where one is there twice */
+  async #refuseTwice(input: Source): Promise<void> {
+    if (!this.#sorted) return;
+    this.#sorted = false;
+    const lines = new Map<string, number>();
+    for await (const block of new DumpReader(input.name, { whole: true }).blocks(input.open())) {
+      for (const { key, line } of entriesOf(block)) {
+        const text = toText(key);
+        if (this.#options.rules.some((rule) => !rule.apply && rule.test(text))) continue;
+        const before = lines.get(text);
+        if (before !== undefined) {
+          throw new Failure(
+            `line ${line}: ${text}: is there twice, first in line ${before}`,
+            "keep one of the two lines.",
+          );
+        }
+        lines.set(text, line);
       }
     }
-    const kept = [...membersOf.values()].filter(({ key }) => choice.dropper(key) === undefined);
-    return {
-      entries: reader.entries,
-      framed: reader.framed,
-      marked: reader.marked,
-      ...evidence.source(this.#options.target, this.#options.source),
-      ...(root ? { rootId: root.id } : {}),
-      rootHasPassword: root?.hasPassword ?? false,
-      plainPasswords,
-      sorted,
-      ...(pruneUsers ? { memberIds: new Set(kept.flatMap(({ ids }) => ids)) } : {}),
-    };
   }
 
-  /** One line. */
+  #fastLines(text: string, raw: Buffer, firstLine: number, writer: DumpWriter): void {
+    const { cluster } = this.#options;
+    let line = firstLine;
+    /** where the bytes begin that go out as they are, and are copied together */
+    let from = 0;
+    for (let at = 0, next = 0; at < text.length; at = next, line++) {
+      const end = text.indexOf("\n", at);
+      next = end + 1;
+      const head = this.#fast.match(text, at);
+      const verdict = head && this.#verdict(head, text, at, end, line);
+      if (verdict && verdict.action !== "dropped") {
+        writer.entries++;
+        if (cluster !== undefined) {
+          writer.copy(raw, from, at);
+          writer.put(toBytes(`/${cluster}`));
+          from = text.indexOf("/", at + 1);
+        }
+        if (!verdict.rest) continue;
+        writer.copy(raw, from, head.restAt);
+        writer.copy(verdict.rest, 0, verdict.rest.length);
+        from = next;
+        continue;
+      }
+      writer.copy(raw, from, at);
+      from = next;
+      if (verdict) continue;
+      const colon = text.indexOf(": ", at);
+      if (colon < 0 || colon > end) refuseLine(line);
+      this.#plainLine(text.slice(at, colon), text.slice(colon + 2, end), line, writer);
+    }
+    writer.copy(raw, from, text.length);
+  }
+
+  /** What becomes of a line whose head matched; undefined where it has to go the plain way. */
+  #verdict(head: FastLine, text: string, at: number, end: number, line: number): Verdict | undefined {
+    const { kind, restAt } = head;
+    const rest = kind === "bucket" ? "" : text.slice(restAt, end);
+    const tenantAt = kind === "user" ? 0 : text.indexOf("/tenants/", at) + 9;
+    if (kind === "user") {
+      // A hash depends on the user's id, and root on its own rule.
+      const isRoot = text.startsWith("/users/root: ", text.indexOf("/", at + 1));
+      if (isRoot || this.#survey.plainPasswords) return undefined;
+    } else {
+      if (kind === "database" || kind === "table") {
+        for (const database of systemDatabases) {
+          if (text.startsWith(`cnosdb/dbs/${database}`, tenantAt)) return undefined;
+        }
+      }
+      if (kind === "member" && this.#survey.root && this.#dropsRoot()) {
+        if (text.slice(head.idAt, head.idEnd) === this.#survey.root.id) return undefined;
+      }
+    }
+    const verdict = this.#fast.verdict(head, rest);
+    if (!verdict) {
+      this.#learn(head, text, at, end);
+      return undefined;
+    }
+    verdict.count.n++;
+    if (kind === "bucket") this.account.droppedBy("buckets").n++;
+    else if (kind === "user") {
+      const name = verdict.noPassword
+        ? text.slice(text.indexOf("/users/", at) + 7, head.idAt - 8)
+        : undefined;
+      this.#noteUser(text.slice(head.idAt, head.idEnd), line, name);
+    } else if (kind === "member") this.#memberIds.add(text.slice(head.idAt, head.idEnd), line);
+    else if (kind === "database" || (kind === "role" && verdict.databases?.length)) {
+      const tenant = toText(text.slice(tenantAt, text.indexOf("/", tenantAt)));
+      if (kind === "database") {
+        const nameAt = text.indexOf("/dbs/", tenantAt) + 5;
+        this.#noteDatabase(tenant, toText(text.slice(nameAt, text.indexOf(": ", nameAt))));
+      } else this.#noteRole(tenant, verdict.databases ?? [], line);
+    }
+    return verdict;
+  }
+
+  /** Converts a line's value to remember what becomes of its rest; a line that needs more than that teaches nothing. */
+  #learn(line: FastLine, text: string, at: number, end: number): void {
+    const { kind, restAt } = line;
+    const colon = text.indexOf(": ", at);
+    const head = text.slice(colon + 2, restAt);
+    const rest = text.slice(restAt, end);
+    if (kind === "bucket") {
+      return this.#fast.learn(line, "", { action: "dropped", count: this.account.counter("dropped", kind) });
+    }
+    let after: string;
+    let databases: string[] | undefined;
+    try {
+      const [key, value] = [toText(text.slice(at, colon)), head + rest];
+      const read = identify(key, toText(value)) as Exclude<Key, { kind: "internal" }>;
+      if (read.kind !== kind || !this.#isOneFormat(read, toText(value))) return;
+      const converted = this.#convert(read, key, toText(value));
+      if (kind === "role") databases = rightsOf(converted.after);
+      after = toBytes(converted.after);
+    } catch {
+      return; // the plain way, which this line goes now, says what is wrong with it
+    }
+    if (!after.startsWith(head)) return;
+    const changed = after.length !== head.length + rest.length || !after.endsWith(rest);
+    const action = changed || this.#options.cluster !== undefined ? "converted" : "kept";
+    this.#fast.learn(line, rest, {
+      action,
+      ...(changed ? { rest: Buffer.from(`${after.slice(head.length)}\n`, "latin1") } : {}),
+      ...(databases ? { databases } : {}),
+      ...(kind === "user" && withoutPassword(after) ? { noPassword: true } : {}),
+      count: this.account.counter(action, kind),
+    });
+  }
+
+  /** One line, whatever it holds. */
+  #plainLine(keyBytes: string, valueBytes: string, line: number, writer: DumpWriter): Outcome {
+    const outcome = this.#entry(toText(keyBytes), toText(valueBytes), line);
+    this.account.counter(outcome.action, outcome.kind).n++;
+    const [rule] = outcome.rules;
+    if (outcome.action === "dropped" && rule) this.account.droppedBy(rule).n++;
+    if (outcome.newKey !== undefined && outcome.after !== undefined) {
+      writer.put(toBytes(`${outcome.newKey}: ${outcome.after}\n`));
+      writer.entries++;
+    }
+    return outcome;
+  }
+
   #entry(key: string, value: string, line: number): Outcome {
     const dropped = (kind: Outcome["kind"], rule: string): Outcome => {
       return { line, key, kind, action: "dropped", rules: [rule], before: value };
@@ -237,17 +274,28 @@ export class Filter {
       drop.matches++;
       return dropped([...candidates(key)][0]?.kind ?? "unknown", drop.name);
     }
-    this.#refuseTwice(key, line);
     try {
       const read = identify(key, value);
       const dropper = this.#dropper(read, value);
-      if (dropper !== undefined) return dropped(read.kind, dropper);
-      return this.#convert(read as Exclude<Key, { kind: "internal" }>, key, value, line);
+      if (dropper !== undefined || read.kind === "internal") return dropped(read.kind, dropper ?? "internal");
+      this.#refuseMixed(read, value, line);
+      const { newKey, after, rules } = this.#convert(read, key, value);
+      this.#noteReferences(read, after, line);
+      return {
+        line,
+        key,
+        kind: read.kind,
+        action: rules.length ? "converted" : "kept",
+        rules,
+        before: value,
+        newKey,
+        after,
+      };
     } catch (error) {
       if (!(error instanceof ShapeError) && !(error instanceof TypeError)) throw error;
       if (this.#options.dropInvalid) {
-        this.#warnings.push(`line ${line}: ${key}: dropped as invalid: ${error.message}`);
-        return dropped("unknown", "invalid");
+        this.account.note("invalid", `line ${line}: ${key}: dropped as invalid: ${error.message}`);
+        return dropped("unknown", "--drop-invalid");
       }
       throw new Failure(
         `line ${line}: ${key}: ${error.message}`,
@@ -265,28 +313,30 @@ export class Filter {
       return "system-databases";
     }
     if (key.kind === "user" && key.user === "root" && this.#dropsRoot()) return "root";
-    if (key.kind === "member" && key.userId === this.#survey.rootId && this.#dropsRoot()) return "root";
+    if (key.kind === "member" && key.userId === this.#survey.root?.id && this.#dropsRoot()) return "root";
     const { memberIds } = this.#survey;
     if (key.kind === "user" && memberIds && key.user !== "root") {
       const user = readObject(value);
-      const admin = [
-        user.get("is_admin"),
-        user.get("is_root_admin"),
-        readObject(user.get("options") ?? "{}").get("granted_admin"),
-      ];
-      if (!admin.includes("true") && !memberIds.has(user.get("id") ?? "")) return "--prune-users";
+      const options = readObject(user.get("options") ?? "{}");
+      const admin = [user.get("is_admin"), user.get("is_root_admin"), options.get("granted_admin")].includes(
+        "true",
+      );
+      if (!admin && !memberIds.has(user.get("id") ?? "")) return "--prune-users";
     }
     return choice.dropper(key);
   }
 
   #dropsRoot(): boolean {
     const { root } = this.#options;
-    return root === "drop" || (root === "auto" && !this.#survey.rootHasPassword);
+    return root === "drop" || (root === "auto" && !this.#survey.root?.hasPassword);
   }
 
-  #convert(read: Exclude<Key, { kind: "internal" }>, key: string, value: string, line: number): Outcome {
+  #convert(
+    read: Exclude<Key, { kind: "internal" }>,
+    key: string,
+    value: string,
+  ): { newKey: string; after: string; rules: string[] } {
     const { cluster, rules: own, replica, target } = this.#options;
-    this.#refuseMixed(read, value, line);
     const rules: string[] = [];
     let after = value;
     if (this.#steps.length) assertReadable(read, value, this.#sourceFormat);
@@ -307,232 +357,129 @@ export class Filter {
       rules.push(rule.name);
     }
     assertReadable(read, after, target);
-    const renamed = cluster === undefined ? read : { ...read, cluster };
-    const newKey = formatKey(renamed);
+    const newKey = formatKey(cluster === undefined ? read : { ...read, cluster });
     if (newKey !== key) rules.push("--cluster");
-    const name = newKey.slice(newKey.indexOf("/", 1));
-    if (name.includes(": ")) {
+    if (newKey.includes(": ")) {
       throw new ShapeError('a name with ": " in it cannot be restored: CnosDB cuts the line there');
     }
-    this.#noteReferences(read, after, line);
-    const action = rules.length ? "converted" : "kept";
-    return { line, key, kind: read.kind, action, rules, before: value, newKey, after };
+    return { newKey, after, rules };
+  }
+
+  #isOneFormat(key: Key, value: string): boolean {
+    const range = formatsOf(key, value);
+    return !range || includesFormat(range, this.#sourceFormat);
   }
 
   #refuseMixed(key: Key, value: string, line: number): void {
     const range = formatsOf(key, value);
-    const { source, sourceLine } = this.#survey;
-    if (!range || includes(range, source)) return;
+    if (!range || includesFormat(range, this.#sourceFormat)) return;
+    const source = describeFormats([this.#sourceFormat, this.#sourceFormat]);
     throw new Failure(
       `line ${line}: this ${key.kind} has the form of ${
-        describe(range)
-      }, line ${sourceLine} that of ${source}`,
+        describeFormats(range)
+      }, line ${this.#survey.sourceLine} that of ${source}`,
       "a dump is of one version: was it put together from two, or edited half-way?",
     );
   }
 
-  #refuseTwice(key: string, line: number): void {
-    if (this.#survey.sorted) return;
-    const before = this.#keys.get(key);
-    if (before !== undefined) {
-      throw new Failure(`line ${line}: ${key}: is in line ${before} too`, "keep one of the two lines.");
-    }
-    this.#keys.set(key, line);
-  }
-
-  /** Remembers what refers to what, for warnings at the end. */
+  /** Remembers what refers to what, for notes at the end. */
   #noteReferences(key: Key, value: string, line: number): void {
     switch (key.kind) {
-      case "user": {
-        const user = readObject(value);
-        this.#userIds.add(user.get("id") ?? "");
-        const options = readObject(user.get("options") ?? "{}");
-        if (
-          (options.get("hash_password") ?? "null") === "null" &&
-          (options.get("rsa_public_key") ?? "null") === "null"
-        ) {
-          this.#warnings.push(
-            `user ${displayName(key.user)} has no password: 2.4 lets it in only where authentication is off`,
-          );
-        }
+      case "user":
+        this.#noteUser(
+          readObject(value).get("id") ?? "",
+          line,
+          withoutPassword(value) ? toBytes(key.user) : undefined,
+        );
         break;
-      }
       case "member":
-        if (!this.#members.has(key.userId)) this.#members.set(key.userId, { line, key: formatKey(key) });
+        this.#memberIds.add(key.userId, line);
         break;
       case "database":
-        this.#databases.add(displayName(key.tenant, key.database));
+        this.#noteDatabase(key.tenant, key.database);
         break;
       case "role":
-        for (const database of readObject(readObject(value).get("additional_privileges") ?? "{}").keys()) {
-          const name = displayName(key.tenant, database);
-          if (!this.#roleDatabases.has(name)) this.#roleDatabases.set(name, line);
-        }
+        this.#noteRole(key.tenant, rightsOf(value), line);
     }
   }
 
-  #warnAboutReferences(): void {
-    for (const [id, { line, key }] of this.#members) {
-      if (!this.#userIds.has(id)) {
-        this.#warnings.push(`line ${line}: ${key}: its user is not in what comes out`);
-      }
+  /** @param withoutPassword the user's name, a byte a character, where there is no password */
+  #noteUser(id: string, line: number, withoutPassword?: string): void {
+    this.#userIds.add(id, line);
+    if (withoutPassword === undefined) return;
+    const name = displayName(toText(withoutPassword));
+    this.account.note(
+      "users without a password",
+      `user ${name} has no password: 2.4 lets it in only where authentication is off`,
+    );
+  }
+
+  #noteDatabase(tenant: string, database: string): void {
+    this.#enter(tenant);
+    this.#databases.add(displayName(tenant, database));
+  }
+
+  #noteRole(tenant: string, databases: string[], line: number): void {
+    this.#enter(tenant);
+    for (const database of databases) {
+      const name = displayName(tenant, database);
+      if (!this.#roleDatabases.has(name)) this.#roleDatabases.set(name, line);
     }
+  }
+
+  /** In a sorted dump a tenant's entries stand together, so the former one's names can be forgotten. */
+  #enter(tenant: string): void {
+    if (tenant === this.#tenant) return;
+    this.#tenant = tenant;
+    if (this.#sorted) this.#checkRoles();
+  }
+
+  #checkRoles(): void {
     for (const [name, line] of this.#roleDatabases) {
-      if (!this.#databases.has(name)) {
-        this.#warnings.push(
-          `line ${line}: a role has rights on database ${name}, which is not in what comes out`,
-        );
-      }
-    }
-  }
-
-  #count({ action, kind, rules }: Outcome): void {
-    const name = `${action} ${kind}`;
-    this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
-    const [rule] = rules;
-    if (action === "dropped" && rule) this.#dropped.set(rule, (this.#dropped.get(rule) ?? 0) + 1);
-  }
-}
-
-/** Which version a dump is of, from the shapes of its first lines. */
-class Evidence {
-  lines = 0;
-  #first = 0;
-  #last = formats.length - 1;
-  #line = 0;
-
-  constructor(readonly name: string) {}
-
-  take(key: string, value: string, line: number): void {
-    let range: readonly [Format, Format] | undefined;
-    try {
-      const text = toText(value);
-      range = formatsOf(identify(key, text), text);
-    } catch {
-      return; // the second reading says what is wrong with it
-    }
-    if (!range) return;
-    this.lines++;
-    const first = Math.max(this.#first, formats.indexOf(range[0]));
-    const last = Math.min(this.#last, formats.indexOf(range[1]));
-    if (first > last) return; // a mixed dump: refused in the second reading, which knows both lines
-    if (first !== this.#first || last !== this.#last || this.#line === 0) this.#line = line;
-    this.#first = first;
-    this.#last = last;
-  }
-
-  source(target: Format, given?: string): { source: string; sourceLine: number } {
-    const range = [formats[this.#first] ?? "2.3", formats[this.#last] ?? "2.3"] as const;
-    if (given !== undefined) {
-      if (!includes(range, given)) {
-        throw new Failure(
-          `${this.name}: --source ${given}, but line ${this.#line} has the form of ${describe(range)}`,
-          "leave --source away: but for 2.3.0 and 2.3.1 the version is found by itself.",
-        );
-      }
-      return { source: given, sourceLine: this.#line };
-    }
-    // Where nothing says it, the earliest form: its conversions leave alone what is later already.
-    const most = this.lines ? Math.min(this.#last, Math.max(this.#first, formats.indexOf(target))) : 0;
-    const source = formats[most] ?? "2.3";
-    if (compareVersions(source, target) > 0) {
-      throw new Failure(
-        `${this.name}: line ${this.#line} has the form of ${
-          describe(range)
-        }, which is later than the target ${target}`,
-        "a dump can only be converted for a later version.",
+      if (this.#databases.has(name)) continue;
+      this.account.note(
+        "roles",
+        `line ${line}: a role has rights on database ${name}, which does not come out`,
       );
     }
-    return { source, sourceLine: this.#line };
+    this.#roleDatabases = new Map();
+    this.#databases = new Set();
+  }
+
+  #checkReferences(): void {
+    this.#checkRoles();
+    for (const line of this.#memberIds.linesMissingIn(this.#userIds)) {
+      this.account.note("members", `line ${line}: a member of a tenant whose user does not come out`);
+    }
+    if (this.#hashed) {
+      this.account.note(
+        "hashed",
+        `${this.#hashed} plain-text passwords hashed (bcrypt, cost 12): they log in as before`,
+      );
+    }
+    if (this.account.written === 0) this.account.note("nothing", "not one entry comes out");
+  }
+
+  #checkFlags(): void {
+    for (const rule of this.#options.rules) {
+      if (rule.matches === 0) this.account.note("rules", `${rule.name}: ${rule.text} matched nothing`);
+    }
+    const unmatched = this.#options.choice.unmatched();
+    if (unmatched.length) {
+      throw new Failure(
+        `${unmatched.join(", ")}: matched nothing in the dump`,
+        "is the name spelt as in the dump? It is case sensitive.",
+      );
+    }
   }
 }
 
-/** Whether a release or a form lies in a range of forms. */
-function includes([first, last]: readonly [Format, Format], source: string): boolean {
-  const form = formats.indexOf(formatOf(source));
-  return formats.indexOf(first) <= form && form <= formats.indexOf(last);
+function withoutPassword(user: string): boolean {
+  const options = readObject(readObject(user).get("options") ?? "{}");
+  return ["hash_password", "rsa_public_key"].every((name) => (options.get(name) ?? "null") === "null");
 }
 
-/** The form of a release. */
-function formatOf(source: string): Format {
-  return [...formats].reverse().find((format) => compareVersions(format, source) <= 0) ?? "2.3";
-}
-
-function countAll(counts: Map<string, number>): number {
-  return [...counts].reduce((sum, [name, n]) => name.startsWith("dropped") ? sum : sum + n, 0);
-}
-
-function describe([first, last]: readonly [Format, Format]): string {
-  const text = (format: Format) => format === "2.3" ? "2.3.x" : format;
-  return first === last ? text(first) : `${text(first)} to ${text(last)}`;
-}
-
-/** Whether a value of `"password"` is there that is neither null nor a bcrypt hash. Only users of 2.3 have that member. */
-function hasPlainPassword(bytes: string): boolean {
-  for (let at = bytes.indexOf('"password":"'); at >= 0; at = bytes.indexOf('"password":"', at + 1)) {
-    if (!bcryptHash.test(bytes.slice(at + 12, at + 72)) || bytes[at + 72] !== '"') return true;
-  }
-  return false;
-}
-
-function readRoot(value: string): { id: string; hasPassword: boolean } | undefined {
-  try {
-    const user = readObject(toText(value));
-    const options = readObject(user.get("options") ?? "{}");
-    const password = options.get("password") ?? options.get("hash_password") ?? "null";
-    const key = options.get("rsa_public_key") ?? "null";
-    return { id: user.get("id") ?? "", hasPassword: password !== "null" || key !== "null" };
-  } catch {
-    return undefined; // the second reading says what is wrong with it
-  }
-}
-
-/** The kinds in a fixed order, as the summary lists them, with their plurals. */
-export const kindNames: Record<Outcome["kind"], string> = {
-  user: "users",
-  tenant: "tenants",
-  role: "roles",
-  member: "members",
-  limiter: "limiters",
-  database: "databases",
-  table: "tables",
-  bucket: "buckets",
-  internal: "internal entries",
-  unknown: "others",
-};
-
-/** What was done, as lines for stderr. */
-export function summarize(account: Account, name: string, target: string): string[] {
-  const { survey } = account;
-  const origin = survey.framed ? "framed" : survey.marked ? "with end mark" : "without end mark";
-  const version = survey.source === "2.3" ? "2.3.x" : survey.source;
-  const lines = [`${name}: ${survey.entries} entries of ${version} (${origin}), for ${target}`];
-  if (!survey.marked && !survey.framed) {
-    lines.push("the dump has no end mark, so nothing proves that it is whole (dump_meta.ts writes one)");
-  }
-  for (const action of ["converted", "kept", "dropped"] as const) {
-    const parts = [...kinds, "unknown" as const].flatMap((kind) => {
-      const n = countOf(account, action, kind);
-      return n
-        ? [`${n} ${n === 1 ? kindNames[kind].replace(/ies$/, "y").replace(/s$/, "") : kindNames[kind]}`]
-        : [];
-    });
-    if (parts.length) lines.push(`  ${action.padEnd(9)} ${parts.join(", ")}`);
-  }
-  for (const [rule, n] of account.dropped) lines.push(`  dropped by ${rule}: ${n}`);
-  return [...lines, ...account.warnings.map((warning) => `note: ${warning}`)];
-}
-
-/** Whether a text names a release that a dump can come from. */
-export function isSource(text: string): boolean {
-  return text === "2.3" || sources.includes(text);
-}
-
-/** The name that a table's value gives it; what copies tables starts from. Undefined for other than TSKV tables. */
-export function tskvTable(value: string): { tenant: string; database: string; table: string } | undefined {
-  const { kind, schema } = readTable(value);
-  if (kind !== "TsKvTableSchema") return undefined;
-  const table = readObject(schema);
-  const name = (field: string) => readString(table.get(field) ?? "");
-  return { tenant: name("tenant"), database: name("db"), table: name("name") };
+/** The databases that a role has rights on. */
+function rightsOf(role: string): string[] {
+  return [...readObject(readObject(role).get("additional_privileges") ?? "{}").keys()];
 }

@@ -1,7 +1,9 @@
 /** Bytes in and out of a script: stdin, stdout, files. */
+import { fstatSync } from "node:fs";
 import { Failure, messageOf, ReaderGone } from "./errors.ts";
 
-const chunkBytes = 1 << 20;
+const chunkBytes = 1 << 18;
+const tailBytes = 256;
 
 /** Writes all of `bytes` to stdout. @throws {ReaderGone} where nobody reads any more */
 export async function writeStdout(bytes: Uint8Array): Promise<void> {
@@ -13,22 +15,45 @@ export async function writeStdout(bytes: Uint8Array): Promise<void> {
   }
 }
 
+/** Warns where stdout is a file that others can read, as `> dump` makes unless the umask is strict: dumps hold password hashes. */
+export function warnOfReaders(say: (message: string) => void): void {
+  const { mode } = fstatSync(1);
+  if ((mode & 0o170000) === 0o100000 && mode & 0o044) {
+    say("warning: others can read the file that stdout is, and a dump holds password hashes: chmod 600 it");
+  }
+}
+
 /** Writes a line of text to stdout. */
 export function printLine(text: string): Promise<void> {
   return writeStdout(new TextEncoder().encode(text + "\n"));
 }
 
-/** The chunks of an open file; each is only good until the next. */
+/** The chunks of an open file; each is only good until the next, which is read meanwhile. */
 export async function* chunksOf(
   file: { read(p: Uint8Array): Promise<number | null> },
 ): AsyncGenerator<Uint8Array> {
-  const buffer = new Uint8Array(chunkBytes);
-  for (let n = await file.read(buffer); n !== null; n = await file.read(buffer)) yield buffer.subarray(0, n);
+  let buffer = new Uint8Array(chunkBytes);
+  let other = new Uint8Array(chunkBytes);
+  let reading = file.read(buffer);
+  try {
+    for (;;) {
+      const n = await reading;
+      if (n === null) return;
+      const chunk = buffer.subarray(0, n);
+      [buffer, other] = [other, buffer];
+      reading = file.read(buffer);
+      yield chunk;
+    }
+  } finally {
+    reading.catch(() => {});
+  }
 }
 
 /** Bytes that can be read more than once. */
 export interface Source {
   readonly name: string;
+  /** its last bytes, some hundred of them */
+  tail(): Promise<Uint8Array>;
   open(): AsyncIterable<Uint8Array>;
   close(): Promise<void>;
 }
@@ -39,12 +64,21 @@ export interface Source {
  */
 export async function stdinSource(memoryBytes = 32 << 20): Promise<Source> {
   const name = "stdin";
-  const open = (path: string) =>
-    async function* () {
+  const fromFile = (path: string, close: () => Promise<void>): Source => ({
+    name,
+    open: async function* () {
       using file = await Deno.open(path);
       yield* chunksOf(file);
-    };
-  if (isRegularFile("/dev/stdin")) return { name, open: open("/dev/stdin"), close: () => Promise.resolve() };
+    },
+    tail: async () => {
+      using file = await Deno.open(path);
+      await file.seek(-Math.min(tailBytes, (await file.stat()).size), Deno.SeekMode.End);
+      const bytes = new Uint8Array(tailBytes);
+      return bytes.subarray(0, await file.read(bytes) ?? 0);
+    },
+    close,
+  });
+  if (isRegularFile("/dev/stdin")) return fromFile("/dev/stdin", () => Promise.resolve());
   const kept: Uint8Array[] = [];
   let keptBytes = 0;
   let spool: { path: string; file: Deno.FsFile } | undefined;
@@ -67,17 +101,23 @@ export async function stdinSource(memoryBytes = 32 << 20): Promise<Source> {
     );
   }
   spool?.file.close();
-  const path = spool?.path;
-  if (path === undefined) {
-    return {
-      name,
-      open: async function* () {
-        yield* kept;
-      },
-      close: () => Promise.resolve(),
-    };
+  if (spool) {
+    const { path } = spool;
+    return fromFile(path, () => Deno.remove(path));
   }
-  return { name, open: open(path), close: () => Deno.remove(path) };
+  return bytesSource(name, kept);
+}
+
+/** What is in memory already, as a source. */
+export function bytesSource(name: string, chunks: Uint8Array[]): Source {
+  return {
+    name,
+    open: async function* () {
+      yield* chunks;
+    },
+    tail: () => new Blob(chunks.slice(-8) as BlobPart[]).slice(-tailBytes).bytes(),
+    close: () => Promise.resolve(),
+  };
 }
 
 function isRegularFile(path: string): boolean {

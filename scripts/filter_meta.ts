@@ -13,12 +13,13 @@ import { type Args, type Command, main, type Say } from "../lib/cli.ts";
 import { loadBcrypt } from "../lib/deps.ts";
 import { DumpWriter } from "../lib/dump.ts";
 import { messageOf, UsageError } from "../lib/errors.ts";
-import { Filter, isSource, type Outcome, summarize } from "../lib/filter.ts";
+import type { Outcome } from "../lib/account.ts";
+import { Filter } from "../lib/filter.ts";
 import { parseEndpoint } from "../lib/http.ts";
 import { atomicFile, printLine, stdinSource, writeStdout } from "../lib/io.ts";
 import { parseRules, type Rule } from "../lib/rules.ts";
 import { SqlClient } from "../lib/sql.ts";
-import { sources, targetFormat } from "../lib/versions.ts";
+import { isSource, sources, targetFormat } from "../lib/versions.ts";
 
 export const command: Command = {
   name: "filter_meta",
@@ -230,12 +231,17 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   });
   const input = await stdinSource();
   try {
-    const account = await filter.run(input, writesDump ? output : undefined, async (outcome) => {
+    const tell = async (outcome: Outcome) => {
       if (report) await report.write(encoder.encode(`${reportLine(outcome)}\n`));
       if (args.on("diff") && outcome.action !== "kept") await printLine(diffText(outcome, colour));
-    });
+    };
+    const survey = await filter.run(
+      input,
+      writesDump ? output : undefined,
+      report || args.on("diff") ? tell : undefined,
+    );
     await report?.commit();
-    for (const line of summarize(account, input.name, target.name)) say(line);
+    for (const line of filter.account.lines(survey, input.name, target.name)) say(line);
     return 0;
   } catch (error) {
     await report?.abandon();

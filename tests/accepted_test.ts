@@ -2,6 +2,7 @@
 import { Choice } from "../lib/choice.ts";
 import { DumpWriter } from "../lib/dump.ts";
 import { Filter, type FilterOptions } from "../lib/filter.ts";
+import { bytesSource } from "../lib/io.ts";
 import { canonical, readObject, withChanged, withMember, writeObject } from "../lib/json.ts";
 import type { Format } from "../lib/versions.ts";
 import { assert, assertEquals } from "./deps.ts";
@@ -18,7 +19,6 @@ export async function filtered(
     pieces.push(new TextDecoder().decode(bytes));
     return Promise.resolve();
   });
-  const bytes = new TextEncoder().encode(dump);
   await new Filter({
     choice: new Choice([], [], [], []),
     rules: [],
@@ -29,13 +29,7 @@ export async function filtered(
     dropInvalid: false,
     loadHash: () => Promise.resolve((password) => `hash of ${password}`),
     ...options,
-  }).run({
-    name: "test",
-    open: async function* () {
-      yield await Promise.resolve(bytes);
-    },
-    close: () => Promise.resolve(),
-  }, output);
+  }).run(bytesSource("test", [new TextEncoder().encode(dump)]), output);
   return pieces.join("");
 }
 
