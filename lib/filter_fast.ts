@@ -46,7 +46,7 @@ const heads = [
     "table",
     `${tenant}/dbs/${name}/schemas/${name}: {"TsKvTableSchema":{"tenant":"\\1","db":"\\2","name":"\\3",`,
   ],
-  ["bucket", String.raw`${tenant}/dbs/${name}/buckets/\d+: `],
+  ["bucket", String.raw`${tenant}/dbs/${name}/buckets/\d+: {"id":`],
   ["database", `${tenant}/dbs/${name}: {"tenant":"\\1","database":"\\2",`],
   ["member", String.raw`${tenant}/members/\d+: `],
   ["tenant", `${tenant}: {"id":${id},"name":"\\1",`],

@@ -378,6 +378,7 @@ export function cast(value: Value, type: Type, unit = 1000000000n): Value {
     case "STRING":
       return print(value);
     case "BOOLEAN":
+      if (typeof value === "boolean") return value;
       return typeof value === "string" ? value === "true" : value !== 0n && value !== 0;
     case "DOUBLE":
       return value instanceof Time ? Number(value.count) : Number(value);
