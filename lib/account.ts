@@ -58,7 +58,11 @@ export class Account {
   lines(survey: Survey, name: string, target: string): string[] {
     const origin = survey.framed ? "framed" : survey.marked ? "with end mark" : "without end mark";
     const version = survey.source === "2.3" ? "2.3.x" : survey.source;
-    const lines = [`${name}: ${survey.entries} entries of ${version} (${origin}), for ${target}`];
+    const lines = [
+      `${name}: ${survey.entries} ${
+        survey.entries === 1 ? "entry" : "entries"
+      } of ${version} (${origin}), for ${target}`,
+    ];
     if (!survey.marked && !survey.framed) {
       lines.push("the dump has no end mark, so nothing proves that it is whole (dump_meta.ts writes one)");
     }

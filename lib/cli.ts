@@ -1,5 +1,6 @@
 /** The command line that all scripts share: flags from one table, help, exit codes, SIGINT, errors for an operator. */
 import config from "../deno.json" with { type: "json" };
+import { completions, shells } from "./completions.ts";
 import { closestString, parseArgs } from "./deps.ts";
 import { Failure, Interrupted, messageOf, ReaderGone, UsageError } from "./errors.ts";
 
@@ -10,7 +11,7 @@ export interface Flag {
   /** what stands for its value in the help, such as FILE */
   value?: string;
   many?: true;
-  /** what it does; lines are wrapped by hand, at 70 columns at most */
+  /** what it does; wrapped where it is shown */
   help: string;
 }
 
@@ -32,6 +33,7 @@ const sharedFlags: Flag[] = [
   { name: "debug", help: "print stack traces with errors" },
   { name: "help", short: "h", help: "print this" },
   { name: "version", help: "print the version" },
+  { name: "completions", value: shells.join("|"), help: "print completions for that shell" },
 ];
 
 const exitCodes = `Exit codes:
@@ -137,7 +139,7 @@ export function parse(command: Command, argv: readonly string[]): Args {
 export function help(command: Command): string {
   const rows = [...command.flags, ...sharedFlags].map((f) => ({
     left: `${f.short ? `-${f.short}, ` : "    "}--${f.name}${f.value ? ` ${f.value}` : ""}`,
-    lines: [...f.help.split("\n"), ...(f.many ? ["(may be repeated)"] : [])],
+    lines: wrap(f.help + (f.many ? " (may be repeated)" : ""), 70),
   }));
   const width = 24;
   const list = rows.flatMap(({ left, lines }) =>
@@ -153,12 +155,27 @@ export function help(command: Command): string {
     "Flags:",
     ...list,
     "",
-    ...(command.notes ?? []).flatMap((note) => [note, ""]),
+    ...(command.notes ?? []).flatMap((note) => note.split("\n\n")).flatMap((text) => [...wrap(text, 96), ""]),
     "Examples:",
     ...command.examples.map((line) => `  ${line}`),
     "",
     exitCodes,
   ].join("\n");
+}
+
+function completionsOf({ name, flags }: Command, args: Args): string {
+  return completions(args.choice("completions", shells, "bash"), { name, flags: [...flags, ...sharedFlags] });
+}
+
+/** Cuts a text into lines of at most `width` characters, between words. */
+function wrap(text: string, width: number): string[] {
+  const lines = [""];
+  for (const word of text.split(/\s+/)) {
+    const line = lines.at(-1) ?? "";
+    if (line && line.length + word.length + 1 > width) lines.push(word);
+    else lines[lines.length - 1] = line ? `${line} ${word}` : word;
+  }
+  return lines;
 }
 
 /** Where a script's messages go: stderr, or nowhere under `--quiet`. */
@@ -185,6 +202,7 @@ export async function main(
     const args = parse(command, Deno.args);
     if (args.on("help")) console.log(help(command));
     else if (args.on("version")) console.log(`${command.name} ${version}`);
+    else if (args.value("completions") !== undefined) console.log(completionsOf(command, args));
     else Deno.exit(await run(args, controller.signal, args.on("quiet") ? () => {} : complain));
     Deno.exit(0);
   } catch (thrown) {

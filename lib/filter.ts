@@ -95,14 +95,16 @@ export class Filter {
     const fast = !plain && !tell && !choice.active && rules.length === 0 && !pruneUsers;
     const writer = output ?? new DumpWriter(() => Promise.resolve());
     for await (const block of new DumpReader(input.name, { whole: true }).blocks(input.open())) {
-      if (!this.#sorted || !this.#isSorted(block)) await this.#refuseTwice(input);
+      const sortedBefore = this.#sorted;
       if (fast && block.raw) this.#fastLines(block.bytes, block.raw, block.line, writer);
       else {
         for (const { key, value, line } of entriesOf(block)) {
+          this.#noteOrder(key);
           const outcome = this.#plainLine(key, value, line, writer);
           if (tell) await tell(outcome);
         }
       }
+      if (sortedBefore && !this.#sorted) await this.#refuseTwice(input);
       if (writer.full) await writer.flush();
     }
     this.#checkReferences();
@@ -111,22 +113,14 @@ export class Filter {
     return survey;
   }
 
-  /** Whether keys rise through a block and from the one before: then none is there twice. CnosDB dumps them so. */
-  #isSorted({ bytes }: Block): boolean {
-    let previous = this.#previousKey;
-    for (let at = 0; at < bytes.length; at = bytes.indexOf("\n", at) + 1) {
-      const key = bytes.slice(at, bytes.indexOf(": ", at));
-      if (key <= previous) return false;
-      previous = key;
-    }
-    this.#previousKey = previous;
-    return true;
+  /** Keys that rise, as CnosDB dumps them, are never there twice. */
+  #noteOrder(key: string): void {
+    this.#sorted &&= key > this.#previousKey;
+    this.#previousKey = key;
   }
 
   /** Reads all keys of a dump that is not sorted. @throws {Failure} where one is there twice */
   async #refuseTwice(input: Source): Promise<void> {
-    if (!this.#sorted) return;
-    this.#sorted = false;
     const lines = new Map<string, number>();
     for await (const block of new DumpReader(input.name, { whole: true }).blocks(input.open())) {
       for (const { key, line } of entriesOf(block)) {
@@ -152,6 +146,9 @@ export class Filter {
     for (let at = 0, next = 0; at < text.length; at = next, line++) {
       const end = text.indexOf("\n", at);
       next = end + 1;
+      const colon = text.indexOf(": ", at);
+      if (colon < 0 || colon > end) refuseLine(line);
+      this.#noteOrder(text.slice(at, colon));
       const head = this.#fast.match(text, at);
       const verdict = head && this.#verdict(head, text, at, end, line);
       if (verdict && verdict.action !== "dropped") {
@@ -170,8 +167,6 @@ export class Filter {
       writer.copy(raw, from, at);
       from = next;
       if (verdict) continue;
-      const colon = text.indexOf(": ", at);
-      if (colon < 0 || colon > end) refuseLine(line);
       this.#plainLine(text.slice(at, colon), text.slice(colon + 2, end), line, writer);
     }
     writer.copy(raw, from, text.length);

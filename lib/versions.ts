@@ -170,14 +170,17 @@ export function identify(key: string, value: string): Key {
     throw new s.ShapeError("its value is no JSON: was the line cut?");
   }
   let first: unknown;
+  let disagrees = false;
   for (const reading of readings) {
     try {
       if (agrees(reading, value)) return reading;
+      disagrees = true;
     } catch (error) {
       first ??= error;
     }
   }
-  throw first ?? new s.ShapeError("the names in its value are not those in its key");
+  if (disagrees || !first) throw new s.ShapeError("the names in its value are not those in its key");
+  throw first;
 }
 
 /** The changing part of an entry's value, or nothing where its kind never changed. */

@@ -7,6 +7,7 @@
  * anything in a line, `[WILDLINE]` any number of lines.
  */
 import { assertEquals, fail, parseYaml, stringifyYaml } from "./deps.ts";
+import { runScript } from "./run.ts";
 
 type Text = string | { file: string };
 
@@ -23,28 +24,6 @@ interface Case {
 
 const root = new URL("../", import.meta.url);
 const update = Deno.args.includes("--update");
-
-/** Runs a script as its users do, and gives all that it said. */
-export async function runScript(
-  script: string,
-  args: string[],
-  stdin = "",
-  env: Record<string, string> = {},
-): Promise<{ stdout: string; stderr: string; code: number }> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "-A", new URL(`scripts/${script}.ts`, root).pathname, ...args],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-    env: { NO_COLOR: "1", ...env },
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  // A script that refuses its arguments does not read its input.
-  const fed = writer.write(new TextEncoder().encode(stdin)).then(() => writer.close()).catch(() => {});
-  const { stdout, stderr, code } = await child.output();
-  await fed;
-  return { stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr), code };
-}
 
 async function textOf(text: Text | undefined): Promise<string> {
   if (text === undefined || typeof text === "string") return text ?? "";
