@@ -11,7 +11,7 @@ import { type FastLine, FastLines, type Verdict } from "./filter_fast.ts";
 import { IdSet } from "./id_set.ts";
 import type { Source } from "./io.ts";
 import { readObject } from "./json.ts";
-import { candidates, displayName, formatKey, type Key } from "./key.ts";
+import { candidates, displayName, formatKey, isUnlisted, type Key, namesOf } from "./key.ts";
 import type { Rule } from "./rules.ts";
 import { ShapeError } from "./shape.ts";
 import { describeFormats, includesFormat, type Survey, surveyDump } from "./survey.ts";
@@ -306,6 +306,13 @@ export class Filter {
     if (key.kind === "bucket") return "buckets";
     if ("database" in key && key.tenant === "cnosdb" && systemDatabases.has(key.database) && !keepSystem) {
       return "system-databases";
+    }
+    if (key.kind !== "user" && key.kind !== "tenant" && isUnlisted(key)) {
+      this.account.note(
+        "names with a slash",
+        `${key.kind} ${displayName(...namesOf(key))} is left out: no version of CnosDB lists or opens it`,
+      );
+      return "slashed-names";
     }
     if (key.kind === "user" && key.user === "root" && this.#dropsRoot()) return "root";
     if (key.kind === "member" && key.userId === this.#survey.root?.id && this.#dropsRoot()) return "root";

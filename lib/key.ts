@@ -99,6 +99,35 @@ export function formatKey(key: Exclude<Key, { kind: "internal" }>): string {
   }
 }
 
+/**
+ * Whether CnosDB leaves an object out of its lists, for a slash in its own name (children_data of meta/src/store/storage.rs).
+ * A user or a tenant is found by name all the same; a database, a table or a role cannot be used at all, on no version (seen
+ * on 2.3.5.4 and 2.4.2.1).
+ */
+export function isUnlisted(key: Key): boolean {
+  switch (key.kind) {
+    case "user":
+      return key.user.includes("/");
+    case "tenant":
+      return key.tenant.includes("/");
+    case "role":
+      return key.role.includes("/");
+    case "database":
+    case "bucket":
+      return key.database.includes("/");
+    case "table":
+      return key.database.includes("/") || key.table.includes("/");
+    default:
+      return false;
+  }
+}
+
+/** The names in a key, outermost first. */
+export function namesOf(object: Key): string[] {
+  const { user, tenant, role, database, table } = object as Record<string, string | undefined>;
+  return [user, tenant, role, database, table].filter((name) => name !== undefined);
+}
+
 /** A name as an operator reads it in a list: `tenant.database.table`, each quoted where it is no plain word. */
 export function displayName(...names: string[]): string {
   return names.map((name) => /^[\p{L}\p{N}_-]+$/u.test(name) ? name : `"${name.replaceAll('"', '""')}"`).join(
