@@ -37,19 +37,29 @@ export function* entriesOf(block: Block): Generator<Entry> {
   let line = block.line;
   for (let at = 0; at < block.bytes.length; line++) {
     const end = block.bytes.indexOf("\n", at);
-    const colon = block.bytes.indexOf(": ", at);
-    if (colon < 0 || colon > end) refuseLine(line);
+    const colon = keyEnd(block.bytes, at, end, line);
     yield { key: block.bytes.slice(at, colon), value: block.bytes.slice(colon + 2, end), line };
     at = end + 1;
   }
 }
 
-/** @throws {Failure} for a line that CnosDB's /restore would skip in silence */
-export function refuseLine(line: number): never {
-  throw new Failure(
-    `line ${line}: no ": " in it`,
-    "every line is a key, a colon and a space, and a value; CnosDB's /restore would skip this one in silence.",
-  );
+/**
+ * Where the key of a line ends. CnosDB cuts at the first `: `; where a name holds one, what follows is no value, and the key is
+ * read to its real end, so that it can be told which object cannot be restored.
+ * @param at where the line starts; @param end where its newline stands
+ * @throws {Failure} for a line that CnosDB's /restore would skip in silence
+ */
+export function keyEnd(bytes: string, at: number, end: number, line: number): number {
+  const colon = bytes.indexOf(": ", at);
+  if (colon < 0 || colon > end) {
+    throw new Failure(
+      `line ${line}: no ": " in it`,
+      "every line is a key, a colon and a space, and a value; CnosDB's /restore would skip this one in silence.",
+    );
+  }
+  if (bytes.charCodeAt(colon + 2) === 0x7b) return colon;
+  const later = bytes.indexOf(": {", colon);
+  return later < 0 || later > end ? colon : later;
 }
 
 /** The real text of a string that holds a byte a character. */
@@ -272,6 +282,13 @@ function countPlainLines(text: string): number | undefined {
 }
 
 const encoder = new TextEncoder();
+
+/** How many lines a block has. */
+export function linesOf({ bytes }: Block): number {
+  let lines = 0;
+  for (let at = bytes.indexOf("\n"); at >= 0; at = bytes.indexOf("\n", at + 1)) lines++;
+  return lines;
+}
 
 /** Writes a dump with its end mark, in large pieces. */
 export class DumpWriter {

@@ -5,7 +5,7 @@
 import { Buffer } from "node:buffer";
 import { Account, type Outcome } from "./account.ts";
 import type { Choice } from "./choice.ts";
-import { type Block, DumpReader, DumpWriter, entriesOf, refuseLine, toBytes, toText } from "./dump.ts";
+import { DumpReader, DumpWriter, entriesOf, keyEnd, toBytes, toText } from "./dump.ts";
 import { Failure } from "./errors.ts";
 import { type FastLine, FastLines, type Verdict } from "./filter_fast.ts";
 import { IdSet } from "./id_set.ts";
@@ -146,8 +146,7 @@ export class Filter {
     for (let at = 0, next = 0; at < text.length; at = next, line++) {
       const end = text.indexOf("\n", at);
       next = end + 1;
-      const colon = text.indexOf(": ", at);
-      if (colon < 0 || colon > end) refuseLine(line);
+      const colon = keyEnd(text, at, end, line);
       this.#noteOrder(text.slice(at, colon));
       const head = this.#fast.match(text, at);
       const verdict = head && this.#verdict(head, text, at, end, line);
@@ -362,7 +361,9 @@ export class Filter {
     const newKey = formatKey(cluster === undefined ? read : { ...read, cluster });
     if (newKey !== key) rules.push("--cluster");
     if (newKey.includes(": ")) {
-      throw new ShapeError('a name with ": " in it cannot be restored: CnosDB cuts the line there');
+      throw new ShapeError(
+        'a name with ": " in it cannot be restored, as CnosDB cuts the line there; leave it out by --exclude or --rules',
+      );
     }
     return { newKey, after, rules };
   }

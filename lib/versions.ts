@@ -162,11 +162,6 @@ export function identify(key: string, value: string): Key {
   try {
     assertJson(value);
   } catch {
-    if (/: [{"]/.test(value) || value.includes(": null")) {
-      throw new s.ShapeError(
-        'a name with ": " in it cannot be restored: CnosDB cuts the line there. Rename it on the old cluster',
-      );
-    }
     throw new s.ShapeError("its value is no JSON: was the line cut?");
   }
   let first: unknown;
