@@ -359,9 +359,7 @@ export class DumpWriter {
 
   #reserve(bytes: number): void {
     if (this.#used + bytes <= this.#piece.length) return;
-    const larger = Buffer.allocUnsafe(
-      Math.max(this.#used + bytes, Math.min(this.#piece.length * 2, this.pieceBytes * 1.25)),
-    );
+    const larger = Buffer.allocUnsafe(Math.max(this.#used + bytes, this.#piece.length * 2));
     this.#piece.copy(larger, 0, 0, this.#used);
     this.#piece = larger;
   }

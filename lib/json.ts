@@ -7,26 +7,48 @@
 /** The members of an object in their order: name → source text of the value. */
 export type RawObject = Map<string, string>;
 
-const space = /[ \t\r\n]*/y;
-const string = /"(?:[^"\\]|\\.)*"/y;
-const scalar = /[^\s,\]}]+/y;
-const structure = /"(?:[^"\\]|\\.)*"|[[\]{}]/g;
+/** The position of the first character from `at` that is no white space. */
+function skipSpace(text: string, at: number): number {
+  while (text.charCodeAt(at) <= 0x20) at++;
+  return at;
+}
 
-function match(pattern: RegExp, text: string, at: number): number {
-  pattern.lastIndex = at;
-  return pattern.test(text) ? pattern.lastIndex : at;
+/** The position behind the string that starts at `at`. */
+function endOfString(text: string, at: number): number {
+  for (let end = text.indexOf('"', at + 1); end >= 0; end = text.indexOf('"', end + 1)) {
+    let escapes = end;
+    while (text[escapes - 1] === "\\") escapes--;
+    if ((end - escapes) % 2 === 0) return end + 1;
+  }
+  return text.length;
 }
 
 /** The position behind the value that starts at `at`. */
 function endOfValue(text: string, at: number): number {
-  const first = text.charCodeAt(at);
-  if (first === 0x22) return match(string, text, at);
-  if (first !== 0x7b && first !== 0x5b) return match(scalar, text, at);
-  structure.lastIndex = at;
   let depth = 0;
-  for (let m = structure.exec(text); m; m = structure.exec(text)) {
-    if (m[0] === "{" || m[0] === "[") depth++;
-    else if ((m[0] === "}" || m[0] === "]") && --depth === 0) return structure.lastIndex;
+  for (let i = at; i < text.length; i++) {
+    switch (text.charCodeAt(i)) {
+      case 0x22: // "
+        i = endOfString(text, i) - 1;
+        if (depth === 0) return i + 1;
+        break;
+      case 0x7b: // {
+      case 0x5b: // [
+        depth++;
+        break;
+      case 0x7d: // }
+      case 0x5d: // ]
+        // At depth 0 it closes what the value stands in.
+        if (depth === 0) return i;
+        if (--depth === 0) return i + 1;
+        break;
+      case 0x2c: // ,
+      case 0x20:
+      case 0x09:
+      case 0x0a:
+      case 0x0d:
+        if (depth === 0) return i;
+    }
   }
   return text.length;
 }
@@ -46,18 +68,18 @@ export function assertJson(text: string): void {
  */
 export function readObject(text: string): RawObject {
   const object: RawObject = new Map();
-  let at = match(space, text, 0);
+  let at = skipSpace(text, 0);
   if (text[at] !== "{") throw new TypeError(`expected an object, got ${preview(text)}`);
-  at = match(space, text, at + 1);
+  at = skipSpace(text, at + 1);
   while (text[at] === '"') {
-    const nameEnd = match(string, text, at);
+    const nameEnd = endOfString(text, at);
     const name = readString(text.slice(at, nameEnd));
-    const valueAt = match(space, text, match(space, text, nameEnd) + 1);
+    const valueAt = skipSpace(text, skipSpace(text, nameEnd) + 1);
     const valueEnd = endOfValue(text, valueAt);
     if (object.has(name)) throw new TypeError(`member ${JSON.stringify(name)} is there twice`);
     object.set(name, text.slice(valueAt, valueEnd));
-    at = match(space, text, valueEnd);
-    if (text[at] === ",") at = match(space, text, at + 1);
+    at = skipSpace(text, valueEnd);
+    if (text[at] === ",") at = skipSpace(text, at + 1);
   }
   return object;
 }
@@ -69,14 +91,14 @@ export function readObject(text: string): RawObject {
  */
 export function readArray(text: string): string[] {
   const elements: string[] = [];
-  let at = match(space, text, 0);
+  let at = skipSpace(text, 0);
   if (text[at] !== "[") throw new TypeError(`expected an array, got ${preview(text)}`);
-  at = match(space, text, at + 1);
+  at = skipSpace(text, at + 1);
   while (at < text.length && text[at] !== "]") {
     const end = endOfValue(text, at);
     elements.push(text.slice(at, end));
-    at = match(space, text, end);
-    if (text[at] === ",") at = match(space, text, at + 1);
+    at = skipSpace(text, end);
+    if (text[at] === ",") at = skipSpace(text, at + 1);
   }
   return elements;
 }
@@ -86,6 +108,7 @@ export function readArray(text: string): string[] {
  * @throws {TypeError} where it is no string
  */
 export function readString(text: string): string {
+  if (text[0] === '"' && !text.includes("\\")) return text.slice(1, -1);
   const value: unknown = JSON.parse(text);
   if (typeof value !== "string") throw new TypeError(`expected a string, got ${preview(text)}`);
   return value;
