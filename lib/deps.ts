@@ -32,3 +32,6 @@ export const loadBcrypt = () => import("npm:bcryptjs@3.0.3");
 export async function loadYaml(): Promise<{ parse: (text: string) => unknown }> {
   return await import("npm:deno-std@1.4.0/yaml/parse.js");
 }
+
+/** The PostgreSQL client, for `--ledger postgres://…` alone. */
+export const loadPostgres = () => import("npm:postgres@3.4.9");

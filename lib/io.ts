@@ -49,6 +49,13 @@ export async function* chunksOf(
   }
 }
 
+/** A small file as text. @throws {Failure} where it cannot be read */
+export async function readText(path: string): Promise<string> {
+  return await Deno.readTextFile(path).catch((error) => {
+    throw new Failure(`${path}: cannot be read: ${messageOf(error)}`);
+  });
+}
+
 /** Bytes that can be read more than once. */
 export interface Source {
   readonly name: string;

@@ -1,7 +1,7 @@
 /** SQL over HTTP on a CnosDB data node (`POST /api/v1/sql`, recorded from 2.3.3 to 2.4.3.4). */
 import { Buffer } from "node:buffer";
 import { Failure, messageOf, UsageError } from "./errors.ts";
-import { type Endpoint, parseEndpoint, type Response, send } from "./http.ts";
+import { type Endpoint, parseEndpoint, type Request, type Response, send, stream } from "./http.ts";
 
 /** A statement that the server refused. `code` is CnosDB's error_code, "" where the answer had none. */
 export class SqlError extends Failure {
@@ -45,21 +45,43 @@ export class SqlClient {
    * @throws {SqlError} where the server refuses it
    * @throws {NoAnswer} where no whole answer comes: `sent` tells whether it may have run
    */
-  async query(sql: string, { tenant, database, timeoutMs }: QueryOptions): Promise<Row[]> {
+  async query(sql: string, options: QueryOptions): Promise<Row[]> {
+    const response = await send(this.#request(sql, "application/json", options));
+    if (response.status !== 200) throw this.#refused(sql, options.tenant, response);
+    return response.body === "" ? [] : this.#parse<Row[]>(sql, response.body);
+  }
+
+  /** Runs one query and gives its rows as they come, for lists too long to be held. Throws as `query` does. */
+  async *rows(sql: string, options: QueryOptions): AsyncGenerator<Row> {
+    const { status, headers, chunks } = await stream(this.#request(sql, "application/nd-json", options));
+    const decoder = new TextDecoder();
+    let rest = "";
+    for await (const chunk of chunks) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+      rest = lines.pop() ?? "";
+      if (status !== 200) rest = [...lines, rest].join("\n");
+      else for (const line of lines) if (line) yield this.#parse<Row>(sql, line);
+    }
+    if (status !== 200) throw this.#refused(sql, options.tenant, { status, headers, body: rest });
+    if (rest) yield this.#parse<Row>(sql, rest);
+  }
+
+  #request(sql: string, accept: string, { tenant, database, timeoutMs }: QueryOptions): Request {
     const parameters = new URLSearchParams({ tenant, ...(database === undefined ? {} : { db: database }) });
-    const response = await send({
+    return {
       method: "POST",
       url: `${this.url}/api/v1/sql?${parameters.toString().replaceAll("+", "%20")}`,
-      headers: { accept: "application/json", authorization: this.#authorization },
+      headers: { accept, authorization: this.#authorization },
       body: sql,
       signal: this.signal,
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
       ...(this.ca === undefined ? {} : { ca: this.ca }),
-    });
-    if (response.status !== 200) throw this.#refused(sql, tenant, response);
-    if (response.body === "") return [];
+    };
+  }
+
+  #parse<T>(sql: string, text: string): T {
     try {
-      return JSON.parse(response.body) as Row[];
+      return JSON.parse(text) as T;
     } catch (error) {
       throw new Failure(
         `${this.url}: the answer to ${shorten(sql)} is no JSON: ${messageOf(error)}`,

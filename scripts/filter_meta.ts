@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-read --allow-write --allow-net --allow-env=CNOSDB_USER,CNOSDB_PASSWORD,NO_COLOR,TMPDIR,TMP,TEMP
+#!/usr/bin/env -S deno run --allow-read --allow-write --allow-net --allow-sys --allow-env=CNOSDB_USER,CNOSDB_PASSWORD,NODE_USE_SYSTEM_CA,NO_COLOR,TMPDIR,TMP,TEMP
 /**
  * Turns a dump of CnosDB's meta store into one that another version can be restored from.
  *

@@ -1,0 +1,219 @@
+/** Puts a dump into a cluster's meta store so that it cannot harm it, and proves that it arrived. */
+import type { Say } from "./cli.ts";
+import { someOf } from "./compare.ts";
+import { type Block, DumpReader, DumpWriter, linesOf } from "./dump.ts";
+import { Difference, Failure, Interrupted } from "./errors.ts";
+import type { Endpoint } from "./http.ts";
+import { atomicFile } from "./io.ts";
+import type { Key } from "./key.ts";
+import { LeaderWriter, passwordHash } from "./leader.ts";
+import { firstPauseMs, MetaClient } from "./meta.ts";
+import { describePlan, type Item, makePlan, readItems } from "./plan.ts";
+import { atOnce } from "./pool.ts";
+import { Problems } from "./problems.ts";
+import { describeProgress } from "./progress.ts";
+import { readBack } from "./readback.ts";
+import { SqlClient } from "./sql.ts";
+import { lookAt, type Snapshot, type Target } from "./target.ts";
+import { type Format, targetFormat } from "./versions.ts";
+
+export interface RestoreOptions {
+  /** META_URLs of the target */
+  urls: readonly string[];
+  /** a data node of the target */
+  sql?: Endpoint | undefined;
+  /** PEM of a certificate authority */
+  ca?: string | undefined;
+  /** the file that keeps what the target holds before the first write */
+  backup?: string | undefined;
+  force?: boolean;
+  unmarked?: boolean;
+  dryRun?: boolean;
+  jobs: number;
+  batchBytes: number;
+  /** how long to go on trying while nothing gets through */
+  timeoutMs: number;
+  /** the first pause before a repeat */
+  pauseMs: number;
+  signal: AbortSignal;
+  say: Say;
+  /** shows how far it is until the function that it gives is called */
+  progress?: (line: () => string) => () => void;
+}
+
+export const defaults = { jobs: 16, batchBytes: 64 << 10, timeoutMs: 120_000, pauseMs: firstPauseMs };
+
+/** Parents before children: a wave is posted when the one before it is written. */
+const waves: readonly Key["kind"][][] = [["user", "tenant"], ["role", "limiter", "database"], [
+  "member",
+  "table",
+]];
+
+/**
+ * Restores a dump.
+ * @returns the dump's entries, to be passed on; undefined under `dryRun`
+ * @throws {Failure} where anything speaks against it (nothing is written then), or where writing fails
+ * @throws {Difference} where all is written and reads back differently
+ */
+export async function restore(
+  input: AsyncIterable<Uint8Array>,
+  options: RestoreOptions,
+): Promise<Block[] | undefined> {
+  const { force = false, unmarked = false, say } = options;
+  const problems = new Problems();
+  const blocks = await readDump(input, "stdin", unmarked);
+  const items = readItems(blocks, problems);
+  const { meta, sql, target } = await connect(options, force, problems);
+  const plan = makePlan(items, target, force, problems);
+  if (options.backup !== undefined && await exists(options.backup)) {
+    problems.add(
+      `--backup ${options.backup}: the file is there already, it may hold the state before a first run`,
+      "name another file, or go on without --backup where that file is this restore's.",
+    );
+  }
+  if (options.dryRun) describePlan(plan, target).forEach(say);
+  problems.throwIfAny();
+  if (options.dryRun) return undefined;
+  if (plan.overwritten.length) describePlan(plan, target).forEach(say);
+  const toWrite = [...plan.fresh, ...plan.overwritten];
+  if (options.backup !== undefined && toWrite.length) await backUp(target, options.backup);
+  await write(meta, toWrite, target, options);
+  await check(meta, sql, items, target, options);
+  say(
+    `restored into cluster ${target.cluster}: ${plan.fresh.length} new, ${plan.overwritten.length} overwritten, ` +
+      `${plan.equal.length} were equal already`,
+  );
+  return blocks;
+}
+
+/** @throws {Failure} where the dump is not whole, or nothing says that it is */
+export async function readDump(
+  input: AsyncIterable<Uint8Array>,
+  name: string,
+  unmarked: boolean,
+): Promise<Block[]> {
+  const reader = new DumpReader(name);
+  const blocks = await Array.fromAsync(reader.blocks(input));
+  if (!reader.marked && !unmarked) {
+    throw new Failure(
+      `${name}: the end mark is missing, so the dump may be cut: nothing was written`,
+      "dump_meta and filter_meta write one as their last line; --unmarked takes a dump without.",
+    );
+  }
+  return blocks;
+}
+
+/** Asks the target all that has to be known before a plan is made. */
+export async function connect(
+  options: RestoreOptions,
+  force: boolean,
+  problems: Problems,
+): Promise<{ meta: MetaClient; sql: SqlClient | undefined; target: Target }> {
+  const meta = new MetaClient(options.urls, options);
+  const sql = options.sql && new SqlClient(options.sql, options.signal, options.ca);
+  let ping: Format | undefined;
+  if (sql) {
+    const version = await sql.version();
+    ping = version.startsWith("2.3.") ? "2.3" : targetFormat(version);
+  }
+  const target = await lookAt(meta, { ping, force, problems });
+  return { meta, sql, target };
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}
+
+async function backUp({ blocks }: Snapshot, path: string): Promise<void> {
+  const file = await atomicFile(path);
+  const writer = new DumpWriter(file.write);
+  for (const block of blocks) await writer.write(block.bytes, linesOf(block));
+  await writer.end();
+  await file.commit();
+}
+
+/** Posts entries, wave by wave. SIGINT lets the batches in flight finish. */
+export async function write(
+  meta: MetaClient,
+  items: Item[],
+  target: Target,
+  options: RestoreOptions,
+): Promise<void> {
+  const { jobs, signal, progress } = options;
+  const { cluster, dataNodes, rootHashes } = target.identity;
+  const root = items.find(({ key }) => key === `/${cluster}/users/root`);
+  const hashes = new Set([...rootHashes, ...(root ? [passwordHash(root.value)] : [])]);
+  const writer = new LeaderWriter(meta, { cluster, dataNodes, rootHashes: hashes }, options.timeoutMs);
+  let done = 0;
+  const startMs = Date.now();
+  const stop = progress?.(() => describeProgress(done, items.length, "entries", startMs));
+  try {
+    for (const kinds of waves) {
+      const wave = items.filter(({ object }) => kinds.includes(object.kind));
+      await atOnce(jobs, batches(wave, options), async (batch) => {
+        signal.throwIfAborted();
+        await writer.post(batch.map(({ key, value }) => `${key}: ${value}\n`).join(""), batch.length);
+        done += batch.length;
+      });
+    }
+  } catch (error) {
+    const written = `${done} of ${items.length} entries are written`;
+    const again = `run the same command again${
+      options.backup === undefined ? "" : ", without --backup"
+    }: it sends only what is missing.`;
+    if (signal.aborted) {
+      throw new Interrupted(`interrupted, ${written}`, again);
+    }
+    if (!(error instanceof Failure)) throw error;
+    throw new Failure(
+      `${error.message} (${written})`,
+      error.hint ?? again,
+      { cause: error },
+    );
+  } finally {
+    stop?.();
+  }
+}
+
+/** Cuts entries into posts: by bytes, and small enough that all jobs have something to do until the end. */
+function* batches(items: Item[], { jobs, batchBytes }: RestoreOptions): Generator<Item[]> {
+  const most = Math.ceil(items.length / (jobs * 4));
+  let batch: Item[] = [];
+  let bytes = 0;
+  for (const item of items) {
+    const itemBytes = item.key.length + item.value.length + 3;
+    if (batch.length && (batch.length === most || bytes + itemBytes > batchBytes)) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(item);
+    bytes += itemBytes;
+  }
+  if (batch.length) yield batch;
+}
+
+/** Reads back. @throws {Difference} where the target is not as it should be */
+export async function check(
+  meta: MetaClient,
+  sql: SqlClient | undefined,
+  items: Item[],
+  { cluster, formats: [format] }: Target,
+  { signal, pauseMs, say }: RestoreOptions,
+): Promise<void> {
+  if (!format) return;
+  const { findings, lists } = await readBack({ meta, sql, cluster, format, items, signal, pauseMs });
+  if (findings.length) {
+    throw new Difference(
+      `all is written, but ${findings.length} thing(s) do not read back as they should:\n  ${
+        someOf(findings, 20, "\n  ")
+      }`,
+      "do not restart the target before this is mended; nothing is passed on to copy_tables.",
+    );
+  }
+  say(
+    `read back: ${items.length} values and ${lists} lists of /read${
+      sql ? ", and SQL," : ""
+    } are as they should be`,
+  );
+}
