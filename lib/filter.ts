@@ -8,10 +8,10 @@ import type { Choice } from "./choice.ts";
 import { DumpReader, DumpWriter, entriesOf, keyEnd, toBytes, toText } from "./dump.ts";
 import { Failure } from "./errors.ts";
 import { type FastLine, FastLines, type Verdict } from "./filter_fast.ts";
-import { IdSet } from "./id_set.ts";
 import type { Source } from "./io.ts";
 import { readObject } from "./json.ts";
 import { candidates, displayName, formatKey, isUnlisted, type Key, namesOf } from "./key.ts";
+import { References } from "./references.ts";
 import type { Rule } from "./rules.ts";
 import { ShapeError } from "./shape.ts";
 import { describeFormats, includesFormat, type Survey, surveyDump } from "./survey.ts";
@@ -56,8 +56,8 @@ export class Filter {
   readonly account = new Account();
   readonly #options: FilterOptions;
   readonly #fast = new FastLines();
-  readonly #memberIds = new IdSet();
-  readonly #userIds = new IdSet();
+  /** the users that members refer to */
+  readonly #userIds = new References();
   #roleDatabases = new Map<string, number>();
   #databases = new Set<string>();
   #tenant = "";
@@ -201,8 +201,8 @@ export class Filter {
       const name = verdict.noPassword
         ? text.slice(text.indexOf("/users/", at) + 7, head.idAt - 8)
         : undefined;
-      this.#noteUser(text.slice(head.idAt, head.idEnd), line, name);
-    } else if (kind === "member") this.#memberIds.add(text.slice(head.idAt, head.idEnd), line);
+      this.#noteUser(text.slice(head.idAt, head.idEnd), name);
+    } else if (kind === "member") this.#userIds.refer(text.slice(head.idAt, head.idEnd), line);
     else if (kind === "database" || (kind === "role" && verdict.databases?.length)) {
       const tenant = toText(text.slice(tenantAt, text.indexOf("/", tenantAt)));
       if (kind === "database") {
@@ -391,12 +391,11 @@ export class Filter {
       case "user":
         this.#noteUser(
           readObject(value).get("id") ?? "",
-          line,
           withoutPassword(value) ? toBytes(key.user) : undefined,
         );
         break;
       case "member":
-        this.#memberIds.add(key.userId, line);
+        this.#userIds.refer(key.userId, line);
         break;
       case "database":
         this.#noteDatabase(key.tenant, key.database);
@@ -407,8 +406,8 @@ export class Filter {
   }
 
   /** @param withoutPassword the user's name, a byte a character, where there is no password */
-  #noteUser(id: string, line: number, withoutPassword?: string): void {
-    this.#userIds.add(id, line);
+  #noteUser(id: string, withoutPassword?: string): void {
+    this.#userIds.define(id);
     if (withoutPassword === undefined) return;
     const name = displayName(toText(withoutPassword));
     this.account.note(
@@ -451,7 +450,7 @@ export class Filter {
 
   #checkReferences(): void {
     this.#checkRoles();
-    for (const line of this.#memberIds.linesMissingIn(this.#userIds)) {
+    for (const line of this.#userIds.missing()) {
       this.account.note("members", `line ${line}: a member of a tenant whose user does not come out`);
     }
     if (this.#hashed) {

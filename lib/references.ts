@@ -1,35 +1,39 @@
 /**
- * A set of strings, each with the line where it was first met, that holds millions in little memory: 53 bits of hash and the
- * line. Two strings are taken for one once in some 10^15 pairs, so it is good for warnings, not for decisions.
+ * Ids that are referred to, and which of them exist: millions in little memory, 53 bits of hash and a line each. Two ids are
+ * taken for one once in some 10^15 pairs, so it is good for notes, not for decisions.
  */
-export class IdSet {
+export class References {
   #hashes = new Float64Array(1024);
+  /** where each was first referred to; 0 once it is known to exist */
   #lines = new Uint32Array(1024);
   #size = 0;
 
-  /** @param text a byte a character */
-  add(text: string, line: number): void {
-    if (this.#size * 2 > this.#hashes.length) this.#grow();
-    const hash = hash53(text);
+  /** @param id a byte a character; @param line where it is referred to, from 1 */
+  refer(id: string, line: number): void {
+    this.#slot(id, line);
+  }
+
+  /** Says that an id exists, before or after it is referred to. */
+  define(id: string): void {
+    this.#lines[this.#slot(id, 0)] = 0;
+  }
+
+  /** The lines that refer to ids which do not exist, in their order. */
+  missing(): number[] {
+    return [...this.#lines.filter((line) => line > 0)].sort((a, b) => a - b);
+  }
+
+  /** Where an id is; where it is new, with `line`. */
+  #slot(id: string, line: number): number {
+    if (this.#size * 3 > this.#hashes.length * 2) this.#grow();
+    const hash = hash53(id);
     const slot = find(this.#hashes, hash);
-    if (this.#hashes[slot] === hash) return;
-    this.#hashes[slot] = hash;
-    this.#lines[slot] = line;
-    this.#size++;
-  }
-
-  has(text: string): boolean {
-    const hash = hash53(text);
-    return this.#hashes[find(this.#hashes, hash)] === hash;
-  }
-
-  /** The lines of those that `other` does not have, in their order. */
-  linesMissingIn(other: IdSet): number[] {
-    const lines: number[] = [];
-    for (const [slot, hash] of this.#hashes.entries()) {
-      if (hash !== 0 && other.#hashes[find(other.#hashes, hash)] !== hash) lines.push(this.#lines[slot] ?? 0);
+    if (this.#hashes[slot] === 0) {
+      this.#hashes[slot] = hash;
+      this.#lines[slot] = line;
+      this.#size++;
     }
-    return lines.sort((a, b) => a - b);
+    return slot;
   }
 
   #grow(): void {
