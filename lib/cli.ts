@@ -189,7 +189,8 @@ export async function main(
   command: Command,
   run: (args: Args, signal: AbortSignal, say: Say) => Promise<number>,
 ): Promise<never> {
-  const complain = (text: string) => console.error(`${command.name}: ${text}`);
+  const complain = (text: string) =>
+    console.error(`${command.name}: ${text.replaceAll(/\n(?! )/g, `\n${command.name}: `)}`);
   const controller = new AbortController();
   const interrupt = () => {
     if (controller.signal.aborted) Deno.exit(130);

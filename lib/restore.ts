@@ -4,17 +4,18 @@ import { someOf } from "./compare.ts";
 import { type Block, DumpReader, DumpWriter, linesOf } from "./dump.ts";
 import { Difference, Failure, Interrupted } from "./errors.ts";
 import type { Endpoint } from "./http.ts";
-import { atomicFile } from "./io.ts";
+import { atomicFile, chunksOf } from "./io.ts";
 import type { Key } from "./key.ts";
 import { LeaderWriter, passwordHash } from "./leader.ts";
 import { firstPauseMs, MetaClient } from "./meta.ts";
+import { canonical } from "./json.ts";
 import { describePlan, type Item, makePlan, readItems } from "./plan.ts";
 import { atOnce } from "./pool.ts";
 import { Problems } from "./problems.ts";
 import { describeProgress } from "./progress.ts";
 import { readBack } from "./readback.ts";
 import { SqlClient } from "./sql.ts";
-import { lookAt, type Snapshot, type Target } from "./target.ts";
+import { allEntries, lookAt, type Snapshot, type Target } from "./target.ts";
 import { type Format, targetFormat } from "./versions.ts";
 
 export interface RestoreOptions {
@@ -65,10 +66,12 @@ export async function restore(
   const items = readItems(blocks, problems);
   const { meta, sql, target } = await connect(options, force, problems);
   const plan = makePlan(items, target, force, problems);
-  if (options.backup !== undefined && await exists(options.backup)) {
+  const { backup } = options;
+  const backedUp = backup !== undefined && await exists(backup);
+  if (backedUp && !await isBackupOf(target, backup)) {
     problems.add(
-      `--backup ${options.backup}: the file is there already, it may hold the state before a first run`,
-      "name another file, or go on without --backup where that file is this restore's.",
+      `--backup ${backup}: the file is there already, and is no backup of this target`,
+      "name another file.",
     );
   }
   if (options.dryRun) describePlan(plan, target).forEach(say);
@@ -76,7 +79,8 @@ export async function restore(
   if (options.dryRun) return undefined;
   if (plan.overwritten.length) describePlan(plan, target).forEach(say);
   const toWrite = [...plan.fresh, ...plan.overwritten];
-  if (options.backup !== undefined && toWrite.length) await backUp(target, options.backup);
+  if (backedUp) say(`--backup ${backup}: kept as it is, with the state before an earlier run`);
+  else if (backup !== undefined && toWrite.length) await backUp(target, backup);
   await write(meta, toWrite, target, options);
   await check(meta, sql, items, target, options);
   say(
@@ -120,6 +124,20 @@ export async function connect(
   return { meta, sql, target };
 }
 
+/** Whether a file is a whole dump of this very cluster: one that an earlier run made before it wrote anything. */
+async function isBackupOf({ cluster, identity }: Target, path: string): Promise<boolean> {
+  try {
+    using file = await Deno.open(path);
+    const nodes = new Set<string>();
+    for (const { key, value } of allEntries(await readDump(chunksOf(file), path, false))) {
+      if (key.startsWith(`/${cluster}/data_nodes/`)) nodes.add(canonical(value));
+    }
+    return nodes.size > 0 && nodes.symmetricDifference(identity.dataNodes).size === 0;
+  } catch {
+    return false; // no dump, or not a whole one
+  }
+}
+
 async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
 }
@@ -158,9 +176,7 @@ export async function write(
     }
   } catch (error) {
     const written = `${done} of ${items.length} entries are written`;
-    const again = `run the same command again${
-      options.backup === undefined ? "" : ", without --backup"
-    }: it sends only what is missing.`;
+    const again = "run the same command again: it sends only what is missing.";
     if (signal.aborted) {
       throw new Interrupted(`interrupted, ${written}`, again);
     }

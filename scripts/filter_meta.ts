@@ -16,7 +16,7 @@ import { messageOf, UsageError } from "../lib/errors.ts";
 import type { Outcome } from "../lib/account.ts";
 import { Filter } from "../lib/filter.ts";
 import { parseEndpoint } from "../lib/http.ts";
-import { atomicFile, printLine, stdinSource, writeStdout } from "../lib/io.ts";
+import { atomicFile, printLine, stdinSource, warnOfReaders, writeStdout } from "../lib/io.ts";
 import { parseRules, type Rule } from "../lib/rules.ts";
 import { SqlClient } from "../lib/sql.ts";
 import { isSource, sources, targetFormat } from "../lib/versions.ts";
@@ -222,6 +222,7 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   });
 
   const writesDump = !args.on("diff") && !args.on("check");
+  if (writesDump) warnOfReaders(say);
   const reportFile = args.value("report");
   const report = reportFile === undefined ? undefined : await atomicFile(reportFile);
   const colour = Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR");

@@ -287,7 +287,7 @@ const refusals: Refusal[] = [
     name: "a backup over a file that is there",
     dump: same,
     options: () => ({ backup: new URL("deno.json", root).pathname }),
-    message: ["the file is there already", "name another file"],
+    message: ["the file is there already, and is no backup of this target", "name another file"],
   },
 ];
 let other: StandIn | undefined;
@@ -714,6 +714,22 @@ test("restore_meta passes on exactly what it read, with an end mark", async ({ s
   const { stdout, stderr, code } = await script([target.metaUrl], dump);
   assertEquals(stdout, dump);
   assertEquals(code, 0, stderr);
+});
+
+test("restore_meta keeps the backup of an earlier run, so that the same command can be run again", async ({ start }) => {
+  const target = await start({ version: "2.4.2" });
+  const directory = await Deno.makeTempDir();
+  try {
+    const backup = `${directory}/before.dump`;
+    assertEquals((await script([target.metaUrl, "--backup", backup], mark(user("zoe")))).code, 0);
+    const before = await Deno.readTextFile(backup);
+    const { stderr, code } = await script([target.metaUrl, "--backup", backup], mark(user("zoe")));
+    assertEquals(code, 0, stderr);
+    assertStringIncludes(stderr, "kept as it is");
+    assertEquals(await Deno.readTextFile(backup), before);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
 });
 
 test("restore_meta --undo prints SQL alone on stdout", async ({ start }) => {
