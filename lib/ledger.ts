@@ -4,7 +4,12 @@
  * implementations: a SQLite file for one process (ledger_sqlite.ts), PostgreSQL for several (ledger_postgres.ts);
  * what they do alike is in ledger_sql.ts.
  */
-import { Failure, UsageError } from "./errors.ts";
+import { UsageError } from "./errors.ts";
+import { postgresStore } from "./ledger_postgres.ts";
+import { openSql } from "./ledger_sql.ts";
+import { sqliteStore } from "./ledger_sqlite.ts";
+
+export { LeaseLost } from "./ledger_sql.ts";
 
 /** The steps of a table, or of a piece of one. */
 export const steps = [
@@ -34,11 +39,6 @@ export interface TableName {
   tenant: string;
   database: string;
   table: string;
-}
-
-/** A worker was not heard of for as long as its lease lasts, and others may have taken its tables over: it must stop. */
-export class LeaseLost extends Failure {
-  override name = "LeaseLost";
 }
 
 /** count(time), min(time) and max(time) of a table; min and max are missing where it is empty. */
@@ -173,16 +173,16 @@ export const defaultLedger = "copy_tables.sqlite";
 export async function openLedger(
   where: string = defaultLedger,
   run: RunIdentity | undefined,
-  options: LedgerOptions = {},
+  { readOnly = false, leaseMs = 60_000 }: LedgerOptions = {},
 ): Promise<Ledger> {
-  if (/^postgres(ql)?:\/\//i.test(where)) {
-    return await (await import("./ledger_postgres.ts")).openPostgres(where, run, options);
-  }
-  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(where)) {
+  if (!run && !readOnly) throw new TypeError("a ledger to work on needs a run");
+  const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(where)?.[1];
+  if (scheme && !/^postgres(ql)?$/i.test(scheme)) {
     throw new UsageError(
-      `--ledger ${where.replace(/:\/\/.*/s, "://…")}: cannot be used`,
-      "expected a file's path or postgres://USER@HOST/DATABASE",
+      `--ledger ${scheme}://…: cannot be used`,
+      "expected a file's path, or postgres://USER@HOST/DATABASE",
     );
   }
-  return await (await import("./ledger_sqlite.ts")).openSqlite(where, run, options);
+  const options = { readOnly, leaseMs };
+  return await openSql(await (scheme ? postgresStore : sqliteStore)(where, options), run, options);
 }
