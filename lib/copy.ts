@@ -100,7 +100,13 @@ export class Copy {
     } catch (error) {
       this.#stop(error);
     }
-    if (!ledger.lost.aborted) await this.#settle(() => true);
+    while (!ledger.lost.aborted) {
+      await this.#settle(() => true);
+      const over = this.#halt.signal.aborted || this.totals.ttlFailures.length > 0;
+      if (over || (await ledger.ttlsRaised()).length === 0) break;
+      // Another worker is at it, or died at it and is not known to be dead yet.
+      await pause(lookAgainMs, this.#halt.signal).catch(() => {});
+    }
     return this.totals;
   }
 

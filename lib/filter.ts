@@ -204,10 +204,10 @@ export class Filter {
       this.#noteUser(text.slice(head.idAt, head.idEnd), name);
     } else if (kind === "member") this.#userIds.refer(text.slice(head.idAt, head.idEnd), line);
     else if (kind === "database" || (kind === "role" && verdict.databases?.length)) {
-      const tenant = toText(text.slice(tenantAt, text.indexOf("/", tenantAt)));
+      const tenantEnd = text.indexOf("/", tenantAt);
+      const tenant = text.slice(tenantAt, tenantEnd);
       if (kind === "database") {
-        const nameAt = text.indexOf("/dbs/", tenantAt) + 5;
-        this.#noteDatabase(tenant, toText(text.slice(nameAt, text.indexOf(": ", nameAt))));
+        this.#noteDatabase(tenant, text.slice(tenantEnd + 5, text.indexOf(": ", tenantEnd)));
       } else this.#noteRole(tenant, verdict.databases ?? [], line);
     }
     return verdict;
@@ -398,10 +398,10 @@ export class Filter {
         this.#userIds.refer(key.userId, line);
         break;
       case "database":
-        this.#noteDatabase(key.tenant, key.database);
+        this.#noteDatabase(toBytes(key.tenant), toBytes(key.database));
         break;
       case "role":
-        this.#noteRole(key.tenant, rightsOf(value), line);
+        this.#noteRole(toBytes(key.tenant), rightsOf(value), line);
     }
   }
 
@@ -416,15 +416,17 @@ export class Filter {
     );
   }
 
+  /** Both names a byte a character. */
   #noteDatabase(tenant: string, database: string): void {
     this.#enter(tenant);
-    this.#databases.add(displayName(tenant, database));
+    this.#databases.add(`${tenant}\0${database}`);
   }
 
+  /** @param tenant a byte a character */
   #noteRole(tenant: string, databases: string[], line: number): void {
     this.#enter(tenant);
     for (const database of databases) {
-      const name = displayName(tenant, database);
+      const name = `${tenant}\0${toBytes(database)}`;
       if (!this.#roleDatabases.has(name)) this.#roleDatabases.set(name, line);
     }
   }
@@ -439,9 +441,10 @@ export class Filter {
   #checkRoles(): void {
     for (const [name, line] of this.#roleDatabases) {
       if (this.#databases.has(name)) continue;
+      const database = displayName(...toText(name).split("\0"));
       this.account.note(
         "roles",
-        `line ${line}: a role has rights on database ${name}, which does not come out`,
+        `line ${line}: a role has rights on database ${database}, which does not come out`,
       );
     }
     this.#roleDatabases = new Map();

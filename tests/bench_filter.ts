@@ -57,26 +57,33 @@ async function measure(line: string): Promise<{ seconds: number; mebibytes: numb
   };
 }
 
-const deletions =
-  "^/(data_version|already_init_key|[^/]+/(auto_incr_id|data_nodes(_metrics)?/|tenants/[^/]+/dbs/[^/]+/buckets/))";
+/** The keys that the document lists, an expression each, and its patch of databases. */
+const keys = [
+  "data_version:",
+  "already_init_key:",
+  "[^/]+/auto_incr_id:",
+  "[^/]+/data_nodes/",
+  "[^/]+/data_nodes_metrics/",
+  "[^/]+/tenants/[^/]+/dbs/[^/]+/buckets/",
+];
+const patch = `'s/("precision":[^,}]*)\\}\\}$/\\1,"db_is_hidden":false}}/'`;
+const sed = `LC_ALL=C sed -E ${keys.map((key) => `-e '\\#^/${key}#d'`).join(" ")} -e ${patch}`;
+const grep = `LC_ALL=C grep -Ev '^/(${keys.join("|")})'`;
 const filter = (target: string) =>
   `${Deno.execPath()} run -A --quiet ${
     new URL("scripts/filter_meta.ts", root).pathname
   } --target ${target} --quiet`;
 const lines: [string, string][] = [
   ["cat", "cat"],
-  ["grep -v", `LC_ALL=C grep -Ev '${deletions}'`],
-  [
-    "sed -E",
-    `LC_ALL=C sed -E -e '\\#${deletions}#d' -e 's/("precision":[^,}]*)\\}\\}$/\\1,"db_is_hidden":false}}/'`,
-  ],
+  ["grep -v", grep],
+  ["sed -E", sed],
   ["filter_meta 2.4.0", filter("2.4.0")],
   ["filter_meta 2.4.3.4", filter("2.4.3.4")],
 ];
 if ((await new Deno.Command("which", { args: ["jq"], stdout: "null" }).output()).success) {
   lines.splice(3, 0, [
     "jq",
-    `LC_ALL=C grep -Ev '${deletions}' | jq -Rr 'capture("^(?<k>[^:]*): (?<v>.*)$") | (.v | try fromjson catch .) as $v | .k + ": " + ($v | if type == "object" and .config then .config.db_is_hidden = false else . end | tojson)'`,
+    `${grep} | jq -Rr 'capture("^(?<k>[^:]*): (?<v>.*)$") | (.v | try fromjson catch .) as $v | .k + ": " + ($v | if type == "object" and .config then .config.db_is_hidden = false else . end | tojson)'`,
   ]);
 }
 try {

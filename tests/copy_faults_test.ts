@@ -377,7 +377,7 @@ Deno.test("rows that expire between their export and their import are skipped, t
 
 Deno.test("killed on a PostgreSQL ledger, another worker ends it once the lease is over", async () => {
   const server = await TestPostgres.start();
-  const step = Deno.env.get("COPY_SEEDS") ? 1 : 5;
+  const step = Deno.env.get("COPY_SEEDS") ? 1 : 3;
   const databases = {
     db: {
       ttl: "30d",

@@ -709,6 +709,28 @@ Deno.test("PostgreSQL ledger repeats what it cannot know to have been written", 
   await assertCounted(postgres, where);
 });
 
+Deno.test("PostgreSQL ledger goes on, and hands out nothing twice, while its connections are cut", async () => {
+  const where = await postgres.fresh();
+  const workers = await Promise.all([0, 1, 2].map(() => openLedger(where, run)));
+  await workers[0]!.plan(["a", "b", "c"].flatMap((name) => named(name, 60)));
+  const verified: number[] = [];
+  const cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'copy_tables'";
+  const work = async (ledger: Ledger) => {
+    for (let table = await ledger.claim(); table; table = await ledger.claim()) {
+      await ledger.cut(table.id, [{}, {}]);
+      await ledger.updatePiece(table.id, 1, { step: "exported" });
+      await ledger.update(table.id, { step: "verified" });
+      if (verified.push(table.id) % 12 === 0) await server.sql.unsafe(cut);
+    }
+  };
+  await Promise.all([...workers, ...workers].map(work));
+  assertEquals([verified.length, new Set(verified).size], [180, 180]);
+  const attempts = (await listOf(workers[0]!)).map((table) => table.attempts);
+  assertEquals(attempts, attempts.map(() => 1));
+  await Promise.all(workers.map((ledger) => ledger.close()));
+  await assertCounted(postgres, where);
+});
+
 /** Stands between a ledger and its server, and once cuts the connection instead of passing on the answer it is hungry for. */
 class AnswerEater {
   hungryFor: string | undefined;
