@@ -32,7 +32,7 @@ export async function checkStage(
   tenant: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const name = { tenant, database: "probe", table: "" };
+  const name = { tenant: "probe", database: "of", table: "stage" };
   const probe = async (side: Side, url: (directory: string) => string, connection: string) => {
     const directory = stage.prefix + directoryName(name, side.role);
     const where = url(directory);
@@ -51,7 +51,7 @@ export async function checkStage(
           : "give an address of this machine that the cluster's nodes reach by --serve-address HOST:PORT, and open that port in the firewall.",
       );
     } finally {
-      await stage.remove(directory);
+      await stage.remove(directory, true);
     }
   };
   if (sides.from) await probe(sides.from, stage.exportUrl, stage.exportConnection);

@@ -162,11 +162,6 @@ export class TableCopy {
    */
   async copy(): Promise<{ result: TableResult; failure?: unknown }> {
     const { ledger, settings, stopped } = this.run;
-    const ended = settings.only === "export"
-      ? "exported"
-      : settings.verify === "none"
-      ? "imported"
-      : "verified";
     let failure: unknown;
     try {
       await this.#toTheEnd();
@@ -177,7 +172,8 @@ export class TableCopy {
       for (const piece of this.#pieces) await this.#unstage(piece, !this.run.stage.durable);
     }
     const status = failure === undefined
-      ? ended
+      // Verified is only what was counted on the new cluster and compared.
+      ? settings.only === "export" ? "exported" : this.#target ? "verified" : "imported"
       : failure instanceof SourceChanged
       ? "source-changed"
       : "failed";
@@ -194,7 +190,7 @@ export class TableCopy {
       // What was only exported, or is not to be verified, is as far as this run goes with it.
       step: failure === undefined ? "verified" : status as Step,
       rowsExported,
-      rowsImported,
+      ...(settings.only === "export" ? {} : { rowsImported }),
       ...summaries,
       ...error,
       seconds,

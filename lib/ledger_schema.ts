@@ -110,5 +110,5 @@ function differences(ledger: RunIdentity, run: RunIdentity): string[] {
   });
   const [theirs, ours] = [fields(ledger), fields(run)];
   return Object.keys({ ...theirs, ...ours }).filter((key) => theirs[key] !== ours[key])
-    .map((key) => `${key}: the ledger has ${theirs[key] ?? "none"}, this run has ${ours[key] ?? "none"}`);
+    .map((key) => `${key}: the ledger has ${theirs[key] || "none"}, this run has ${ours[key] || "none"}`);
 }

@@ -6,6 +6,7 @@ import { lookup } from "node:dns/promises";
 import { closestString } from "./deps.ts";
 import { Failure, messageOf, UsageError } from "./errors.ts";
 import type { TableName } from "./ledger.ts";
+import { counted } from "./progress.ts";
 import { quoteText } from "./sql.ts";
 import { addressTowards, serveStage } from "./stage_server.ts";
 
@@ -31,8 +32,8 @@ export interface Stage {
   traffic?(): { inBytes: number; outBytes: number };
   /** Why the stage itself refused something last, for the operator. */
   problem(): string | undefined;
-  /** Lets go of a directory that is not needed any more. */
-  remove(directory: string): Promise<void>;
+  /** Lets go of a directory that is not needed any more; what lies on a disk or in a storage is kept, unless `always`. */
+  remove(directory: string, always?: boolean): Promise<void>;
   /** Ends the stage; gives what an operator should know about what is left. */
   close(): Promise<string | undefined>;
 }
@@ -129,7 +130,7 @@ export class StorageStage implements Stage {
   readonly prefix = `copy-${new Date().toISOString().slice(0, 19).replace(/[-:]/g, "").replace("T", "-")}-${
     crypto.randomUUID().slice(0, 4)
   }/`;
-  #left = 0;
+  readonly #left = new Set<string>();
 
   constructor(private readonly options: StorageOptions) {
     this.name = trimmed(options.url);
@@ -141,7 +142,7 @@ export class StorageStage implements Stage {
   problem = () => undefined;
 
   async filled(directory: string): Promise<void> {
-    this.#left++;
+    this.#left.add(directory);
     const { transfer } = this.options;
     if (transfer === undefined) return;
     const path = (url: string) => `'${url.replace(/^file:\/\//, "")}'`;
@@ -163,23 +164,25 @@ export class StorageStage implements Stage {
     return path === undefined ? undefined : await sizeOf(path).catch(() => undefined);
   }
 
-  async remove(directory: string): Promise<void> {
+  async remove(directory: string, always = false): Promise<void> {
     const path = this.#local(directory);
-    if (!this.options.clean || path === undefined) return;
+    if (!(this.options.clean || always) || path === undefined) return;
     try {
       await Deno.remove(path, { recursive: true });
-      if (directory.startsWith(this.prefix)) this.#left--;
+      this.#left.delete(directory);
     } catch { /* it belongs to the server's user, or is gone: told at the end */ }
   }
 
   async close(): Promise<string | undefined> {
     const path = this.#local(this.prefix);
     if (this.options.clean && path !== undefined) await Deno.remove(path).catch(() => {});
-    if (this.#left === 0) return undefined;
+    if (this.#left.size === 0) return undefined;
     const how = this.name.startsWith("file:")
       ? this.options.clean ? "of tables that are not done, or not ours to remove" : "--clean removes them"
       : "remove them with the storage's own tools";
-    return `${this.#left} directories were left in ${this.exportUrl(this.prefix)}: ${how}.`;
+    return `${counted(this.#left.size, "directory", "directories")} left in ${
+      this.exportUrl(this.prefix)
+    }: ${how}.`;
   }
 
   #local(directory: string): string | undefined {

@@ -17,7 +17,7 @@ import { HtmlReport, reported } from "../lib/html_report.ts";
 import { printLine, type Source, stdinSource } from "../lib/io.ts";
 import { displayName } from "../lib/key.ts";
 import { defaultLedger, type Ledger, openLedger, type RunIdentity, type TableName } from "../lib/ledger.ts";
-import { describeSeconds } from "../lib/progress.ts";
+import { counted, describeSeconds } from "../lib/progress.ts";
 import { Side } from "../lib/side.ts";
 import { sqlEndpoint } from "../lib/sql.ts";
 import {
@@ -375,7 +375,7 @@ async function copy(
     })());
   }
   const again = await ledger.retryFailed();
-  if (again) say(`${again} tables that failed before are tried again`);
+  if (again) say(`${counted(again, "table")} that failed before: once more`);
   const counts = await ledger.counts();
   const total = counts.reduce((sum, { tables }) => sum + tables, 0);
   if (total === 0) throw noList();
@@ -488,7 +488,7 @@ function exitCode(totals: CopyTotals, signal: AbortSignal): number {
   if (ttlFailures[0]) throw ttlFailures[0];
   if (failed > different || changed) {
     throw new Failure(
-      `${failed + changed} tables are not done`,
+      `${counted(failed + changed, "table")} not done`,
       "their lines on stdout tell why; run the same again to try them once more.",
     );
   }
@@ -504,11 +504,13 @@ async function tellEnd(
   stage: Stage,
   say: Say,
 ): Promise<void> {
-  say(`by database:\n${await tableByDatabase(ledger)}`);
+  say(`by database:\n${(await tableByDatabase(ledger)).replaceAll(/^/gm, "  ")}`);
   const bytes = stage.traffic?.().inBytes;
   const { waiting, working } = await ledger.pending();
   const parts = [
-    `${totals.done} tables copied, ${totals.rows} rows${bytes ? `, ${describeBytes(bytes)}` : ""}`,
+    `${counted(totals.done, "table")} ${settings.only === "export" ? "exported" : "copied"}, ${
+      counted(totals.rows, "row")
+    }${bytes ? `, ${describeBytes(bytes)}` : ""}`,
     ...(settings.since === undefined ? [] : [`${totals.grown} rows that were not there before`]),
     ...(totals.failed ? [`${totals.failed} failed`] : []),
     ...(totals.changed ? [`${totals.changed} changed on the old cluster meanwhile`] : []),

@@ -64,7 +64,7 @@ Deno.test("a stage on a common disk is left as it is, and removed by --clean", a
     if (clean) assertEquals(left, []);
     else {
       assertMatch(left.join(), /^copy-\d{8}-\d{6}-[0-9a-f]{4}$/);
-      assertMatch(ran.stderr, /1 directories were left in .*: --clean removes them/);
+      assertMatch(ran.stderr, /1 directory left in .*: --clean removes them/);
       const inside = [...Deno.readDirSync(`${stage}/${left[0]}`)].map(({ name }) => name);
       assert(inside.some((name) => /^cnosdb-db-air-1-a\d+$/.test(name)), inside.join());
     }
