@@ -303,7 +303,7 @@ export class DumpWriter {
    * @param sink takes the bytes in order; they are only good until it is done
    * @param pieceBytes how much is collected before it is handed on; a dump below that reaches the sink whole or not at all
    */
-  constructor(readonly sink: (bytes: Uint8Array) => Promise<void>, readonly pieceBytes = 2 << 20) {
+  constructor(readonly sink: (bytes: Uint8Array) => Promise<void>, readonly pieceBytes = 1 << 20) {
     this.#piece = Buffer.allocUnsafe(64 << 10);
   }
 

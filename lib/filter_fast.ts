@@ -65,7 +65,7 @@ export class FastLines {
   readonly #line: FastLine = { kind: "user", rests: "user", restAt: 0, idAt: 0, idEnd: 0 };
 
   /** @param mostHeld how many bytes of rests to remember */
-  constructor(readonly mostHeld = 8 << 20) {}
+  constructor(readonly mostHeld = 4 << 20) {}
 
   /**
    * Matches the head of a line.
