@@ -1,52 +1,13 @@
 /** What must hold for any dump. Dumps are generated from a seed, which a failure prints. */
 import { Choice } from "../lib/choice.ts";
-import { DumpWriter } from "../lib/dump.ts";
-import { Filter, type FilterOptions } from "../lib/filter.ts";
-import { bytesSource } from "../lib/io.ts";
+import type { FilterOptions } from "../lib/filter.ts";
 import { canonical } from "../lib/json.ts";
 import type { Format } from "../lib/versions.ts";
 import { assert, assertEquals } from "./deps.ts";
+import { filter, type Filtered } from "./filtering.ts";
 
 const targets = ["2.4.0", "2.4.1", "2.4.2", "2.4.3"] as const;
 const fixtures = new URL("../fixtures/", import.meta.url);
-const none = () => new Choice([], [], [], []);
-
-interface Result {
-  out: string;
-  notes: string[];
-}
-
-/** A dump through the filter; `error` where it refuses. */
-async function filter(
-  dump: string | Uint8Array,
-  options: Partial<FilterOptions> & { target: Format },
-): Promise<Result & { error?: string }> {
-  const bytes = typeof dump === "string" ? new TextEncoder().encode(dump) : dump;
-  const pieces: string[] = [];
-  const decoder = new TextDecoder();
-  const output = new DumpWriter((piece) => {
-    pieces.push(decoder.decode(piece, { stream: true }));
-    return Promise.resolve();
-  });
-  const given: FilterOptions = {
-    choice: none(),
-    rules: [],
-    memcachePartitions: 2,
-    root: "auto",
-    keepSystem: false,
-    pruneUsers: false,
-    dropInvalid: false,
-    loadHash: () => Promise.resolve((password, id) => `$2b$12$${id}.${password.length}`),
-    ...options,
-  };
-  const run = new Filter(given);
-  try {
-    const survey = await run.run(bytesSource("dump", [bytes]), output);
-    return { out: pieces.join(""), notes: run.account.lines(survey, "dump", given.target) };
-  } catch (error) {
-    return { out: pieces.join(""), notes: [], error: (error as Error).message };
-  }
-}
 
 /** Numbers from a seed (mulberry32). */
 class Random {
@@ -191,7 +152,7 @@ async function assertSameBothWays(
   target: Format,
   what: string,
   more: Partial<FilterOptions> = {},
-): Promise<Result & { error?: string }> {
+): Promise<Filtered> {
   const fast = await filter(dump, { target, ...more });
   assertEquals(fast, await filter(dump, { target, ...more, plain: true }), what);
   return fast;

@@ -1,0 +1,46 @@
+/** Dumps through the filter, for tests that look at what comes out. */
+import { Choice } from "../lib/choice.ts";
+import { DumpWriter } from "../lib/dump.ts";
+import { Filter, type FilterOptions } from "../lib/filter.ts";
+import { bytesSource } from "../lib/io.ts";
+import type { Format } from "../lib/versions.ts";
+
+/** What a filter gives; `error` where it refuses. */
+export interface Filtered {
+  out: string;
+  /** what it says on stderr */
+  notes: string[];
+  error?: string;
+}
+
+/** A dump through the filter, in this process. */
+export async function filter(
+  dump: string | Uint8Array,
+  options: Partial<FilterOptions> & { target: Format },
+): Promise<Filtered> {
+  const bytes = typeof dump === "string" ? new TextEncoder().encode(dump) : dump;
+  const pieces: string[] = [];
+  const decoder = new TextDecoder();
+  const output = new DumpWriter((piece) => {
+    pieces.push(decoder.decode(piece, { stream: true }));
+    return Promise.resolve();
+  });
+  const given: FilterOptions = {
+    choice: new Choice([], [], [], []),
+    rules: [],
+    memcachePartitions: 2,
+    root: "auto",
+    keepSystem: false,
+    pruneUsers: false,
+    dropInvalid: false,
+    loadHash: () => Promise.resolve((password, id) => `$2b$12$${id}.${password.length}`),
+    ...options,
+  };
+  const run = new Filter(given);
+  try {
+    const survey = await run.run(bytesSource("dump", [bytes]), output);
+    return { out: pieces.join(""), notes: run.account.lines(survey, "dump", given.target) };
+  } catch (error) {
+    return { out: pieces.join(""), notes: [], error: (error as Error).message };
+  }
+}
