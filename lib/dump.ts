@@ -115,19 +115,27 @@ export class DumpReader {
    * @throws {Failure} at the line where the dump turns out not to be whole
    */
   async *blocks(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Block> {
-    let rest: Buffer[] = [];
+    // One buffer for all: the end of a chunk that is no whole line yet is moved to its front.
+    let work = Buffer.allocUnsafe(256 << 10);
+    let held = 0;
     for await (const chunk of chunks) {
-      const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-      const end = Uint8Array.prototype.lastIndexOf.call(bytes, 10) + 1;
-      if (end === 0) {
-        rest.push(Buffer.from(bytes));
+      const total = held + chunk.length;
+      if (total > work.length) {
+        const larger = Buffer.allocUnsafe(Math.max(total, work.length * 2));
+        larger.set(work.subarray(0, held));
+        work = larger;
+      }
+      work.set(chunk, held);
+      const end = held + Uint8Array.prototype.lastIndexOf.call(chunk, 10) + 1;
+      if (end === held) {
+        held = total;
         continue;
       }
-      const whole = bytes.subarray(0, end);
-      yield* this.#lines(rest.length ? Buffer.concat([...rest, whole]) : whole);
-      rest = end < bytes.length ? [Buffer.from(bytes.subarray(end))] : [];
+      yield* this.#lines(work.subarray(0, end));
+      work.copyWithin(0, end, total);
+      held = total - end;
     }
-    this.#finish(Buffer.concat(rest));
+    this.#finish(work.subarray(0, held));
   }
 
   *#lines(raw: Buffer): Generator<Block> {
