@@ -87,7 +87,7 @@ export async function stdinSource(memoryBytes = 32 << 20): Promise<Source> {
     },
     close,
   });
-  if (isRegularFile("/dev/stdin")) return fromFile("/dev/stdin", () => Promise.resolve());
+  if (canReopenStdin()) return fromFile("/dev/stdin", () => Promise.resolve());
   const kept: Uint8Array[] = [];
   let keptBytes = 0;
   let spool: { path: string; file: Deno.FsFile } | undefined;
@@ -129,9 +129,12 @@ export function bytesSource(name: string, chunks: Uint8Array[]): Source {
   };
 }
 
-function isRegularFile(path: string): boolean {
+/** Whether stdin is a file that can be opened again, from its start: elsewhere than on Linux that gives the same offset. */
+function canReopenStdin(): boolean {
+  if (Deno.build.os !== "linux") return false;
   try {
-    return Deno.statSync(path).isFile;
+    using file = Deno.openSync("/dev/stdin");
+    return file.statSync().isFile;
   } catch {
     return false;
   }
