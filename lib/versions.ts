@@ -269,14 +269,6 @@ export function isSource(text: string): boolean {
   return text === "2.3" || sources.includes(text);
 }
 
-/** The name that a TSKV table's value gives it; undefined for external and stream tables. @param value what `identify` took */
-export function tskvTable(value: string): { tenant: string; database: string; table: string } | undefined {
-  const { kind, schema } = readTable(value);
-  if (kind !== "TsKvTableSchema") return undefined;
-  const [tenant = "", database = "", table = ""] = names(readObject(schema), "tenant", "db", "name");
-  return { tenant, database, table };
-}
-
 /** Orders releases by their numbers: 2.3.5.4 before 2.4.0. */
 export function compareVersions(a: string, b: string): number {
   const [x, y] = [a.split(".").map(Number), b.split(".").map(Number)];

@@ -3,6 +3,7 @@ import { canonical, readObject, withChanged, withMember, writeObject } from "../
 import type { Format } from "../lib/versions.ts";
 import { assert, assertEquals } from "./deps.ts";
 import { filter } from "./filtering.ts";
+import { entries } from "./pipe.ts";
 
 const fixture = (path: string) => Deno.readTextFile(new URL(`../fixtures/${path}`, import.meta.url));
 
@@ -11,15 +12,6 @@ async function filtered(dump: string, target: Format): Promise<string> {
   const { out, error } = await filter(dump, { target });
   assertEquals(error, undefined);
   return out;
-}
-
-/** Its entries: key → value with sorted members. */
-function entries(dump: string): Map<string, string> {
-  const lines = dump.split("\n").filter((line) => line.startsWith("/"));
-  return new Map(lines.map((line) => {
-    const [key, value] = [line.slice(0, line.indexOf(": ")), line.slice(line.indexOf(": ") + 2)];
-    return [key, canonical(value)];
-  }));
 }
 
 /** memcache_partitions is the number of the node's cores, so it is left out of the comparison. */
