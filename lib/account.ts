@@ -41,10 +41,10 @@ export class Account {
     return counterOf(this.#dropped, rule);
   }
 
-  /** Adds a note; of one sort the first few are kept, the others counted. */
-  note(sort: string, text: string): void {
+  /** Adds a note; of one sort the first few are kept, the others counted. @param text the note, or what makes it where it is kept */
+  note(sort: string, text: string | (() => string)): void {
     const known = this.#notes.get(sort) ?? { first: [], more: 0 };
-    if (known.first.length < notesOfASort) known.first.push(text);
+    if (known.first.length < notesOfASort) known.first.push(typeof text === "string" ? text : text());
     else known.more++;
     this.#notes.set(sort, known);
   }

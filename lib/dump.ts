@@ -72,6 +72,12 @@ export function toBytes(text: string): string {
   return isAscii(text) ? text : Buffer.from(text, "utf8").toString("latin1");
 }
 
+/** The same string by itself: a slice keeps the whole text alive that it was cut from. */
+export function copyOf(bytes: string): string {
+  // What is put together is written anew before it is cut.
+  return ` ${bytes}`.slice(1);
+}
+
 function isAscii(text: string): boolean {
   // deno-lint-ignore no-control-regex
   return !/[^\x00-\x7f]/.test(text);
@@ -103,8 +109,13 @@ export class DumpReader {
   /**
    * @param name what is read, for messages: a file, a URL, "stdin"
    * @param known what is known already and saves work: that it has no end mark, or that it was read before and is whole
+   * @param each is shown where each line starts that is an entry, before its block is given; not for blocks without `raw`
    */
-  constructor(readonly name: string, known: { unmarked?: boolean; whole?: boolean } = {}) {
+  constructor(
+    readonly name: string,
+    known: { unmarked?: boolean; whole?: boolean } = {},
+    readonly each?: (text: string, at: number) => void,
+  ) {
     this.#trusted = known.whole ?? false;
     this.#hashed = !this.#trusted && !known.unmarked;
   }
@@ -145,7 +156,7 @@ export class DumpReader {
       if (text.startsWith(byteOrderMark)) text = text.slice(3);
       this.framed = frame.test(text.slice(0, text.indexOf("\n")).replace(/\r$/, ""));
     }
-    const count = this.framed || this.#closed ? undefined : countPlainLines(text);
+    const count = this.framed || this.#closed ? undefined : countPlainLines(text, this.each);
     if (this.#hashed && !this.#closed) {
       // The end mark covers the bytes before it, as they are in the file.
       const mark = count === undefined ? text.search(/^# end /m) : -1;
@@ -278,13 +289,17 @@ function keyOf(line: string): string {
   return at < 0 ? preview(line, 20) : line.slice(0, at);
 }
 
-/** How many lines a text has where each is an entry and ends in a bare newline; undefined where one is not. */
-function countPlainLines(text: string): number | undefined {
-  if (text[0] !== "/" || text.includes("\r")) return undefined;
+/**
+ * How many lines a text has where each is an entry and ends in a bare newline; undefined where one is not.
+ * @param each is shown where each line starts
+ */
+function countPlainLines(text: string, each?: (text: string, at: number) => void): number | undefined {
+  if (text.includes("\r")) return undefined;
   let count = 0;
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) {
+  for (let at = 0; at < text.length; at = text.indexOf("\n", at) + 1) {
+    if (text[at] !== "/") return undefined;
+    each?.(text, at);
     count++;
-    if (text.charCodeAt(at + 1) !== 0x2f && at + 1 < text.length) return undefined;
   }
   return count;
 }

@@ -5,9 +5,9 @@
 import { Buffer } from "node:buffer";
 import { Account, type Outcome } from "./account.ts";
 import type { Choice } from "./choice.ts";
-import { DumpReader, DumpWriter, entriesOf, keyEnd, toBytes, toText } from "./dump.ts";
+import { copyOf, DumpReader, DumpWriter, entriesOf, keyEnd, toBytes, toText } from "./dump.ts";
 import { Failure } from "./errors.ts";
-import { type FastLine, FastLines, type Verdict } from "./filter_fast.ts";
+import { FastLines, type Verdict } from "./filter_fast.ts";
 import type { Source } from "./io.ts";
 import { readObject } from "./json.ts";
 import { candidates, displayName, formatKey, isUnlisted, type Key, namesOf } from "./key.ts";
@@ -58,9 +58,12 @@ export class Filter {
   readonly #fast = new FastLines();
   /** the users that members refer to */
   readonly #userIds = new References();
-  #roleDatabases = new Map<string, number>();
-  #databases = new Set<string>();
+  /** what roles have rights on, by tenant and database, with the line that said so first */
+  #rights = new Map<string, { tenant: string; database: string; line: number }>();
+  /** the databases that come out, by tenant: where the dump is sorted, those of the tenant that it has come to */
+  #databases = new Map<string, string[]>();
   #tenant = "";
+  #tenantDatabases: string[] = [];
   #previousKey = "";
   #sorted = true;
   #hashed = 0;
@@ -104,6 +107,9 @@ export class Filter {
           if (tell) await tell(outcome);
         }
       }
+      // Lest the block lives on: by a key that was cut from it, and as what the last regular expression was matched with.
+      this.#previousKey = copyOf(this.#previousKey);
+      /^/.test("");
       if (sortedBefore && !this.#sorted) await this.#refuseTwice(input);
       if (writer.full) await writer.flush();
     }
@@ -140,6 +146,7 @@ export class Filter {
 
   #fastLines(text: string, raw: Buffer, firstLine: number, writer: DumpWriter): void {
     const { cluster } = this.#options;
+    const fast = this.#fast;
     let line = firstLine;
     /** where the bytes begin that go out as they are, and are copied together */
     let from = 0;
@@ -148,8 +155,7 @@ export class Filter {
       next = end + 1;
       const colon = keyEnd(text, at, end, line);
       this.#noteOrder(text.slice(at, colon));
-      const head = this.#fast.match(text, at);
-      const verdict = head && this.#verdict(head, text, at, end, line);
+      const verdict = fast.match(text, at, colon) ? this.#verdict(text, at, colon, end, line) : undefined;
       if (verdict && verdict.action !== "dropped") {
         writer.entries++;
         if (cluster !== undefined) {
@@ -158,7 +164,7 @@ export class Filter {
           from = text.indexOf("/", at + 1);
         }
         if (!verdict.rest) continue;
-        writer.copy(raw, from, head.restAt);
+        writer.copy(raw, from, fast.restAt);
         writer.copy(verdict.rest, 0, verdict.rest.length);
         from = next;
         continue;
@@ -172,63 +178,75 @@ export class Filter {
   }
 
   /** What becomes of a line whose head matched; undefined where it has to go the plain way. */
-  #verdict(head: FastLine, text: string, at: number, end: number, line: number): Verdict | undefined {
-    const { kind, restAt } = head;
-    const rest = kind === "bucket" ? "" : text.slice(restAt, end);
-    const tenantAt = kind === "user" ? 0 : text.indexOf("/tenants/", at) + 9;
-    if (kind === "user") {
-      // A hash depends on the user's id, and root on its own rule.
-      const isRoot = text.startsWith("/users/root: ", text.indexOf("/", at + 1));
-      if (isRoot || this.#survey.plainPasswords) return undefined;
-    } else {
-      if (kind === "database" || kind === "table") {
-        for (const database of systemDatabases) {
-          if (text.startsWith(`cnosdb/dbs/${database}`, tenantAt)) return undefined;
+  #verdict(text: string, at: number, colon: number, end: number, line: number): Verdict | undefined {
+    const fast = this.#fast;
+    const { kind } = fast;
+    switch (kind) {
+      case "user":
+        // A hash depends on the user's id, and root on its own rule.
+        if (this.#survey.plainPasswords || text.slice(fast.nameAt, colon) === "root") return undefined;
+        break;
+      case "table":
+      case "database":
+        if (this.#isSystemDatabase(text)) return undefined;
+        break;
+      case "member":
+        if (text.slice(fast.idAt, fast.idEnd) === this.#survey.root?.id && this.#dropsRoot()) {
+          return undefined;
         }
-      }
-      if (kind === "member" && this.#survey.root && this.#dropsRoot()) {
-        if (text.slice(head.idAt, head.idEnd) === this.#survey.root.id) return undefined;
-      }
     }
-    const verdict = this.#fast.verdict(head, rest);
+    const rest = kind === "bucket" ? "" : text.slice(fast.restAt, end);
+    const verdict = fast.verdict(rest);
     if (!verdict) {
-      this.#learn(head, text, at, end);
+      this.#learn(text.slice(at, colon), text.slice(colon + 2, fast.restAt), rest);
       return undefined;
     }
-    verdict.count.n++;
-    if (kind === "bucket") this.account.droppedBy("buckets").n++;
-    else if (kind === "user") {
-      const name = verdict.noPassword
-        ? text.slice(text.indexOf("/users/", at) + 7, head.idAt - 8)
-        : undefined;
-      this.#noteUser(text.slice(head.idAt, head.idEnd), name);
-    } else if (kind === "member") this.#userIds.refer(text.slice(head.idAt, head.idEnd), line);
-    else if (kind === "database" || (kind === "role" && verdict.databases?.length)) {
-      const tenantEnd = text.indexOf("/", tenantAt);
-      const tenant = text.slice(tenantAt, tenantEnd);
-      if (kind === "database") {
-        this.#noteDatabase(tenant, text.slice(tenantEnd + 5, text.indexOf(": ", tenantEnd)));
-      } else this.#noteRole(tenant, verdict.databases ?? [], line);
+    for (const counter of verdict.counts) counter.n++;
+    switch (kind) {
+      case "user":
+        this.#noteUser(
+          text.slice(fast.idAt, fast.idEnd),
+          verdict.noPassword ? text.slice(fast.nameAt, colon) : undefined,
+        );
+        break;
+      case "member":
+        this.#userIds.refer(text.slice(fast.idAt, fast.idEnd), line);
+        break;
+      case "database":
+        this.#noteDatabase(
+          text.slice(fast.tenantAt, fast.tenantEnd),
+          text.slice(fast.databaseAt, fast.databaseEnd),
+        );
+        break;
+      case "role":
+        if (verdict.databases?.length) {
+          this.#noteRole(text.slice(fast.tenantAt, fast.tenantEnd), verdict.databases, line);
+        }
     }
     return verdict;
   }
 
+  /** Whether the line that was matched is of a database that CnosDB makes by itself. */
+  #isSystemDatabase(text: string): boolean {
+    const { tenantAt, tenantEnd, databaseAt, databaseEnd } = this.#fast;
+    return tenantEnd - tenantAt === 6 && text.startsWith("cnosdb", tenantAt) &&
+      systemDatabases.has(text.slice(databaseAt, databaseEnd));
+  }
+
   /** Converts a line's value to remember what becomes of its rest; a line that needs more than that teaches nothing. */
-  #learn(line: FastLine, text: string, at: number, end: number): void {
-    const { kind, restAt } = line;
-    const colon = text.indexOf(": ", at);
-    const head = text.slice(colon + 2, restAt);
-    const rest = text.slice(restAt, end);
+  #learn(keyBytes: string, head: string, rest: string): void {
+    const { kind } = this.#fast;
     if (kind === "bucket") {
-      return this.#fast.learn(line, "", { action: "dropped", count: this.account.counter("dropped", kind) });
+      const counts = [this.account.counter("dropped", kind), this.account.droppedBy("buckets")];
+      return this.#fast.learn("", { action: "dropped", counts });
     }
     let after: string;
     let databases: string[] | undefined;
     try {
-      const [key, value] = [toText(text.slice(at, colon)), head + rest];
-      const read = identify(key, toText(value)) as Exclude<Key, { kind: "internal" }>;
-      if (read.kind !== kind || !this.#isOneFormat(read, toText(value))) return;
-      const converted = this.#convert(read, key, toText(value));
+      const [key, value] = [toText(keyBytes), toText(head + rest)];
+      const read = identify(key, value) as Exclude<Key, { kind: "internal" }>;
+      if (read.kind !== kind || !this.#isOneFormat(read, value)) return;
+      const converted = this.#convert(read, key, value);
       if (kind === "role") databases = rightsOf(converted.after);
       after = toBytes(converted.after);
     } catch {
@@ -237,12 +255,12 @@ export class Filter {
     if (!after.startsWith(head)) return;
     const changed = after.length !== head.length + rest.length || !after.endsWith(rest);
     const action = changed || this.#options.cluster !== undefined ? "converted" : "kept";
-    this.#fast.learn(line, rest, {
+    this.#fast.learn(rest, {
       action,
       ...(changed ? { rest: Buffer.from(`${after.slice(head.length)}\n`, "latin1") } : {}),
       ...(databases ? { databases } : {}),
       ...(kind === "user" && withoutPassword(after) ? { noPassword: true } : {}),
-      count: this.account.counter(action, kind),
+      counts: [this.account.counter(action, kind)],
     });
   }
 
@@ -409,52 +427,61 @@ export class Filter {
   #noteUser(id: string, withoutPassword?: string): void {
     this.#userIds.define(id);
     if (withoutPassword === undefined) return;
-    const name = displayName(toText(withoutPassword));
     this.account.note(
       "users without a password",
-      `user ${name} has no password: 2.4 lets it in only where authentication is off`,
+      () => {
+        const name = displayName(toText(withoutPassword));
+        return `user ${name} has no password: 2.4 lets it in only where authentication is off`;
+      },
     );
   }
 
   /** Both names a byte a character. */
   #noteDatabase(tenant: string, database: string): void {
     this.#enter(tenant);
-    this.#databases.add(`${tenant}\0${database}`);
+    this.#tenantDatabases.push(copyOf(database));
   }
 
   /** @param tenant a byte a character */
   #noteRole(tenant: string, databases: string[], line: number): void {
     this.#enter(tenant);
-    for (const database of databases) {
-      const name = `${tenant}\0${toBytes(database)}`;
-      if (!this.#roleDatabases.has(name)) this.#roleDatabases.set(name, line);
+    for (const text of databases) {
+      const right = { tenant: this.#tenant, database: toBytes(text), line };
+      const name = `${right.tenant}\0${right.database}`;
+      if (!this.#rights.has(name)) this.#rights.set(name, right);
     }
   }
 
   /** In a sorted dump a tenant's entries stand together, so the former one's names can be forgotten. */
   #enter(tenant: string): void {
     if (tenant === this.#tenant) return;
-    this.#tenant = tenant;
-    if (this.#sorted) this.#checkRoles();
+    if (this.#sorted) this.#checkRights();
+    this.#tenant = copyOf(tenant);
+    this.#tenantDatabases = this.#databases.get(tenant) ?? [];
+    this.#databases.set(this.#tenant, this.#tenantDatabases);
   }
 
-  #checkRoles(): void {
-    for (const [name, line] of this.#roleDatabases) {
-      if (this.#databases.has(name)) continue;
-      const database = displayName(...toText(name).split("\0"));
+  #checkRights(): void {
+    const known = new Map<string, Set<string>>();
+    for (const { tenant, database, line } of this.#rights.values()) {
+      const names = known.get(tenant) ?? new Set(this.#databases.get(tenant));
+      known.set(tenant, names);
+      if (names.has(database)) continue;
+      const name = displayName(toText(tenant), toText(database));
       this.account.note(
         "roles",
-        `line ${line}: a role has rights on database ${database}, which does not come out`,
+        `line ${line}: a role has rights on database ${name}, which does not come out`,
       );
     }
-    this.#roleDatabases = new Map();
-    this.#databases = new Set();
+    // New ones: a map that is cleared again and again leaves a chain of its former tables, which only a full collection frees.
+    if (this.#rights.size) this.#rights = new Map();
+    this.#databases = new Map();
   }
 
   #checkReferences(): void {
-    this.#checkRoles();
+    this.#checkRights();
     for (const line of this.#userIds.missing()) {
-      this.account.note("members", `line ${line}: a member of a tenant whose user does not come out`);
+      this.account.note("members", () => `line ${line}: a member of a tenant whose user does not come out`);
     }
     if (this.#hashed) {
       this.account.note(

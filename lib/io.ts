@@ -2,7 +2,7 @@
 import { fstatSync } from "node:fs";
 import { Failure, messageOf, ReaderGone } from "./errors.ts";
 
-const chunkBytes = 3 << 15;
+const chunkBytes = 3 << 14;
 const tailBytes = 256;
 
 /** Writes all of `bytes` to stdout. @throws {ReaderGone} where nobody reads any more */

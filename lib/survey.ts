@@ -41,14 +41,18 @@ export async function surveyDump(
   membersToo: boolean,
 ): Promise<Survey> {
   const unmarked = !Buffer.from(await input.tail()).toString("latin1").includes("# end ");
-  const reader = new DumpReader(input.name, { unmarked });
+  // Only users have what is looked for, and most blocks of a large dump have no users.
+  let users = false;
+  const reader = new DumpReader(input.name, { unmarked }, (text, at) => {
+    users ||= text[text.indexOf("/", at + 1) + 1] === "u";
+  });
   const evidence = new Evidence(input.name);
   const members = new Map<string, { key: Key; ids: string[] }>();
   let root: Survey["root"];
   let plainPasswords = false;
   for await (const block of reader.blocks(input.open())) {
-    // Only users have what is looked for, and most blocks of a large dump have no users.
-    if (block.bytes.includes("/users/")) {
+    if (users || !block.raw) {
+      users = false;
       plainPasswords ||= hasPlainPassword(block.bytes);
       root = findRoot(block.bytes) ?? root;
     }

@@ -15,10 +15,8 @@ import { DumpWriter } from "../lib/dump.ts";
 import { messageOf, UsageError } from "../lib/errors.ts";
 import type { Outcome } from "../lib/account.ts";
 import { Filter } from "../lib/filter.ts";
-import { parseEndpoint } from "../lib/http.ts";
 import { atomicFile, printLine, stdinSource, warnOfReaders, writeStdout } from "../lib/io.ts";
 import { parseRules, type Rule } from "../lib/rules.ts";
-import { SqlClient } from "../lib/sql.ts";
 import { isSource, sources, targetFormat } from "../lib/versions.ts";
 
 export const command: Command = {
@@ -144,8 +142,13 @@ async function readTarget(text: string | undefined, signal: AbortSignal) {
     );
   }
   if (!/[:/]/.test(text)) return { format: targetFormat(text), name: text };
-  const version = await new SqlClient(parseEndpoint(text), signal).version();
-  return { format: targetFormat(version), name: `${version} (as ${parseEndpoint(text).url} says)` };
+  const [{ parseEndpoint }, { SqlClient }] = await Promise.all([
+    import("../lib/http.ts"),
+    import("../lib/sql.ts"),
+  ]);
+  const node = parseEndpoint(text);
+  const version = await new SqlClient(node, signal).version();
+  return { format: targetFormat(version), name: `${version} (as ${node.url} says)` };
 }
 
 const encoder = new TextEncoder();
