@@ -85,7 +85,9 @@ export class Account {
 }
 
 function counterOf(counters: Map<string, Counter>, name: string): Counter {
-  const counter = counters.get(name) ?? { n: 0 };
+  const known = counters.get(name);
+  if (known) return known;
+  const counter = { n: 0 };
   counters.set(name, counter);
   return counter;
 }

@@ -1,7 +1,7 @@
 /** Which tenants, databases and tables are carried over: `--tenant`, `--database`, `--table`, `--exclude`. */
 import { UsageError } from "./errors.ts";
 import { glob, splitName } from "./glob.ts";
-import { displayName, type Key } from "./key.ts";
+import type { Key } from "./key.ts";
 
 interface Pattern {
   text: string;
@@ -27,7 +27,7 @@ function parsePattern(flag: string, text: string, parts?: number): Pattern {
 }
 
 /** The names that a key stands under: tenant, database, table. Empty for what belongs to no tenant. */
-function path(key: Key): string[] {
+export function path(key: Key): string[] {
   if (!("tenant" in key)) return [];
   if (key.kind === "table") return [key.tenant, key.database, key.table];
   return "database" in key ? [key.tenant, key.database] : [key.tenant];
@@ -57,25 +57,26 @@ export class Choice {
     return this.#chosen.length + this.#excluded.length > 0;
   }
 
-  /** Notes which parents a key would bring along. */
-  survey(key: Key): void {
-    const names = path(key);
+  /** Notes which parents an entry would bring along. @param names its `path` */
+  survey(names: string[]): void {
     for (const pattern of this.#chosen) {
       if (pattern.parts.length > names.length || !begins(names, pattern)) continue;
       pattern.matched = true;
-      for (let n = 1; n < pattern.parts.length; n++) this.#parents.add(displayName(...names.slice(0, n)));
+      for (let n = 1; n < pattern.parts.length; n++) this.#parents.add(names.slice(0, n).join("\0"));
     }
     for (const pattern of this.#excluded) if (begins(names, pattern)) pattern.matched = true;
   }
 
-  /** The flag that drops an entry, or undefined where it is kept. What belongs to no tenant is always kept. */
-  dropper(key: Key): string | undefined {
-    const names = path(key);
+  /**
+   * The flag that drops an entry, or undefined where it is kept. What belongs to no tenant is always kept.
+   * @param names its `path`
+   */
+  dropper(names: string[]): string | undefined {
     if (names.length === 0) return undefined;
     const excluded = this.#excluded.find((pattern) => begins(names, pattern));
     if (excluded) return excluded.text;
     if (this.#chosen.length === 0 || this.#chosen.some((pattern) => begins(names, pattern))) return undefined;
-    return this.#parents.has(displayName(...names)) ? undefined : "not chosen";
+    return this.#parents.has(names.join("\0")) ? undefined : "not chosen";
   }
 
   /** Flags that matched nothing: a misspelt name would otherwise carry over too little in silence. */

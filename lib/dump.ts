@@ -30,15 +30,15 @@ export interface Entry {
 
 /**
  * The entries of a block, cut at the first `: ` as CnosDB does: a character a byte as the block has them, or real text
- * where the block's bytes were put through `toText`.
+ * where the block's bytes were put through `toText`. `at` is where a line starts in its block.
  * @throws {Failure} for a line without `: `
  */
-export function* entriesOf(block: Block): Generator<Entry> {
+export function* entriesOf(block: Block): Generator<Entry & { readonly at: number }> {
   let line = block.line;
   for (let at = 0; at < block.bytes.length; line++) {
     const end = block.bytes.indexOf("\n", at);
     const colon = keyEnd(block.bytes, at, end, line);
-    yield { key: block.bytes.slice(at, colon), value: block.bytes.slice(colon + 2, end), line };
+    yield { key: block.bytes.slice(at, colon), value: block.bytes.slice(colon + 2, end), line, at };
     at = end + 1;
   }
 }

@@ -4,7 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { Account, type Outcome } from "./account.ts";
-import type { Choice } from "./choice.ts";
+import { type Choice, path } from "./choice.ts";
 import { copyOf, DumpReader, DumpWriter, entriesOf, keyEnd, toBytes, toText } from "./dump.ts";
 import { Failure } from "./errors.ts";
 import { FastLines, type Verdict } from "./filter_fast.ts";
@@ -83,7 +83,7 @@ export class Filter {
    * @throws {Failure} at the line that cannot be converted; what was written until then has no end mark
    */
   async run(input: Source, output?: DumpWriter, tell?: (outcome: Outcome) => Promise<void>): Promise<Survey> {
-    const { target, source, choice, rules, pruneUsers, memcachePartitions, plain } = this.#options;
+    const { target, source, choice, pruneUsers, memcachePartitions, plain } = this.#options;
     const survey = this.#survey = await surveyDump(input, target, source, choice, pruneUsers);
     this.#steps = stepsBetween(survey.source, target);
     this.#sourceFormat = formatOf(survey.source);
@@ -94,8 +94,8 @@ export class Filter {
       return bcrypt(password, userId);
     };
     this.#context = { memcachePartitions, walMaxFileSizeBytes: walMaxFileSizeBytes(target), hash };
-    // What is chosen, patched or told has to be looked at line by line.
-    const fast = !plain && !tell && !choice.active && rules.length === 0 && !pruneUsers;
+    // What is told is told line by line.
+    const fast = !plain && !tell;
     const writer = output ?? new DumpWriter(() => Promise.resolve());
     for await (const block of new DumpReader(input.name, { whole: true }).blocks(input.open())) {
       const sortedBefore = this.#sorted;
@@ -154,9 +154,11 @@ export class Filter {
       const end = text.indexOf("\n", at);
       next = end + 1;
       const colon = keyEnd(text, at, end, line);
-      this.#noteOrder(text.slice(at, colon));
-      const verdict = fast.match(text, at, colon) ? this.#verdict(text, at, colon, end, line) : undefined;
-      if (verdict && verdict.action !== "dropped") {
+      const key = text.slice(at, colon);
+      this.#noteOrder(key);
+      const isFast = fast.match(text, at, colon) && !this.#isRuled(key);
+      const verdict = isFast ? this.#verdict(text, at, colon, end, line) : undefined;
+      if (verdict && verdict !== "dropped") {
         writer.entries++;
         if (cluster !== undefined) {
           writer.copy(raw, from, at);
@@ -171,17 +173,32 @@ export class Filter {
       }
       writer.copy(raw, from, at);
       from = next;
-      if (verdict) continue;
-      this.#plainLine(text.slice(at, colon), text.slice(colon + 2, end), line, writer);
+      if (!verdict) this.#plainLine(key, text.slice(colon + 2, end), line, writer);
     }
     writer.copy(raw, from, text.length);
   }
 
+  /** Whether one of the operator's rules is about an entry. */
+  #isRuled(keyBytes: string): boolean {
+    const { rules } = this.#options;
+    if (rules.length === 0) return false;
+    const key = toText(keyBytes);
+    return rules.some((rule) => rule.test(key));
+  }
+
   /** What becomes of a line whose head matched; undefined where it has to go the plain way. */
-  #verdict(text: string, at: number, colon: number, end: number, line: number): Verdict | undefined {
+  #verdict(
+    text: string,
+    at: number,
+    colon: number,
+    end: number,
+    line: number,
+  ): Verdict | "dropped" | undefined {
     const fast = this.#fast;
     const { kind } = fast;
     switch (kind) {
+      case "bucket":
+        return this.#drop(kind, "buckets");
       case "user":
         // A hash depends on the user's id, and root on its own rule.
         if (this.#survey.plainPasswords || text.slice(fast.nameAt, colon) === "root") return undefined;
@@ -195,35 +212,37 @@ export class Filter {
           return undefined;
         }
     }
-    const rest = kind === "bucket" ? "" : text.slice(fast.restAt, end);
+    const rest = text.slice(fast.restAt, end);
     const verdict = fast.verdict(rest);
     if (!verdict) {
       this.#learn(text.slice(at, colon), text.slice(colon + 2, fast.restAt), rest);
       return undefined;
     }
-    for (const counter of verdict.counts) counter.n++;
-    switch (kind) {
-      case "user":
-        this.#noteUser(
-          text.slice(fast.idAt, fast.idEnd),
-          verdict.noPassword ? text.slice(fast.nameAt, colon) : undefined,
-        );
-        break;
-      case "member":
-        this.#userIds.refer(text.slice(fast.idAt, fast.idEnd), line);
-        break;
-      case "database":
-        this.#noteDatabase(
-          text.slice(fast.tenantAt, fast.tenantEnd),
-          text.slice(fast.databaseAt, fast.databaseEnd),
-        );
-        break;
-      case "role":
-        if (verdict.databases?.length) {
-          this.#noteRole(text.slice(fast.tenantAt, fast.tenantEnd), verdict.databases, line);
-        }
+    const { choice } = this.#options;
+    const dropper = choice.active ? choice.dropper(fast.path(text, colon)) : undefined;
+    if (dropper !== undefined) return this.#drop(kind, dropper);
+    if (kind === "user") {
+      const id = text.slice(fast.idAt, fast.idEnd);
+      const { memberIds } = this.#survey;
+      if (memberIds && !verdict.admin && !memberIds.has(id)) return this.#drop(kind, "--prune-users");
+      this.#noteUser(id, verdict.noPassword ? text.slice(fast.nameAt, colon) : undefined);
+    } else if (kind === "member") {
+      this.#userIds.refer(text.slice(fast.idAt, fast.idEnd), line);
+    } else if (kind === "database" || verdict.databases?.length) {
+      const tenant = text.slice(fast.tenantAt, fast.tenantEnd);
+      if (kind === "database") {
+        this.#noteDatabase(tenant, text.slice(fast.databaseAt, fast.databaseEnd));
+      } else this.#noteRole(tenant, verdict.databases ?? [], line);
     }
+    verdict.count.n++;
     return verdict;
+  }
+
+  /** Counts an entry as dropped. */
+  #drop(kind: Outcome["kind"], rule: string): "dropped" {
+    this.account.counter("dropped", kind).n++;
+    this.account.droppedBy(rule).n++;
+    return "dropped";
   }
 
   /** Whether the line that was matched is of a database that CnosDB makes by itself. */
@@ -236,10 +255,6 @@ export class Filter {
   /** Converts a line's value to remember what becomes of its rest; a line that needs more than that teaches nothing. */
   #learn(keyBytes: string, head: string, rest: string): void {
     const { kind } = this.#fast;
-    if (kind === "bucket") {
-      const counts = [this.account.counter("dropped", kind), this.account.droppedBy("buckets")];
-      return this.#fast.learn("", { action: "dropped", counts });
-    }
     let after: string;
     let databases: string[] | undefined;
     try {
@@ -256,20 +271,18 @@ export class Filter {
     const changed = after.length !== head.length + rest.length || !after.endsWith(rest);
     const action = changed || this.#options.cluster !== undefined ? "converted" : "kept";
     this.#fast.learn(rest, {
-      action,
       ...(changed ? { rest: Buffer.from(`${after.slice(head.length)}\n`, "latin1") } : {}),
       ...(databases ? { databases } : {}),
-      ...(kind === "user" && withoutPassword(after) ? { noPassword: true } : {}),
-      counts: [this.account.counter(action, kind)],
+      ...(kind === "user" ? { noPassword: withoutPassword(after), admin: isAdmin(head + rest) } : {}),
+      count: this.account.counter(action, kind),
     });
   }
 
   /** One line, whatever it holds. */
   #plainLine(keyBytes: string, valueBytes: string, line: number, writer: DumpWriter): Outcome {
     const outcome = this.#entry(toText(keyBytes), toText(valueBytes), line);
-    this.account.counter(outcome.action, outcome.kind).n++;
-    const [rule] = outcome.rules;
-    if (outcome.action === "dropped" && rule) this.account.droppedBy(rule).n++;
+    if (outcome.action === "dropped") this.#drop(outcome.kind, outcome.rules[0] ?? "");
+    else this.account.counter(outcome.action, outcome.kind).n++;
     if (outcome.newKey !== undefined && outcome.after !== undefined) {
       writer.put(toBytes(`${outcome.newKey}: ${outcome.after}\n`));
       writer.entries++;
@@ -335,14 +348,9 @@ export class Filter {
     if (key.kind === "member" && key.userId === this.#survey.root?.id && this.#dropsRoot()) return "root";
     const { memberIds } = this.#survey;
     if (key.kind === "user" && memberIds && key.user !== "root") {
-      const user = readObject(value);
-      const options = readObject(user.get("options") ?? "{}");
-      const admin = [user.get("is_admin"), user.get("is_root_admin"), options.get("granted_admin")].includes(
-        "true",
-      );
-      if (!admin && !memberIds.has(user.get("id") ?? "")) return "--prune-users";
+      if (!isAdmin(value) && !memberIds.has(readObject(value).get("id") ?? "")) return "--prune-users";
     }
-    return choice.dropper(key);
+    return choice.dropper(path(key));
   }
 
   #dropsRoot(): boolean {
@@ -504,6 +512,12 @@ export class Filter {
       );
     }
   }
+}
+
+function isAdmin(user: string): boolean {
+  const fields = readObject(user);
+  const options = readObject(fields.get("options") ?? "{}");
+  return [fields.get("is_admin"), fields.get("is_root_admin"), options.get("granted_admin")].includes("true");
 }
 
 function withoutPassword(user: string): boolean {

@@ -4,21 +4,22 @@
  * rest. The first line with some rest goes the plain way and shows what becomes of it. Everything else goes the plain way too.
  */
 import type { Buffer } from "node:buffer";
-import type { Action, Counter } from "./account.ts";
-import { copyOf } from "./dump.ts";
+import type { Counter } from "./account.ts";
+import { copyOf, toText } from "./dump.ts";
 import type { Key } from "./key.ts";
 
-/** What becomes of the rest of a line. */
+/** What becomes of the rest of a line that is not dropped. */
 export interface Verdict {
-  action: Action;
   /** the rest that is written; undefined where it stays */
   rest?: Buffer;
   /** the databases that a role has rights on */
   databases?: string[];
   /** a user without a password */
   noPassword?: boolean;
-  /** what is counted up with each such line */
-  counts: Counter[];
+  /** a user with rights on everything */
+  admin?: boolean;
+  /** is counted up with each such line */
+  count: Counter;
 }
 
 /** The head of a line, and what became of each rest that was seen behind it. */
@@ -142,7 +143,19 @@ export class FastLines {
     return schema === "S" ? this.#heads.stream : schema === "E" ? this.#heads.external : this.#heads.table;
   }
 
-  /** What becomes of a rest of the line that was matched, where one like it was seen. A bucket's has no say in it. */
+  /** The tenant, database and table that the line stands under, as text; empty for a user. @param colon where its key ends */
+  path(text: string, colon: number): string[] {
+    const { kind } = this;
+    if (kind === "user") return [];
+    const names = [text.slice(this.tenantAt, this.tenantEnd)];
+    if (kind === "database" || kind === "bucket" || kind === "table") {
+      names.push(text.slice(this.databaseAt, this.databaseEnd));
+    }
+    if (kind === "table") names.push(text.slice(this.databaseEnd + "/schemas/".length, colon));
+    return names.map(toText);
+  }
+
+  /** What becomes of a rest of the line that was matched, where one like it was seen. */
   verdict(rest: string): Verdict | undefined {
     return this.#head.verdicts.get(rest);
   }

@@ -1,8 +1,9 @@
 /** The first reading of a dump: that it is whole, which version it is of, and what else has to be known beforehand. */
 import { Buffer } from "node:buffer";
-import type { Choice } from "./choice.ts";
-import { DumpReader, entriesOf, toText } from "./dump.ts";
+import { type Choice, path } from "./choice.ts";
+import { copyOf, DumpReader, entriesOf, toText } from "./dump.ts";
 import { Failure } from "./errors.ts";
+import { FastLines } from "./filter_fast.ts";
 import type { Source } from "./io.ts";
 import { readObject } from "./json.ts";
 import { candidates, type Key } from "./key.ts";
@@ -47,7 +48,9 @@ export async function surveyDump(
     users ||= text[text.indexOf("/", at + 1) + 1] === "u";
   });
   const evidence = new Evidence(input.name);
-  const members = new Map<string, { key: Key; ids: string[] }>();
+  /** the ids of a tenant's members */
+  const members = new Map<string, string[]>();
+  const heads = new FastLines();
   let root: Survey["root"];
   let plainPasswords = false;
   for await (const block of reader.blocks(input.open())) {
@@ -58,21 +61,23 @@ export async function surveyDump(
     }
     const everything = choice.active || membersToo;
     if (!everything && evidence.entries >= evidenceEntries) continue;
-    for (const { key, value, line } of entriesOf(block)) {
-      const text = toText(key);
-      if (evidence.entries < evidenceEntries) evidence.take(text, toText(value), line);
+    for (const { key, value, line, at } of entriesOf(block)) {
+      if (evidence.entries < evidenceEntries) evidence.take(toText(key), toText(value), line);
       else if (!everything) break;
       if (!everything) continue;
-      const [read] = candidates(text);
-      if (!read) continue;
-      choice.survey(read);
-      if (read.kind !== "member") continue;
-      const tenant = members.get(read.tenant) ?? { key: read, ids: [] };
-      tenant.ids.push(read.userId);
-      members.set(read.tenant, tenant);
+      const object = heads.match(block.bytes, at, at + key.length)
+        ? { kind: heads.kind, names: heads.path(block.bytes, at + key.length) }
+        : objectOf(toText(key));
+      if (!object) continue;
+      choice.survey(object.names);
+      const [tenant] = object.names;
+      if (!membersToo || object.kind !== "member" || tenant === undefined) continue;
+      const ids = members.get(tenant) ?? [];
+      ids.push(copyOf(key.slice(key.lastIndexOf("/") + 1)));
+      members.set(tenant, ids);
     }
   }
-  const kept = [...members.values()].filter(({ key }) => choice.dropper(key) === undefined);
+  const kept = [...members].filter(([tenant]) => choice.dropper([tenant]) === undefined);
   return {
     entries: reader.entries,
     framed: reader.framed,
@@ -80,8 +85,14 @@ export async function surveyDump(
     ...evidence.source(target, given),
     ...(root ? { root } : {}),
     plainPasswords,
-    ...(membersToo ? { memberIds: new Set(kept.flatMap(({ ids }) => ids)) } : {}),
+    ...(membersToo ? { memberIds: new Set(kept.flatMap(([, ids]) => ids)) } : {}),
   };
+}
+
+/** What a key names where it is looked at for its names alone: the reading without slashes in them. */
+function objectOf(key: string): { kind: Key["kind"]; names: string[] } | undefined {
+  const [read] = candidates(key);
+  return read && { kind: read.kind, names: path(read) };
 }
 
 /** Whether a form lies in a range of forms. */
