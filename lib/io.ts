@@ -28,6 +28,26 @@ export function printLine(text: string): Promise<void> {
   return writeStdout(new TextEncoder().encode(text + "\n"));
 }
 
+/** Writes lines of text in large pieces. */
+export class LineWriter {
+  #held = "";
+
+  constructor(readonly sink: (bytes: Uint8Array) => Promise<void>) {}
+
+  /** @param text without a newline at its end */
+  async add(text: string): Promise<void> {
+    this.#held += `${text}\n`;
+    if (this.#held.length >= 1 << 16) await this.flush();
+  }
+
+  /** Writes what is left. */
+  async flush(): Promise<void> {
+    const held = this.#held;
+    this.#held = "";
+    await this.sink(new TextEncoder().encode(held));
+  }
+}
+
 /** The chunks of an open file; each is only good until the next, which is read meanwhile. */
 export async function* chunksOf(
   file: { read(p: Uint8Array): Promise<number | null> },

@@ -15,7 +15,7 @@ import { DumpWriter } from "../lib/dump.ts";
 import { messageOf, UsageError } from "../lib/errors.ts";
 import type { Outcome } from "../lib/account.ts";
 import { Filter } from "../lib/filter.ts";
-import { atomicFile, printLine, stdinSource, warnOfReaders, writeStdout } from "../lib/io.ts";
+import { atomicFile, LineWriter, stdinSource, warnOfReaders, writeStdout } from "../lib/io.ts";
 import { parseRules, type Rule } from "../lib/rules.ts";
 import { isSource, sources, targetFormat } from "../lib/versions.ts";
 
@@ -234,21 +234,27 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     await writeStdout(bytes);
   });
   const input = await stdinSource();
+  const reported = report && new LineWriter(report.write);
+  const shown = args.on("diff") ? new LineWriter(writeStdout) : undefined;
   try {
     const tell = async (outcome: Outcome) => {
-      if (report) await report.write(encoder.encode(`${reportLine(outcome)}\n`));
-      if (args.on("diff") && outcome.action !== "kept") await printLine(diffText(outcome, colour));
+      await reported?.add(reportLine(outcome));
+      if (outcome.action !== "kept") await shown?.add(diffText(outcome, colour));
     };
     const survey = await filter.run(
       input,
       writesDump ? output : undefined,
-      report || args.on("diff") ? tell : undefined,
+      reported || shown ? tell : undefined,
     );
+    await reported?.flush();
     await report?.commit();
+    await shown?.flush();
     for (const line of filter.account.lines(survey, input.name, target.name)) say(line);
     return 0;
   } catch (error) {
     await report?.abandon();
+    // what was found before the error; where that is why it cannot be written, the error says so
+    await shown?.flush().catch(() => {});
     throw error;
   } finally {
     await input.close();
