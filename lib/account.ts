@@ -1,4 +1,5 @@
 /** What a filter did, entry by entry and in sum. */
+import type { Change } from "./changes.ts";
 import type { Key } from "./key.ts";
 import { kinds } from "./key.ts";
 import type { Survey } from "./survey.ts";
@@ -13,10 +14,10 @@ export interface Outcome {
   action: Action;
   /** the rules that were applied, in their order */
   rules: string[];
-  before: string;
-  /** the key and the value that came out; undefined where it was dropped */
+  /** the key that came out, where it is another */
   newKey?: string;
-  after?: string;
+  /** what differs in the value that came out; empty where it was dropped */
+  changes: Change[];
 }
 
 /** A number that is counted up from several places. */

@@ -4,6 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { Account, type Outcome } from "./account.ts";
+import { changes } from "./changes.ts";
 import { type Choice, path } from "./choice.ts";
 import { copyOf, DumpReader, DumpWriter, entriesOf, keyEnd, toBytes, toText } from "./dump.ts";
 import { Failure } from "./errors.ts";
@@ -56,17 +57,13 @@ export class Filter {
   readonly account = new Account();
   readonly #options: FilterOptions;
   readonly #fast = new FastLines();
-  /** the users that members refer to */
-  readonly #userIds = new References();
-  /** what roles have rights on, by tenant and database, with the line that said so first */
-  #rights = new Map<string, { tenant: string; database: string; line: number }>();
-  /** the databases that come out, by tenant: where the dump is sorted, those of the tenant that it has come to */
-  #databases = new Map<string, string[]>();
-  #tenant = "";
-  #tenantDatabases: string[] = [];
+  readonly #references = new References(this.account);
   #previousKey = "";
   #sorted = true;
   #hashed = 0;
+  #tells = false;
+  /** what became of the block's entries, where somebody wants to know */
+  readonly #outcomes: Outcome[] = [];
   #survey!: Survey;
   #sourceFormat: Format = "2.3";
   #steps: VersionStep[] = [];
@@ -94,18 +91,20 @@ export class Filter {
       return bcrypt(password, userId);
     };
     this.#context = { memcachePartitions, walMaxFileSizeBytes: walMaxFileSizeBytes(target), hash };
-    // What is told is told line by line.
-    const fast = !plain && !tell;
+    this.#tells = tell !== undefined;
     const writer = output ?? new DumpWriter(() => Promise.resolve());
     for await (const block of new DumpReader(input.name, { whole: true }).blocks(input.open())) {
       const sortedBefore = this.#sorted;
-      if (fast && block.raw) this.#fastLines(block.bytes, block.raw, block.line, writer);
-      else {
-        for (const { key, value, line } of entriesOf(block)) {
-          this.#noteOrder(key);
-          const outcome = this.#plainLine(key, value, line, writer);
-          if (tell) await tell(outcome);
+      try {
+        if (block.raw && !plain) this.#fastLines(block.bytes, block.raw, block.line, writer);
+        else {
+          for (const { key, value, line } of entriesOf(block)) {
+            this.#noteOrder(key);
+            this.#plainLine(key, value, line, writer);
+          }
         }
+      } finally {
+        for (const outcome of this.#outcomes.splice(0)) await tell?.(outcome);
       }
       // Lest the block lives on: by a key that was cut from it, and as what the last regular expression was matched with.
       this.#previousKey = copyOf(this.#previousKey);
@@ -113,15 +112,18 @@ export class Filter {
       if (sortedBefore && !this.#sorted) await this.#refuseTwice(input);
       if (writer.full) await writer.flush();
     }
-    this.#checkReferences();
-    this.#checkFlags();
+    this.#references.check();
+    this.#noteRest();
     await output?.end();
     return survey;
   }
 
   /** Keys that rise, as CnosDB dumps them, are never there twice. */
   #noteOrder(key: string): void {
-    this.#sorted &&= key > this.#previousKey;
+    if (this.#sorted && key <= this.#previousKey) {
+      this.#sorted = false;
+      this.#references.unsorted();
+    }
     this.#previousKey = key;
   }
 
@@ -158,22 +160,37 @@ export class Filter {
       this.#noteOrder(key);
       const isFast = fast.match(text, at, colon) && !this.#isRuled(key);
       const verdict = isFast ? this.#verdict(text, at, colon, end, line) : undefined;
-      if (verdict && verdict !== "dropped") {
-        writer.entries++;
-        if (cluster !== undefined) {
-          writer.copy(raw, from, at);
-          writer.put(toBytes(`/${cluster}`));
-          from = text.indexOf("/", at + 1);
-        }
-        if (!verdict.rest) continue;
-        writer.copy(raw, from, fast.restAt);
-        writer.copy(verdict.rest, 0, verdict.rest.length);
+      if (verdict === undefined || typeof verdict === "string") {
+        writer.copy(raw, from, at);
         from = next;
+        if (verdict === undefined) this.#plainLine(key, text.slice(colon + 2, end), line, writer);
+        else this.#drop(line, key, fast.kind, verdict);
         continue;
       }
-      writer.copy(raw, from, at);
+      writer.entries++;
+      const renamed = cluster !== undefined && !text.startsWith(`/${cluster}/`, at);
+      if (renamed) {
+        writer.copy(raw, from, at);
+        writer.put(toBytes(`/${cluster}`));
+        from = text.indexOf("/", at + 1);
+        this.account.counter("converted", fast.kind).n++;
+      } else verdict.count.n++;
+      if (this.#tells) {
+        const entry = toText(key);
+        this.#outcomes.push({
+          line,
+          key: entry,
+          kind: fast.kind,
+          action: renamed || verdict.rules.length ? "converted" : "kept",
+          rules: renamed ? [...verdict.rules, "--cluster"] : verdict.rules,
+          ...(renamed ? { newKey: `/${cluster}${entry.slice(entry.indexOf("/", 1))}` } : {}),
+          changes: verdict.changes,
+        });
+      }
+      if (!verdict.rest) continue;
+      writer.copy(raw, from, fast.restAt);
+      writer.copy(verdict.rest, 0, verdict.rest.length);
       from = next;
-      if (!verdict) this.#plainLine(key, text.slice(colon + 2, end), line, writer);
     }
     writer.copy(raw, from, text.length);
   }
@@ -186,19 +203,13 @@ export class Filter {
     return rules.some((rule) => rule.test(key));
   }
 
-  /** What becomes of a line whose head matched; undefined where it has to go the plain way. */
-  #verdict(
-    text: string,
-    at: number,
-    colon: number,
-    end: number,
-    line: number,
-  ): Verdict | "dropped" | undefined {
+  /** What becomes of a line whose head matched, or what drops it; undefined where it has to go the plain way. */
+  #verdict(text: string, at: number, colon: number, end: number, line: number): Verdict | string | undefined {
     const fast = this.#fast;
     const { kind } = fast;
     switch (kind) {
       case "bucket":
-        return this.#drop(kind, "buckets");
+        return "buckets";
       case "user":
         // A hash depends on the user's id, and root on its own rule.
         if (this.#survey.plainPasswords || text.slice(fast.nameAt, colon) === "root") return undefined;
@@ -220,29 +231,30 @@ export class Filter {
     }
     const { choice } = this.#options;
     const dropper = choice.active ? choice.dropper(fast.path(text, colon)) : undefined;
-    if (dropper !== undefined) return this.#drop(kind, dropper);
+    if (dropper !== undefined) return dropper;
     if (kind === "user") {
       const id = text.slice(fast.idAt, fast.idEnd);
       const { memberIds } = this.#survey;
-      if (memberIds && !verdict.admin && !memberIds.has(id)) return this.#drop(kind, "--prune-users");
-      this.#noteUser(id, verdict.noPassword ? text.slice(fast.nameAt, colon) : undefined);
+      if (memberIds && !verdict.admin && !memberIds.has(id)) return "--prune-users";
+      this.#references.user(id);
+      if (verdict.noPassword) this.#noteNoPassword(text.slice(fast.nameAt, colon));
     } else if (kind === "member") {
-      this.#userIds.refer(text.slice(fast.idAt, fast.idEnd), line);
+      this.#references.member(text.slice(fast.idAt, fast.idEnd), line);
     } else if (kind === "database" || verdict.databases?.length) {
       const tenant = text.slice(fast.tenantAt, fast.tenantEnd);
       if (kind === "database") {
-        this.#noteDatabase(tenant, text.slice(fast.databaseAt, fast.databaseEnd));
-      } else this.#noteRole(tenant, verdict.databases ?? [], line);
+        this.#references.database(tenant, text.slice(fast.databaseAt, fast.databaseEnd));
+      } else this.#references.role(tenant, verdict.databases ?? [], line);
     }
-    verdict.count.n++;
     return verdict;
   }
 
   /** Counts an entry as dropped. */
-  #drop(kind: Outcome["kind"], rule: string): "dropped" {
+  #drop(line: number, keyBytes: string, kind: Outcome["kind"], rule: string): void {
     this.account.counter("dropped", kind).n++;
     this.account.droppedBy(rule).n++;
-    return "dropped";
+    if (!this.#tells) return;
+    this.#outcomes.push({ line, key: toText(keyBytes), kind, action: "dropped", rules: [rule], changes: [] });
   }
 
   /** Whether the line that was matched is of a database that CnosDB makes by itself. */
@@ -255,78 +267,69 @@ export class Filter {
   /** Converts a line's value to remember what becomes of its rest; a line that needs more than that teaches nothing. */
   #learn(keyBytes: string, head: string, rest: string): void {
     const { kind } = this.#fast;
-    let after: string;
-    let databases: string[] | undefined;
+    const [key, value] = [toText(keyBytes), toText(head + rest)];
+    let converted: { after: string; rules: string[] };
     try {
-      const [key, value] = [toText(keyBytes), toText(head + rest)];
       const read = identify(key, value) as Exclude<Key, { kind: "internal" }>;
       if (read.kind !== kind || !this.#isOneFormat(read, value)) return;
-      const converted = this.#convert(read, key, value);
-      if (kind === "role") databases = rightsOf(converted.after);
-      after = toBytes(converted.after);
+      converted = this.#convert(read, key, value);
     } catch {
       return; // the plain way, which this line goes now, says what is wrong with it
     }
+    const { rules } = converted;
+    const after = toBytes(converted.after);
     if (!after.startsWith(head)) return;
     const changed = after.length !== head.length + rest.length || !after.endsWith(rest);
-    const action = changed || this.#options.cluster !== undefined ? "converted" : "kept";
     this.#fast.learn(rest, {
       ...(changed ? { rest: Buffer.from(`${after.slice(head.length)}\n`, "latin1") } : {}),
-      ...(databases ? { databases } : {}),
-      ...(kind === "user" ? { noPassword: withoutPassword(after), admin: isAdmin(head + rest) } : {}),
-      count: this.account.counter(action, kind),
+      ...(kind === "role" ? { databases: rightsOf(converted.after) } : {}),
+      ...(kind === "user" ? { noPassword: withoutPassword(after), admin: isAdmin(value) } : {}),
+      rules,
+      changes: this.#tells ? changes(value, converted.after) : [],
+      count: this.account.counter(rules.length ? "converted" : "kept", kind),
     });
   }
 
   /** One line, whatever it holds. */
-  #plainLine(keyBytes: string, valueBytes: string, line: number, writer: DumpWriter): Outcome {
-    const outcome = this.#entry(toText(keyBytes), toText(valueBytes), line);
-    if (outcome.action === "dropped") this.#drop(outcome.kind, outcome.rules[0] ?? "");
-    else this.account.counter(outcome.action, outcome.kind).n++;
-    if (outcome.newKey !== undefined && outcome.after !== undefined) {
-      writer.put(toBytes(`${outcome.newKey}: ${outcome.after}\n`));
-      writer.entries++;
-    }
-    return outcome;
-  }
-
-  #entry(key: string, value: string, line: number): Outcome {
-    const dropped = (kind: Outcome["kind"], rule: string): Outcome => {
-      return { line, key, kind, action: "dropped", rules: [rule], before: value };
-    };
+  #plainLine(keyBytes: string, valueBytes: string, line: number, writer: DumpWriter): void {
+    const [key, value] = [toText(keyBytes), toText(valueBytes)];
     const drop = this.#options.rules.find((rule) => !rule.apply && rule.test(key));
     if (drop) {
       drop.matches++;
-      return dropped([...candidates(key)][0]?.kind ?? "unknown", drop.name);
+      return this.#drop(line, keyBytes, [...candidates(key)][0]?.kind ?? "unknown", drop.name);
     }
+    let read: Key;
+    let converted: { after: string; rules: string[]; newKey: string };
     try {
-      const read = identify(key, value);
+      read = identify(key, value);
       const dropper = this.#dropper(read, value);
-      if (dropper !== undefined || read.kind === "internal") return dropped(read.kind, dropper ?? "internal");
+      if (dropper !== undefined || read.kind === "internal") {
+        return this.#drop(line, keyBytes, read.kind, dropper ?? "internal");
+      }
       this.#refuseMixed(read, value, line);
-      const { newKey, after, rules } = this.#convert(read, key, value);
-      this.#noteReferences(read, after, line);
-      return {
-        line,
-        key,
-        kind: read.kind,
-        action: rules.length ? "converted" : "kept",
-        rules,
-        before: value,
-        newKey,
-        after,
-      };
+      converted = { ...this.#convert(read, key, value), newKey: this.#newKey(read) };
+      this.#noteReferences(read, converted.after, line);
     } catch (error) {
       if (!(error instanceof ShapeError) && !(error instanceof TypeError)) throw error;
       if (this.#options.dropInvalid) {
         this.account.note("invalid", `line ${line}: ${key}: dropped as invalid: ${error.message}`);
-        return dropped("unknown", "--drop-invalid");
+        return this.#drop(line, keyBytes, "unknown", "--drop-invalid");
       }
       throw new Failure(
         `line ${line}: ${key}: ${error.message}`,
         "nothing may be lost in silence, so this stops here; drop the entry by --rules, or all such entries by --drop-invalid.",
       );
     }
+    const { after, newKey } = converted;
+    writer.put(toBytes(`${newKey}: ${after}\n`));
+    writer.entries++;
+    const renamed = newKey !== key;
+    const rules = renamed ? [...converted.rules, "--cluster"] : converted.rules;
+    const action = rules.length ? "converted" : "kept";
+    this.account.counter(action, read.kind).n++;
+    if (!this.#tells) return;
+    const told = { line, key, kind: read.kind, action, rules, changes: changes(value, after) } as const;
+    this.#outcomes.push(renamed ? { ...told, newKey } : told);
   }
 
   /** The built-in rule or the flag that drops an entry, or undefined. */
@@ -362,8 +365,8 @@ export class Filter {
     read: Exclude<Key, { kind: "internal" }>,
     key: string,
     value: string,
-  ): { newKey: string; after: string; rules: string[] } {
-    const { cluster, rules: own, replica, target } = this.#options;
+  ): { after: string; rules: string[] } {
+    const { rules: own, replica, target } = this.#options;
     const rules: string[] = [];
     let after = value;
     if (this.#steps.length) assertReadable(read, value, this.#sourceFormat);
@@ -384,14 +387,17 @@ export class Filter {
       rules.push(rule.name);
     }
     assertReadable(read, after, target);
-    const newKey = formatKey(cluster === undefined ? read : { ...read, cluster });
-    if (newKey !== key) rules.push("--cluster");
-    if (newKey.includes(": ")) {
-      throw new ShapeError(
-        'a name with ": " in it cannot be restored, as CnosDB cuts the line there; leave it out by --exclude or --rules',
-      );
-    }
-    return { newKey, after, rules };
+    return { after, rules };
+  }
+
+  /** The key that an entry gets. @throws {ShapeError} where it cannot be restored */
+  #newKey(read: Exclude<Key, { kind: "internal" }>): string {
+    const { cluster } = this.#options;
+    const key = formatKey(cluster === undefined ? read : { ...read, cluster });
+    if (!key.includes(": ")) return key;
+    throw new ShapeError(
+      'a name with ": " in it cannot be restored, as CnosDB cuts the line there; leave it out by --exclude or --rules',
+    );
   }
 
   #isOneFormat(key: Key, value: string): boolean {
@@ -415,82 +421,30 @@ export class Filter {
   #noteReferences(key: Key, value: string, line: number): void {
     switch (key.kind) {
       case "user":
-        this.#noteUser(
-          readObject(value).get("id") ?? "",
-          withoutPassword(value) ? toBytes(key.user) : undefined,
-        );
+        this.#references.user(readObject(value).get("id") ?? "");
+        if (withoutPassword(value)) this.#noteNoPassword(toBytes(key.user));
         break;
       case "member":
-        this.#userIds.refer(key.userId, line);
+        this.#references.member(key.userId, line);
         break;
       case "database":
-        this.#noteDatabase(toBytes(key.tenant), toBytes(key.database));
+        this.#references.database(toBytes(key.tenant), toBytes(key.database));
         break;
       case "role":
-        this.#noteRole(toBytes(key.tenant), rightsOf(value), line);
+        this.#references.role(toBytes(key.tenant), rightsOf(value), line);
     }
   }
 
-  /** @param withoutPassword the user's name, a byte a character, where there is no password */
-  #noteUser(id: string, withoutPassword?: string): void {
-    this.#userIds.define(id);
-    if (withoutPassword === undefined) return;
-    this.account.note(
-      "users without a password",
-      () => {
-        const name = displayName(toText(withoutPassword));
-        return `user ${name} has no password: 2.4 lets it in only where authentication is off`;
-      },
-    );
+  /** @param user its name, a byte a character */
+  #noteNoPassword(user: string): void {
+    this.account.note("users without a password", () => {
+      const name = displayName(toText(user));
+      return `user ${name} has no password: 2.4 lets it in only where authentication is off`;
+    });
   }
 
-  /** Both names a byte a character. */
-  #noteDatabase(tenant: string, database: string): void {
-    this.#enter(tenant);
-    this.#tenantDatabases.push(copyOf(database));
-  }
-
-  /** @param tenant a byte a character */
-  #noteRole(tenant: string, databases: string[], line: number): void {
-    this.#enter(tenant);
-    for (const text of databases) {
-      const right = { tenant: this.#tenant, database: toBytes(text), line };
-      const name = `${right.tenant}\0${right.database}`;
-      if (!this.#rights.has(name)) this.#rights.set(name, right);
-    }
-  }
-
-  /** In a sorted dump a tenant's entries stand together, so the former one's names can be forgotten. */
-  #enter(tenant: string): void {
-    if (tenant === this.#tenant) return;
-    if (this.#sorted) this.#checkRights();
-    this.#tenant = copyOf(tenant);
-    this.#tenantDatabases = this.#databases.get(tenant) ?? [];
-    this.#databases.set(this.#tenant, this.#tenantDatabases);
-  }
-
-  #checkRights(): void {
-    const known = new Map<string, Set<string>>();
-    for (const { tenant, database, line } of this.#rights.values()) {
-      const names = known.get(tenant) ?? new Set(this.#databases.get(tenant));
-      known.set(tenant, names);
-      if (names.has(database)) continue;
-      const name = displayName(toText(tenant), toText(database));
-      this.account.note(
-        "roles",
-        `line ${line}: a role has rights on database ${name}, which does not come out`,
-      );
-    }
-    // New ones: a map that is cleared again and again leaves a chain of its former tables, which only a full collection frees.
-    if (this.#rights.size) this.#rights = new Map();
-    this.#databases = new Map();
-  }
-
-  #checkReferences(): void {
-    this.#checkRights();
-    for (const line of this.#userIds.missing()) {
-      this.account.note("members", () => `line ${line}: a member of a tenant whose user does not come out`);
-    }
+  /** @throws {Failure} for flags that matched nothing */
+  #noteRest(): void {
     if (this.#hashed) {
       this.account.note(
         "hashed",
@@ -498,9 +452,6 @@ export class Filter {
       );
     }
     if (this.account.written === 0) this.account.note("nothing", "not one entry comes out");
-  }
-
-  #checkFlags(): void {
     for (const rule of this.#options.rules) {
       if (rule.matches === 0) this.account.note("rules", `${rule.name}: ${rule.text} matched nothing`);
     }

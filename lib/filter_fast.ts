@@ -5,6 +5,7 @@
  */
 import type { Buffer } from "node:buffer";
 import type { Counter } from "./account.ts";
+import type { Change } from "./changes.ts";
 import { copyOf, toText } from "./dump.ts";
 import type { Key } from "./key.ts";
 
@@ -18,6 +19,10 @@ export interface Verdict {
   noPassword?: boolean;
   /** a user with rights on everything */
   admin?: boolean;
+  /** the rules that were applied */
+  rules: string[];
+  /** what differs, where somebody wants to know */
+  changes: Change[];
   /** is counted up with each such line */
   count: Counter;
 }

@@ -1,8 +1,89 @@
+/** What refers to what among the entries that come out, for notes about what is missing. */
+import type { Account } from "./account.ts";
+import { copyOf, toBytes, toText } from "./dump.ts";
+import { displayName } from "./key.ts";
+
+/** Members refer to users, roles to databases. All names and ids are a byte a character; lines count from 1. */
+export class References {
+  readonly #users = new Ids();
+  /** what roles have rights on, by tenant and database, with the line that said so first */
+  #rights = new Map<string, { tenant: string; database: string; line: number }>();
+  /** the databases that come out, by tenant: where the dump is sorted, those of the tenant that it has come to */
+  #databases = new Map<string, string[]>();
+  #tenant = "";
+  #tenantDatabases: string[] = [];
+  #sorted = true;
+
+  constructor(readonly account: Account) {}
+
+  /** Says that the dump is not sorted, so a tenant may come again. */
+  unsorted(): void {
+    this.#sorted = false;
+  }
+
+  user(id: string): void {
+    this.#users.define(id);
+  }
+
+  member(userId: string, line: number): void {
+    this.#users.refer(userId, line);
+  }
+
+  database(tenant: string, database: string): void {
+    this.#enter(tenant);
+    this.#tenantDatabases.push(copyOf(database));
+  }
+
+  /** @param databases the names of those that the role has rights on, as text */
+  role(tenant: string, databases: string[], line: number): void {
+    this.#enter(tenant);
+    for (const text of databases) {
+      const right = { tenant: this.#tenant, database: toBytes(text), line };
+      const name = `${right.tenant}\0${right.database}`;
+      if (!this.#rights.has(name)) this.#rights.set(name, right);
+    }
+  }
+
+  /** Adds a note for each reference to what does not come out. */
+  check(): void {
+    this.#checkRights();
+    for (const line of this.#users.missing()) {
+      this.account.note("members", () => `line ${line}: a member of a tenant whose user does not come out`);
+    }
+  }
+
+  /** In a sorted dump a tenant's entries stand together, so the former one's names can be forgotten. */
+  #enter(tenant: string): void {
+    if (tenant === this.#tenant) return;
+    if (this.#sorted) this.#checkRights();
+    this.#tenant = copyOf(tenant);
+    this.#tenantDatabases = this.#databases.get(tenant) ?? [];
+    this.#databases.set(this.#tenant, this.#tenantDatabases);
+  }
+
+  #checkRights(): void {
+    const known = new Map<string, Set<string>>();
+    for (const { tenant, database, line } of this.#rights.values()) {
+      const names = known.get(tenant) ?? new Set(this.#databases.get(tenant));
+      known.set(tenant, names);
+      if (names.has(database)) continue;
+      const name = displayName(toText(tenant), toText(database));
+      this.account.note(
+        "roles",
+        `line ${line}: a role has rights on database ${name}, which does not come out`,
+      );
+    }
+    // New ones: a map that is cleared again and again leaves a chain of its former tables, which only a full collection frees.
+    if (this.#rights.size) this.#rights = new Map();
+    this.#databases = new Map();
+  }
+}
+
 /**
  * Ids that are referred to, and which of them exist: millions in little memory, 53 bits of hash each. Two ids are taken for one once
  * in some 10^15 pairs, so it is good for notes, not for decisions.
  */
-export class References {
+class Ids {
   readonly #referred = new Numbers();
   /** where each of `#referred` is */
   readonly #lines = new Numbers();

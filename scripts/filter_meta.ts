@@ -7,7 +7,6 @@
  * Reads stdin, writes stdout; see --help. Exit codes: 0 done, 1 the dump cannot be converted, 2 usage, 130 interrupted.
  */
 import { Buffer } from "node:buffer";
-import { changes } from "../lib/changes.ts";
 import { Choice } from "../lib/choice.ts";
 import { type Args, type Command, main, type Say } from "../lib/cli.ts";
 import { loadBcrypt } from "../lib/deps.ts";
@@ -154,24 +153,21 @@ async function readTarget(text: string | undefined, signal: AbortSignal) {
 const encoder = new TextEncoder();
 
 /** One entry's line in the report. */
-function reportLine({ line, key, kind, action, rules, before, after, newKey }: Outcome): string {
-  const renamed = newKey !== undefined && newKey !== key ? { new_key: newKey } : {};
-  const list = after === undefined
-    ? []
-    : changes(before, after).map((c) => ({ path: c.path, old: c.before, new: c.after }));
+function reportLine({ line, key, kind, action, rules, newKey, changes }: Outcome): string {
+  const renamed = newKey === undefined ? {} : { new_key: newKey };
+  const list = changes.map(({ path, before, after }) => ({ path, old: before, new: after }));
   return JSON.stringify({ line, key, kind, action, rules, ...renamed, changes: list });
 }
 
 /** A changed entry, readable; red and green where `colour`. */
-function diffText(outcome: Outcome, colour: boolean): string {
+function diffText({ key, action, rules, newKey, changes }: Outcome, colour: boolean): string {
   const paint = (code: number, text: string) => colour ? `\x1b[${code}m${text}\x1b[0m` : text;
-  if (outcome.action === "dropped") return paint(31, `- ${outcome.key}  (${outcome.rules.join(", ")})`);
-  const head = `  ${outcome.newKey ?? outcome.key}  (${outcome.rules.join(", ")})`;
-  const rows = changes(outcome.before, outcome.after ?? "").flatMap(({ path, before, after }) => [
+  if (action === "dropped") return paint(31, `- ${key}  (${rules.join(", ")})`);
+  const rows = changes.flatMap(({ path, before, after }) => [
     ...(before === undefined ? [] : [paint(31, `    - ${path}: ${before}`)]),
     ...(after === undefined ? [] : [paint(32, `    + ${path}: ${after}`)]),
   ]);
-  return [head, ...rows].join("\n");
+  return [`  ${newKey ?? key}  (${rules.join(", ")})`, ...rows].join("\n");
 }
 
 async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {

@@ -1,4 +1,5 @@
 /** Dumps through the filter, for tests that look at what comes out. */
+import type { Outcome } from "../lib/account.ts";
 import { Choice } from "../lib/choice.ts";
 import { DumpWriter } from "../lib/dump.ts";
 import { Filter, type FilterOptions } from "../lib/filter.ts";
@@ -13,10 +14,11 @@ export interface Filtered {
   error?: string;
 }
 
-/** A dump through the filter, in this process. */
+/** A dump through the filter, in this process. @param outcomes gets what is told of each entry */
 export async function filter(
   dump: string | Uint8Array,
   options: Partial<FilterOptions> & { target: Format },
+  outcomes?: Outcome[],
 ): Promise<Filtered> {
   const bytes = typeof dump === "string" ? new TextEncoder().encode(dump) : dump;
   const pieces: string[] = [];
@@ -37,8 +39,9 @@ export async function filter(
     ...options,
   };
   const run = new Filter(given);
+  const tell = outcomes && ((outcome: Outcome) => Promise.resolve(void outcomes.push(outcome)));
   try {
-    const survey = await run.run(bytesSource("dump", [bytes]), output);
+    const survey = await run.run(bytesSource("dump", [bytes]), output, tell);
     return { out: pieces.join(""), notes: run.account.lines(survey, "dump", given.target) };
   } catch (error) {
     return { out: pieces.join(""), notes: [], error: (error as Error).message };
