@@ -1,6 +1,6 @@
 /**
  * filter_meta against what an operator would use otherwise: cat, grep, sed doing the upgrade document's deletions and its
- * database patch, jq where it is installed. One run, figures as ratios to sed.
+ * database patch, jq where it is installed; sha256sum, as a dump ends with its sum. One run, figures as ratios to sed and cat.
  *
  *     deno task bench [MEGABYTES]
  */
@@ -69,25 +69,34 @@ const keys = [
 const patch = `'s/("precision":[^,}]*)\\}\\}$/\\1,"db_is_hidden":false}}/'`;
 const sed = `LC_ALL=C sed -E ${keys.map((key) => `-e '\\#^/${key}#d'`).join(" ")} -e ${patch}`;
 const grep = `LC_ALL=C grep -Ev '^/(${keys.join("|")})'`;
-const filter = (target: string) =>
+const filter = (target: string, flags = "") =>
   `${Deno.execPath()} run -A --quiet ${
     new URL("scripts/filter_meta.ts", root).pathname
-  } --target ${target} --quiet`;
+  } --target ${target} --quiet ${flags}`;
 const lines: [string, string][] = [
   ["cat", "cat"],
+  ["sha256sum", "sha256sum"],
   ["grep -v", grep],
   ["sed -E", sed],
   ["filter_meta 2.4.0", filter("2.4.0")],
   ["filter_meta 2.4.3.4", filter("2.4.3.4")],
+  ["… with --exclude", filter("2.4.3.4", "--exclude 't*00_acme'")],
+  ["… with --prune-users", filter("2.4.3.4", "--prune-users")],
+  ["… with --rules", filter("2.4.3.4", `--rules ${dir}/rules`)],
+  ["… with --report", filter("2.4.3.4", `--report ${dir}/report`)],
 ];
 if ((await new Deno.Command("which", { args: ["jq"], stdout: "null" }).output()).success) {
-  lines.splice(3, 0, [
+  lines.splice(4, 0, [
     "jq",
     `${grep} | jq -Rr 'capture("^(?<k>[^:]*): (?<v>.*)$") | (.v | try fromjson catch .) as $v | .k + ": " + ($v | if type == "object" and .config then .config.db_is_hidden = false else . end | tojson)'`,
   ]);
 }
 try {
   await generate();
+  await Deno.writeTextFile(
+    `${dir}/rules`,
+    "- drop: /*/tenants/*00_acme/**\n- patch: /*/tenants/*/dbs/tuned\n  merge: {config: {replica: 1}}\n",
+  );
   console.log(`${((await Deno.stat(dump)).size / 1e6).toFixed(0)} MB of dump`);
   const results: [string, { seconds: number; mebibytes: number }][] = [];
   for (const [name, line] of lines) {
@@ -100,7 +109,7 @@ try {
   for (const [name, { seconds, mebibytes }] of results) {
     const ratios = `${(seconds / of("sed -E")).toFixed(2)} × sed  ${(seconds / of("cat")).toFixed(1)} × cat`;
     console.log(
-      `${name.padEnd(20)} ${seconds.toFixed(2).padStart(7)} s  ${ratios}  ${
+      `${name.padEnd(22)} ${seconds.toFixed(2).padStart(7)} s  ${ratios}  ${
         mebibytes.toFixed(0).padStart(5)
       } MiB`,
     );
