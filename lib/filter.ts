@@ -8,7 +8,7 @@ import { changes } from "./changes.ts";
 import { type Choice, path } from "./choice.ts";
 import { copyOf, DumpReader, DumpWriter, entriesOf, keyEnd, toBytes, toText } from "./dump.ts";
 import { Failure } from "./errors.ts";
-import { FastLines, type Verdict } from "./filter_fast.ts";
+import { FastLines, type Remark, type Verdict } from "./filter_fast.ts";
 import type { Source } from "./io.ts";
 import { readObject } from "./json.ts";
 import { candidates, displayName, formatKey, isUnlisted, type Key, namesOf } from "./key.ts";
@@ -237,7 +237,7 @@ export class Filter {
       const { memberIds } = this.#survey;
       if (memberIds && !verdict.admin && !memberIds.has(id)) return "--prune-users";
       this.#references.user(id);
-      if (verdict.noPassword) this.#noteNoPassword(text.slice(fast.nameAt, colon));
+      if (verdict.remarks) this.#noteUser(text.slice(fast.nameAt, colon), verdict.remarks);
     } else if (kind === "member") {
       this.#references.member(text.slice(fast.idAt, fast.idEnd), line);
     } else if (kind === "database" || verdict.databases?.length) {
@@ -283,7 +283,7 @@ export class Filter {
     this.#fast.learn(rest, {
       ...(changed ? { rest: Buffer.from(`${after.slice(head.length)}\n`, "latin1") } : {}),
       ...(kind === "role" ? { databases: rightsOf(converted.after) } : {}),
-      ...(kind === "user" ? { noPassword: withoutPassword(after), admin: isAdmin(value) } : {}),
+      ...(kind === "user" ? { remarks: remarksOn(value, converted.after), admin: isAdmin(value) } : {}),
       rules,
       changes: this.#tells ? changes(value, converted.after) : [],
       count: this.account.counter(rules.length ? "converted" : "kept", kind),
@@ -308,7 +308,7 @@ export class Filter {
       }
       this.#refuseMixed(read, value, line);
       converted = { ...this.#convert(read, key, value), newKey: this.#newKey(read) };
-      this.#noteReferences(read, converted.after, line);
+      this.#noteReferences(read, value, converted.after, line);
     } catch (error) {
       if (!(error instanceof ShapeError) && !(error instanceof TypeError)) throw error;
       if (this.#options.dropInvalid) {
@@ -418,11 +418,11 @@ export class Filter {
   }
 
   /** Remembers what refers to what, for notes at the end. */
-  #noteReferences(key: Key, value: string, line: number): void {
+  #noteReferences(key: Key, value: string, after: string, line: number): void {
     switch (key.kind) {
       case "user":
-        this.#references.user(readObject(value).get("id") ?? "");
-        if (withoutPassword(value)) this.#noteNoPassword(toBytes(key.user));
+        this.#references.user(readObject(after).get("id") ?? "");
+        this.#noteUser(toBytes(key.user), remarksOn(value, after));
         break;
       case "member":
         this.#references.member(key.userId, line);
@@ -431,16 +431,13 @@ export class Filter {
         this.#references.database(toBytes(key.tenant), toBytes(key.database));
         break;
       case "role":
-        this.#references.role(toBytes(key.tenant), rightsOf(value), line);
+        this.#references.role(toBytes(key.tenant), rightsOf(after), line);
     }
   }
 
   /** @param user its name, a byte a character */
-  #noteNoPassword(user: string): void {
-    this.account.note("users without a password", () => {
-      const name = displayName(toText(user));
-      return `user ${name} has no password: 2.4 lets it in only where authentication is off`;
-    });
+  #noteUser(user: string, remarks: Remark[]): void {
+    for (const { sort, text } of remarks) this.account.note(sort, () => text(displayName(toText(user))));
   }
 
   /** @throws {Failure} for flags that matched nothing */
@@ -471,9 +468,22 @@ function isAdmin(user: string): boolean {
   return [fields.get("is_admin"), fields.get("is_root_admin"), options.get("granted_admin")].includes("true");
 }
 
-function withoutPassword(user: string): boolean {
-  const options = readObject(readObject(user).get("options") ?? "{}");
-  return ["hash_password", "rsa_public_key"].every((name) => (options.get(name) ?? "null") === "null");
+const noPassword: Remark = {
+  sort: "users without a password",
+  text: (name) => `user ${name} has no password: 2.4 lets it in only where authentication is off`,
+};
+const passwordKept: Remark = {
+  sort: "users who had to change their password",
+  text: (name) =>
+    `user ${name} had to change its password, which nothing before 2.4.1 asked for: it keeps it, and must_change_password is false`,
+};
+
+/** What an operator should know about a user. @param value its value in the dump; @param after its value that comes out */
+function remarksOn(value: string, after: string): Remark[] {
+  const [before, now] = [value, after].map((user) => readObject(readObject(user).get("options") ?? "{}"));
+  const without = ["hash_password", "rsa_public_key"].every((name) => (now?.get(name) ?? "null") === "null");
+  const kept = before?.get("must_change_password") === "true" && now?.get("must_change_password") === "false";
+  return [...(without ? [noPassword] : []), ...(kept ? [passwordKept] : [])];
 }
 
 /** The databases that a role has rights on. */

@@ -9,14 +9,20 @@ import type { Change } from "./changes.ts";
 import { copyOf, toText } from "./dump.ts";
 import type { Key } from "./key.ts";
 
+/** Something that an operator should know about a user; `name` as it is displayed. */
+export interface Remark {
+  sort: string;
+  text: (name: string) => string;
+}
+
 /** What becomes of the rest of a line that is not dropped. */
 export interface Verdict {
   /** the rest that is written; undefined where it stays */
   rest?: Buffer;
   /** the databases that a role has rights on */
   databases?: string[];
-  /** a user without a password */
-  noPassword?: boolean;
+  /** what an operator should know about a user */
+  remarks?: Remark[];
   /** a user with rights on everything */
   admin?: boolean;
   /** the rules that were applied */

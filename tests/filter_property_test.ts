@@ -132,7 +132,7 @@ function generate(seed: number): string {
   for (const { user, id } of users) {
     lines.push(
       `/c/users/${user}: {"id":${id},"name":${q(user)},"options":{"password":${password()}${
-        r.pick(["", ',"comment":"x"'])
+        r.pick(["", ',"comment":"x"', ',"must_change_password":true'])
       }},"is_admin":false}`,
     );
   }

@@ -492,9 +492,10 @@ async function setRootPassword(cluster: StandIn, field: string, password: string
   const [key, value] = [...cluster.store].find(([key]) => key.endsWith("/users/root"))!;
   const hash = await hashPassword(password);
   // Not through JSON.parse, which would ruin the id.
-  const changed = value.replace(new RegExp(`"${field}":(null|"[^"]*")`), () => `"${field}":"${hash}"`)
-    .replace('"must_change_password":true', '"must_change_password":false');
-  cluster.store.set(key, changed);
+  const changed = value.replace(new RegExp(`"${field}":(null|"[^"]*")`), () => `"${field}":"${hash}"`);
+  // ALTER USER does so on 2.4.1 and later; 2.3 leaves it as it is.
+  const released = changed.replace('"must_change_password":true', '"must_change_password":false');
+  cluster.store.set(key, field === "hash_password" ? released : changed);
 }
 
 const host = (url: string) => new URL(url).host;

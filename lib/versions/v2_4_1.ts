@@ -1,5 +1,8 @@
-/** 2.4.1: `is_admin` became `is_root_admin`, tenants can be dropped later, `schema_id` became `schema_version`. */
-import { renamed, withChanged, withMember } from "../json.ts";
+/**
+ * 2.4.1: `is_admin` became `is_root_admin`, tenants can be dropped later, `schema_id` became `schema_version`, and a user whose
+ * `must_change_password` is true can do nothing else (statement_to_plan in query_server/query/src/sql/planner.rs).
+ */
+import { type RawObject, renamed, withChanged, withMember } from "../json.ts";
 import * as s from "../shape.ts";
 import { columns, consistentColumns, renumberColumns, type VersionStep } from "./common.ts";
 import { userOptions } from "./v2_4_0.ts";
@@ -15,7 +18,10 @@ export const tableFields = {
 export const v2_4_1: VersionStep = {
   version: "2.4.1",
   conversions: {
-    user: (user) => user.has("is_admin") ? renamed(user, "is_admin", "is_root_admin") : user,
+    user: (user) =>
+      user.has("is_admin")
+        ? renamed(withChanged(user, "options", withoutMustChange), "is_admin", "is_root_admin")
+        : user,
     tenant: (tenant) =>
       withChanged(
         tenant,
@@ -30,3 +36,14 @@ export const v2_4_1: VersionStep = {
     table: s.both(s.struct(tableFields), consistentColumns),
   },
 };
+
+/**
+ * Before 2.4.1 nothing looks at `must_change_password` and nothing resets it: root has it from the first day on, whatever password it was
+ * given since. Carried over it would lock out whoever has a password.
+ */
+function withoutMustChange(options: RawObject): RawObject {
+  const given = ["hash_password", "rsa_public_key"].some((name) => (options.get(name) ?? "null") !== "null");
+  return given && options.get("must_change_password") === "true"
+    ? withMember(options, "must_change_password", "false")
+    : options;
+}
