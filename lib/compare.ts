@@ -2,7 +2,7 @@
 import { changes } from "./changes.ts";
 import type { Entry } from "./dump.ts";
 import { assertJson } from "./json.ts";
-import { candidates } from "./key.ts";
+import { candidates, type Key } from "./key.ts";
 
 /** An entry that is not the same on both sides; `fields` where it is on both. */
 export interface Difference {
@@ -17,13 +17,15 @@ export function isVolatile(key: string): boolean {
   return first?.kind === "internal" && !/^\/[^/]+\/data_nodes\//.test(key);
 }
 
-/** The level of a tenant's token buckets moves with every request. */
-const tokens = /^buckets\.\w+\.critical(\.|$)/;
+/**
+ * Fields that say nothing about a change: the level of a tenant's token buckets moves with every request, and each meta node gives a
+ * role an id of its own, which nothing refers to (2.3.5.4 and 2.4.2.1 with three nodes).
+ */
+const moving: { [kind in Key["kind"]]?: RegExp } = { limiter: /^buckets\.\w+\.critical(\.|$)/, role: /^id$/ };
 
 /**
  * The fields in which two values of an entry differ, as paths such as `options.ttl.is_inf`; empty where they are equal,
- * whatever the order of their members. `value` stands for the whole. Without `exact` what a running server moves in a
- * tenant's limiter is passed over.
+ * whatever the order of their members. `value` stands for the whole. Without `exact` the moving fields are passed over.
  */
 export function differingFields(key: string, a: string, b: string, exact = false): string[] {
   if (a === b) return [];
@@ -35,7 +37,7 @@ export function differingFields(key: string, a: string, b: string, exact = false
   }
   const [read] = candidates(key);
   return changes(a, b).map(({ path }) => path || "value")
-    .filter((path) => exact || read?.kind !== "limiter" || !tokens.test(path));
+    .filter((path) => exact || !read || !moving[read.kind]?.test(path));
 }
 
 /**

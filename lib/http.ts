@@ -21,7 +21,8 @@ export interface Endpoint {
  */
 export function parseEndpoint(text: string): Endpoint {
   const url = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`);
-  if (!url || !/^https?:$/.test(url.protocol) || !url.hostname || /\s/.test(text)) {
+  // A number alone would be taken for an address: 8901 for 0.0.34.197.
+  if (!url || !/^https?:$/.test(url.protocol) || !url.hostname || /\s|^\d+$/.test(text)) {
     throw new UsageError(
       `${JSON.stringify(text.replace(/\/\/[^@/]*@/, "//"))} is no URL`,
       "expected host:port or http://host:port",

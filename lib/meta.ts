@@ -18,6 +18,7 @@ export interface MetaOptions {
 
 /** A dump while it comes. `reader` knows its form; `blocks` ends without an error only where the dump is whole. */
 export interface OpenDump {
+  readonly node: Endpoint;
   readonly reader: DumpReader;
   readonly blocks: AsyncIterable<Block>;
 }
@@ -63,10 +64,11 @@ export class MetaClient {
   /**
    * Dumps the store from the first node that gives it whole.
    * @param use is called again for another node while `mayRepeat`
+   * @param node asks this one alone
    * @throws {Failure} where no node gives a whole dump
    */
-  dump<T>(use: (dump: OpenDump) => Promise<T>, mayRepeat = () => true): Promise<T> {
-    return this.#fromAny(async (node) => await use(await this.#open(node)), mayRepeat);
+  dump<T>(use: (dump: OpenDump) => Promise<T>, mayRepeat = () => true, node?: Endpoint): Promise<T> {
+    return this.#fromAny(async (node) => await use(await this.#open(node)), mayRepeat, node);
   }
 
   /** 2.3's single instance has no /dump. */
@@ -79,7 +81,7 @@ export class MetaClient {
           /chunked/i.test(headers["transfer-encoding"] ?? "");
         if (delimited && !/html/i.test(headers["content-type"] ?? "")) {
           const reader = new DumpReader(url);
-          return { reader, blocks: reader.blocks(chunks) };
+          return { node, reader, blocks: reader.blocks(chunks) };
         }
         await chunks.next().then(() => chunks.return());
         if (delimited) throw new Failure(`${url} answered with a web page`, expectedAddress);
@@ -153,11 +155,16 @@ export class MetaClient {
   }
 
   /** Tries the nodes in turn, and all of them again after a pause where that may help. */
-  async #fromAny<T>(action: (node: Endpoint) => Promise<T>, mayRepeat = () => true): Promise<T> {
+  async #fromAny<T>(
+    action: (node: Endpoint) => Promise<T>,
+    mayRepeat = () => true,
+    only?: Endpoint,
+  ): Promise<T> {
     let { signal, pauseMs } = this.options;
     for (let left = tries;;) {
       const failures: Failure[] = [];
-      for (const node of new Set([...(this.preferred ? [this.preferred] : []), ...this.nodes])) {
+      const inTurn = new Set([...(this.preferred ? [this.preferred] : []), ...this.nodes]);
+      for (const node of only ? [only] : inTurn) {
         try {
           return await action(node);
         } catch (error) {

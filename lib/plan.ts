@@ -22,6 +22,8 @@ export interface Plan {
   fresh: Item[];
   equal: Item[];
   overwritten: Item[];
+  /** equal on the node that was looked at, but not on all */
+  behind: Item[];
 }
 
 const filterHint = "run the dump through filter_meta --target VERSION, which makes what that version reads.";
@@ -77,8 +79,14 @@ export function describeObject(object: UserKey): string {
 }
 
 /** Compares a dump with a target. Problems are what would harm the target or get lost; under `force` not what is overwritten. */
-export function makePlan(items: Item[], target: Target, force: boolean, problems: Problems): Plan {
-  const plan: Plan = { items, fresh: [], equal: [], overwritten: [] };
+export function makePlan(
+  items: Item[],
+  target: Target,
+  force: boolean,
+  problems: Problems,
+  behind: ReadonlySet<string> = new Set(),
+): Plan {
+  const plan: Plan = { items, fresh: [], equal: [], overwritten: [], behind: [] };
   const clusters = new Set(items.map(({ object }) => object.cluster));
   const alien = [...clusters].filter((name) => name !== target.cluster);
   if (alien.length) {
@@ -95,7 +103,12 @@ export function makePlan(items: Item[], target: Target, force: boolean, problems
   for (const item of items) {
     const before = target.entries.get(item.key);
     const same = before && differingFields(item.key, item.value, before.value).length === 0;
-    (same ? plan.equal : before ? plan.overwritten : plan.fresh).push(item);
+    const list = !same
+      ? before ? plan.overwritten : plan.fresh
+      : behind.has(item.key)
+      ? plan.behind
+      : plan.equal;
+    list.push(item);
     const where = `line ${item.line}: ${item.key}`;
     for (const format of target.formats) {
       try {
@@ -187,5 +200,6 @@ export function describePlan(plan: Plan, target: Target): string[] {
       const fields = differingFields(key, target.entries.get(key)?.value ?? "", value);
       return `overwritten: ${describeObject(object)} (${someOf(fields, 5)})`;
     }),
+    ...plan.behind.map(({ object }) => `not on every meta node, written again: ${describeObject(object)}`),
   ];
 }

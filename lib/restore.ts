@@ -6,14 +6,15 @@ import { Difference, Failure, Interrupted } from "./errors.ts";
 import type { Endpoint } from "./http.ts";
 import { atomicFile, chunksOf } from "./io.ts";
 import type { Key } from "./key.ts";
-import { LeaderWriter, passwordHash } from "./leader.ts";
+import { LeaderWriter } from "./leader.ts";
 import { firstPauseMs, MetaClient } from "./meta.ts";
+import { MetaGroup, passwordHash } from "./meta_group.ts";
 import { canonical } from "./json.ts";
 import { describePlan, type Item, makePlan, readItems } from "./plan.ts";
 import { atOnce } from "./pool.ts";
 import { Problems } from "./problems.ts";
-import { describeProgress } from "./progress.ts";
-import { readBack } from "./readback.ts";
+import { describeProgress, describeSeconds } from "./progress.ts";
+import { keysBehind, readBack } from "./readback.ts";
 import { SqlClient } from "./sql.ts";
 import { allEntries, lookAt, type Snapshot, type Target } from "./target.ts";
 import { type Format, targetFormat } from "./versions.ts";
@@ -65,7 +66,11 @@ export async function restore(
   const blocks = await readDump(input, "stdin", unmarked);
   const items = readItems(blocks, problems);
   const { meta, sql, target } = await connect(options, force, problems);
-  const plan = makePlan(items, target, force, problems);
+  const group = groupOf(meta, target, items);
+  const { cluster } = target;
+  const waitMs = followerMs(options);
+  const behind = await keysBehind({ group, cluster, items, waitMs, signal: options.signal }, target.node);
+  const plan = makePlan(items, target, force, problems, behind);
   const { backup } = options;
   const backedUp = backup !== undefined && await exists(backup);
   if (backedUp && !await isBackupOf(target, backup)) {
@@ -77,14 +82,15 @@ export async function restore(
   if (options.dryRun) describePlan(plan, target).forEach(say);
   problems.throwIfAny();
   if (options.dryRun) return undefined;
-  if (plan.overwritten.length) describePlan(plan, target).forEach(say);
-  const toWrite = [...plan.fresh, ...plan.overwritten];
+  if (plan.overwritten.length || plan.behind.length) describePlan(plan, target).forEach(say);
+  const toWrite = [...plan.fresh, ...plan.overwritten, ...plan.behind];
   if (backedUp) say(`--backup ${backup}: kept as it is, with the state before an earlier run`);
   else if (backup !== undefined && toWrite.length) await backUp(target, backup);
-  await write(meta, toWrite, target, options);
-  await check(meta, sql, items, target, options);
+  await write(group, toWrite, options);
+  await check(group, sql, items, target, options);
+  const again = plan.behind.length ? `${plan.behind.length} written again, ` : "";
   say(
-    `restored into cluster ${target.cluster}: ${plan.fresh.length} new, ${plan.overwritten.length} overwritten, ` +
+    `restored into cluster ${cluster}: ${plan.fresh.length} new, ${plan.overwritten.length} overwritten, ${again}` +
       `${plan.equal.length} were equal already`,
   );
   return blocks;
@@ -124,6 +130,13 @@ export async function connect(
   return { meta, sql, target };
 }
 
+/** The nodes to write `items` to: root's password is the one that the target has, or that of the items once they are written. */
+export function groupOf(meta: MetaClient, { cluster, identity }: Target, items: readonly Item[]): MetaGroup {
+  const root = items.find(({ key }) => key === `/${cluster}/users/root`);
+  const own = root ? [passwordHash(root.value)] : [];
+  return new MetaGroup(meta, { ...identity, rootHashes: new Set([...identity.rootHashes, ...own]) });
+}
+
 /** Whether a file is a whole dump of this very cluster: one that an earlier run made before it wrote anything. */
 async function isBackupOf({ cluster, identity }: Target, path: string): Promise<boolean> {
   try {
@@ -151,20 +164,17 @@ async function backUp({ blocks }: Snapshot, path: string): Promise<void> {
 }
 
 /** Posts entries, wave by wave. SIGINT lets the batches in flight finish. */
-export async function write(
-  meta: MetaClient,
-  items: Item[],
-  target: Target,
-  options: RestoreOptions,
-): Promise<void> {
+export async function write(group: MetaGroup, items: Item[], options: RestoreOptions): Promise<void> {
   const { jobs, signal, progress } = options;
-  const { cluster, dataNodes, rootHashes } = target.identity;
-  const root = items.find(({ key }) => key === `/${cluster}/users/root`);
-  const hashes = new Set([...rootHashes, ...(root ? [passwordHash(root.value)] : [])]);
-  const writer = new LeaderWriter(meta, { cluster, dataNodes, rootHashes: hashes }, options.timeoutMs);
+  const writer = new LeaderWriter(group, options.timeoutMs);
   let done = 0;
   const startMs = Date.now();
-  const stop = progress?.(() => describeProgress(done, items.length, "entries", startMs));
+  const stop = progress?.(() => {
+    const { stalledMs } = writer;
+    if (stalledMs === undefined) return describeProgress(done, items.length, "entries", startMs);
+    const [waited, most] = [stalledMs, options.timeoutMs].map((ms) => describeSeconds(ms / 1000));
+    return `${done} of ${items.length} entries; nothing gets through for ${waited}, trying on for ${most} in all`;
+  });
   try {
     for (const kinds of waves) {
       const wave = items.filter(({ object }) => kinds.includes(object.kind));
@@ -209,22 +219,39 @@ function* batches(items: Item[], { jobs, batchBytes }: RestoreOptions): Generato
   if (batch.length) yield batch;
 }
 
+/** How long a follower may take to hold what its leader holds. */
+function followerMs({ timeoutMs }: RestoreOptions): number {
+  return Math.min(timeoutMs, 30_000);
+}
+
 /** Reads back. @throws {Difference} where the target is not as it should be */
 export async function check(
-  meta: MetaClient,
+  group: MetaGroup,
   sql: SqlClient | undefined,
   items: Item[],
   { cluster, formats: [format] }: Target,
-  { signal, pauseMs, say }: RestoreOptions,
+  options: RestoreOptions,
 ): Promise<void> {
   if (!format) return;
-  const { findings, lists } = await readBack({ meta, sql, cluster, format, items, signal, pauseMs });
+  const { signal, pauseMs, say } = options;
+  const { findings, lists, missing } = await readBack({
+    ...{ group, sql, cluster, format, items, signal, pauseMs },
+    waitMs: followerMs(options),
+  });
+  if (missing.length) {
+    say(
+      `warning: meta node(s) that cannot be reached or lag behind, so what they hold is not read back: ${
+        missing.join(", ")
+      }; the same command again reads them, once they are there, and writes what they lack`,
+    );
+  }
   if (findings.length) {
     throw new Difference(
       `all is written, but ${findings.length} thing(s) do not read back as they should:\n  ${
         someOf(findings, 20, "\n  ")
       }`,
-      "do not restart the target before this is mended; nothing is passed on to copy_tables.",
+      "run the same command again: it writes what is missing on any meta node. Do not restart the target before this is mended; nothing " +
+        "is passed on to copy_tables.",
     );
   }
   say(

@@ -3,13 +3,16 @@ import { type Block, entriesOf, type Entry, toText } from "./dump.ts";
 import { Failure, messageOf } from "./errors.ts";
 import { canonical } from "./json.ts";
 import { candidates, type Key } from "./key.ts";
-import { type Identity, passwordHash } from "./leader.ts";
+import type { Endpoint } from "./http.ts";
 import type { MetaClient } from "./meta.ts";
+import { type Identity, passwordHash } from "./meta_group.ts";
 import type { Problems } from "./problems.ts";
 import { type Format, formats, formatsOf, identify } from "./versions.ts";
 
 /** The store of a cluster as it is now. */
 export interface Snapshot {
+  /** the node that gave it */
+  node: Endpoint;
   blocks: Block[];
   entries: Map<string, Entry>;
 }
@@ -27,7 +30,11 @@ export interface Target extends Snapshot {
 export function takeSnapshot(meta: MetaClient): Promise<Snapshot> {
   return meta.dump(async (dump) => {
     const blocks = await Array.fromAsync(dump.blocks);
-    return { blocks, entries: new Map([...allEntries(blocks)].map((entry) => [entry.key, entry])) };
+    return {
+      node: dump.node,
+      blocks,
+      entries: new Map([...allEntries(blocks)].map((entry) => [entry.key, entry])),
+    };
   });
 }
 

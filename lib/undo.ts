@@ -5,7 +5,7 @@ import { chunksOf } from "./io.ts";
 import { candidates } from "./key.ts";
 import { describeObject, type Item, readItems } from "./plan.ts";
 import { Problems } from "./problems.ts";
-import { check, connect, readDump, type RestoreOptions, write } from "./restore.ts";
+import { check, connect, groupOf, readDump, type RestoreOptions, write } from "./restore.ts";
 import { quoteName } from "./sql.ts";
 import type { Target } from "./target.ts";
 
@@ -37,8 +37,9 @@ export async function undo(backup: string, options: RestoreOptions): Promise<str
   const kept = new Set(before.map(({ key }) => key));
   const added = readItems(target.blocks, new Problems(), true).filter(({ key }) => !kept.has(key));
   if (!options.dryRun) {
-    await write(meta, changed, target, options);
-    await check(meta, sql, changed, target, options);
+    const group = groupOf(meta, target, changed);
+    await write(group, changed, options);
+    await check(group, sql, changed, target, options);
   }
   return removal(added, target);
 }

@@ -12,6 +12,7 @@ import { DumpReader, DumpWriter, entriesOf, linesOf, toText } from "../lib/dump.
 import { Difference, Failure, messageOf, UsageError } from "../lib/errors.ts";
 import { atomicFile, chunksOf, printLine, readText, warnOfReaders, writeStdout } from "../lib/io.ts";
 import { firstPauseMs, MetaClient, type OpenDump } from "../lib/meta.ts";
+import { askStates } from "../lib/meta_group.ts";
 import { redact } from "../lib/redact.ts";
 
 export const command: Command = {
@@ -43,7 +44,7 @@ export const command: Command = {
     { name: "ca", value: "FILE", help: "PEM of a certificate authority to trust, for https" },
   ],
   notes: [
-    "META_URL is host:port or a URL of a meta node, leader or follower (port 8901 by default); several\nare tried in turn. A dump holds password hashes: keep it like a password.",
+    "META_URL is host:port or a URL of a meta node, leader or follower (port 8901 by default). Of several the\nleader is asked first, then the others in turn. A dump holds password hashes: keep it like a password.",
   ],
   examples: [
     "# to a file",
@@ -75,8 +76,34 @@ async function copy(
   return `${writer.entries} entries${leftOut ? `, ${leftOut} left out` : ""}`;
 }
 
-/** Prints a line per difference. @returns how many there are */
-async function compare(meta: MetaClient, path: string, exact: boolean): Promise<number> {
+/** Has the leader asked first, or the node that has come furthest, and warns where the cluster may be further than any of them. */
+async function chooseNode(meta: MetaClient, say: Say): Promise<void> {
+  const { states, silent } = await askStates(meta, meta.nodes);
+  const [furthest] = states;
+  if (!furthest) return; // a single instance, or none that answers: that is said where it is dumped
+  for (const { url } of silent) say(`warning: ${url} does not answer`);
+  const leading = states.find(({ state }) => state === "Leader");
+  const { node, term, leader, addresses } = leading ?? furthest;
+  meta.preferred = node;
+  if (leading) return;
+  const address = leader === undefined ? undefined : addresses.get(leader);
+  const url = address && URL.parse(`${new URL(node.url).protocol}//${address}`)?.origin;
+  const named = url ? (await askStates(meta, [{ url }])).states : [];
+  if (named.some((other) => other.state === "Leader" && other.term >= term)) return;
+  say(
+    `warning: no leader of these meta nodes can be reached${
+      address ? ` (${address} is named as one)` : ""
+    }: what ${node.url} holds ` +
+      "may be older than the cluster; give the addresses of all meta nodes",
+  );
+}
+
+/** Prints a line per difference. @returns how many there are, and of which node */
+async function compare(
+  meta: MetaClient,
+  path: string,
+  exact: boolean,
+): Promise<{ differences: number; url: string }> {
   const there = new Map<string, string>();
   using file = await Deno.open(path).catch((error) => {
     throw new Failure(`${path}: ${messageOf(error)}`);
@@ -84,17 +111,21 @@ async function compare(meta: MetaClient, path: string, exact: boolean): Promise<
   for await (const { bytes, line } of new DumpReader(path).blocks(chunksOf(file))) {
     for (const { key, value } of entriesOf({ bytes: toText(bytes), line })) there.set(key, value);
   }
-  const lines = await meta.dump(async ({ blocks }) => {
+  const { url, lines } = await meta.dump(async ({ node, blocks }) => {
     const here = (async function* () {
       for await (const { bytes, line } of blocks) yield* entriesOf({ bytes: toText(bytes), line });
     })();
-    return await Array.fromAsync(compareDumps(here, new Map(there), exact), ({ key, side, fields }) => {
-      if (side === "both") return `differs              ${key}  ${fields.join(", ")}`;
-      return side === "here" ? `only in the cluster  ${key}` : `only in the dump     ${key}`;
-    });
+    const lines = await Array.fromAsync(
+      compareDumps(here, new Map(there), exact),
+      ({ key, side, fields }) => {
+        if (side === "both") return `differs              ${key}  ${fields.join(", ")}`;
+        return side === "here" ? `only in the cluster  ${key}` : `only in the dump     ${key}`;
+      },
+    );
+    return { url: node.url, lines };
   });
   for (const line of lines) await printLine(line);
-  return lines.length;
+  return { differences: lines.length, url };
 }
 
 async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
@@ -109,10 +140,11 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     ca: ca === undefined ? undefined : await readText(ca),
     pauseMs: firstPauseMs,
   });
+  await chooseNode(meta, say);
   if (against !== undefined) {
-    const differences = await compare(meta, against, args.on("all"));
+    const { differences, url } = await compare(meta, against, args.on("all"));
     if (!differences) return 0;
-    throw new Difference(`${differences} entries of ${meta.name} and ${against} differ`);
+    throw new Difference(`${differences} entries of ${url} and ${against} differ`);
   }
   // What is in a pipe cannot be taken back, and a disk that is full stays so: only what a node did is tried again with the next.
   let final = false;

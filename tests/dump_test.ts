@@ -154,7 +154,8 @@ Deno.test("dump_meta asks again where a server fails for a moment", async () => 
 Deno.test("dump_meta begins no second dump behind a part of the first one, but replaces a file's", async () => {
   const line = `/c/users/a: {"name":"${"a".repeat(1000)}"}\n`;
   // More than is held back, so that a part is out when it breaks off.
-  const cut = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => {
+  const cut = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, ({ url }) => {
+    if (url.endsWith("/metrics")) return new Response(null, { status: 404 });
     let left = 12_000;
     const body = new ReadableStream({
       pull(controller) {
@@ -164,7 +165,7 @@ Deno.test("dump_meta begins no second dump behind a part of the first one, but r
     });
     return new Response(body);
   });
-  await withStandIn({ version: "2.4.2" }, async ({ metaUrl }) => {
+  await withStandIn({ version: "2.4.2", mode: "single" }, async ({ metaUrl }) => {
     const first = `127.0.0.1:${cut.addr.port}`;
     const { stdout, stderr, code } = await dumpMeta(first, metaUrl);
     assertEquals(code, 1, stderr);
@@ -176,6 +177,49 @@ Deno.test("dump_meta begins no second dump behind a part of the first one, but r
   });
   await cut.shutdown();
 });
+
+for (const version of ["2.3.5", "2.4.2"] as const) {
+  Deno.test(`dump_meta asks the leader of ${version} first, whichever address comes first`, async () => {
+    await withStandIn({ version, mode: "separate", metaNodes: 3 }, async (cluster) => {
+      const { code, stderr } = await dumpMeta(...cluster.followerUrls, cluster.metaUrl);
+      assertEquals(code, 0, stderr);
+      assert(!stderr.includes("warning"), stderr);
+      assertEquals(cluster.requests.filter(({ path }) => path === "/dump").map(({ node }) => node), [0]);
+    });
+  });
+
+  Deno.test(`dump_meta says where a dump of ${version} may be older than the cluster`, async () => {
+    await withStandIn({ version, mode: "separate", metaNodes: 3 }, async (cluster) => {
+      const [one = "", two = ""] = cluster.followerUrls;
+      // The leader can be asked, though it was not given.
+      assert(!(await dumpMeta(one)).stderr.includes("warning"));
+      cluster.fault = ({ node }) => node === 0 ? { kind: "close" } : undefined;
+      const { code, stderr } = await dumpMeta(cluster.metaUrl, one, two);
+      assertEquals(code, 0, stderr);
+      assertStringIncludes(stderr, `warning: ${cluster.metaUrl} does not answer`);
+      const { host } = new URL(cluster.metaUrl);
+      assertStringIncludes(stderr, `no leader of these meta nodes can be reached (${host} is named as one)`);
+      cluster.setLeader(-1);
+      assertStringIncludes(
+        (await dumpMeta(one)).stderr,
+        "no leader of these meta nodes can be reached: what",
+      );
+    });
+  });
+
+  Deno.test(`dump_meta takes the node of ${version} that has come furthest where none leads`, async () => {
+    await withStandIn({ version, mode: "separate", metaNodes: 3 }, async (cluster) => {
+      cluster.setLeader(-1);
+      const [one = "", two = ""] = cluster.followerUrls;
+      const metrics = await (await fetch(`${one}/metrics`)).text();
+      const body = metrics.replace(/("last_applied":{.*?"index":)\d+/, (_, head) => `${head}0`);
+      cluster.fault = ({ node, path }) =>
+        node === 1 && path === "/metrics" ? { kind: "answer", status: 200, body } : undefined;
+      assertEquals((await dumpMeta(one, two)).code, 0);
+      assertEquals(cluster.requests.filter(({ path }) => path === "/dump").map(({ node }) => node), [2]);
+    });
+  });
+}
 
 Deno.test("dump_meta --output makes a file of mode 0600 with the same bytes", async () => {
   await withStandIn({ version: "2.4.2" }, async ({ metaUrl }) => {
@@ -324,6 +368,15 @@ Deno.test("differingFields() knows no order of members, and every digit of an id
   );
   assertEquals(differingFields(key, '{"a":[1,2]}', '{"a":[1,3,4]}'), ["a[1]", "a[2]"]);
   assertEquals(differingFields(key, "test_value", "1"), ["value"]);
+});
+
+Deno.test("differingFields() passes over a role's id, as each meta node gives it another", () => {
+  const key = "/c/tenants/a/roles/r";
+  const role = (id: number, inherits: string) => `{"id":${id},"name":"r","system_role":"${inherits}"}`;
+  assertEquals(differingFields(key, role(1, "Member"), role(2, "Member")), []);
+  assertEquals(differingFields(key, role(1, "Member"), role(2, "Member"), true), ["id"]);
+  assertEquals(differingFields(key, role(1, "Member"), role(2, "Owner")), ["system_role"]);
+  assertEquals(differingFields("/c/tenants/a", role(1, "Member"), role(2, "Member")), ["id"]);
 });
 
 Deno.test("differingFields() passes over the level of a limiter, and only that", () => {

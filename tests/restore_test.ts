@@ -399,6 +399,7 @@ test("restore() takes the META_URL that says it leads, whatever address the othe
     const membership = { nodes: { 1: { address: "meta-1.invalid:8901" } } };
     const state = node === 0 ? "Leader" : "Follower";
     const body = JSON.stringify({
+      id: node + 1,
       state,
       current_term: 1,
       current_leader: 1,
@@ -410,15 +411,72 @@ test("restore() takes the META_URL that says it leads, whatever address the othe
   assert(posts(target).every(({ node }) => node === 0));
 });
 
-test("restore() reads back from the leader, as a follower may lag behind", async ({ start }) => {
+/** What a node of three says in /metrics that has come as far as `applied`. */
+async function metricsOf(url: string, applied: number): Promise<Fault> {
+  const metrics = await (await fetch(`${url}/metrics`)).json();
+  const body = JSON.stringify({ ...metrics, last_applied: { ...metrics.last_applied, index: applied } });
+  return { kind: "answer", status: 200, body };
+}
+
+test("restore() does not read back from followers that lag behind, and names them", async ({ start }) => {
   const target = await start(three);
   const stale = [...target.store].map(([key, value]) => `${key}: ${value}\n`).join("");
-  target.fault = ({ path, node }) =>
-    path === "/dump" && node !== 0
+  const behind = await Promise.all(target.followerUrls.map((url) => metricsOf(url, 0)));
+  target.fault = ({ path, node }) => {
+    if (node === 0) return undefined;
+    if (path === "/metrics") return behind[node - 1];
+    return path === "/dump"
       ? { kind: "answer", status: 200, body: stale, contentType: "text/plain" }
       : undefined;
-  await run(target, await accepted("2.4.2"), { urls: target.followerUrls });
+  };
+  const { said } = await run(target, await accepted("2.4.2"), { urls: target.followerUrls, timeoutMs: 50 });
+  assertStringIncludes(said, "warning: meta node(s) that cannot be reached or lag behind");
+  for (const url of target.followerUrls) assertStringIncludes(said, new URL(url).host);
 });
+
+test("restore() waits until followers have come as far as the leader", async ({ start }) => {
+  const target = await start(three);
+  const stale = [...target.store].map(([key, value]) => `${key}: ${value}\n`).join("");
+  const behind = await metricsOf(target.followerUrls[0]!, 0);
+  let asked = 0;
+  target.fault = ({ path, node }) => {
+    if (node !== 1 || asked > 12) return undefined;
+    if (path === "/metrics" && ++asked <= 12) return behind;
+    return path === "/dump"
+      ? { kind: "answer", status: 200, body: stale, contentType: "text/plain" }
+      : undefined;
+  };
+  const { said } = await run(target, await accepted("2.4.2"));
+  assert(asked > 12 && !said.includes("warning"), said);
+});
+
+test("restore() finds what one meta node alone lacks, and writes it again", async ({ start }) => {
+  const target = await start(three);
+  const dump = await accepted("2.4.2");
+  const lost = "/cluster_xxx/tenants/acme/dbs/iot/schemas/air";
+  let again = false;
+  target.fault = ({ path, node, body }) => {
+    if (path === "/restore" && holdsOnly(body, lost)) again = true;
+    if (path !== "/dump" || node !== 2 || again) return undefined;
+    const lines = [...target.store].filter(([key]) => key !== lost).map(([key, value]) =>
+      `${key}: ${value}\n`
+    );
+    return { kind: "answer", status: 200, body: lines.join(""), contentType: "text/plain" };
+  };
+  const error = await assertRejects(() => run(target, dump), Difference);
+  const { host } = new URL(target.followerUrls[1]!);
+  assertStringIncludes(error.message, `table acme.iot.air: ${lost} is not there on http://${host}`);
+  assertStringIncludes(error.hint!, "run the same command again");
+  const { said } = await run(target, dump);
+  assert(again, "it was not written again");
+  assertStringIncludes(said, "not on every meta node, written again: table acme.iot.air");
+  assertStringIncludes(said, "0 new, 0 overwritten, 1 written again, 39 were equal already");
+});
+
+/** Whether a post has one entry, that of `key`. */
+function holdsOnly(body: string, key: string): boolean {
+  return body.startsWith(`${key}: `) && body.indexOf("\n") === body.length - 1;
+}
 
 test("restore() finds the leader from a follower's answer where there is no /metrics", async ({ start }) => {
   const target = await start(three);
@@ -460,10 +518,14 @@ test("restore() gives up where no leader is found in time", async ({ start }) =>
   const error = await assertRejects(
     () => run(target, "" + mark(user("zoe")), { timeoutMs: 20 }),
     Failure,
-    "is a follower and knows no leader (0 of 1 entries are written)",
+    "is a follower and knows no leader",
   );
   assertStringIncludes(error.message, "nothing could be written for 0.02 s");
-  assertStringIncludes(error.hint!, "/metrics");
+  for (const url of [target.metaUrl, ...target.followerUrls]) {
+    assertStringIncludes(error.message, `${url} is Candidate and knows no leader`);
+  }
+  assertStringIncludes(error.message, "(0 of 1 entries are written)");
+  assertStringIncludes(error.hint!, "more than half of the meta nodes must be up");
 });
 
 test("restore() goes on with the other META_URLs where the leader's address leads nowhere", async ({ start }) => {
