@@ -145,6 +145,21 @@ Deno.test("a limit on how long TTLs may be does not look like one that refills",
 
 // ---- writers, and rows that do not come through ----
 
+Deno.test("rows that the new cluster shows with a delay are waited for", async () => {
+  await using pair = await Pair.start({ databases: { db: { tables: { late: 5 } } } });
+  let unseen = 0;
+  let imported = false;
+  pair.young.fault = ({ body }) => {
+    if (body.startsWith('COPY INTO "db"')) imported = true;
+    if (!imported || !body.startsWith("SELECT count(time)") || unseen >= 3) return undefined;
+    unseen++;
+    return { kind: "answer", status: 200, body: '[{"n":0}]' };
+  };
+  const { results } = await pair.copy();
+  assertEquals([results[0]?.status, results[0]?.attempts, unseen], ["verified", 1, 3]);
+  assertEquals(pair.differences(), []);
+});
+
 Deno.test("a table that is written to meanwhile is told apart from one that was not copied well", async () => {
   await using pair = await Pair.start({ databases: { db: { tables: { written: 5, lost: 5 } } } });
   const rows = pair.old.rows.get(rowsKey("cnosdb", "db", "written"))!;
