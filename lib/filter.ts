@@ -456,7 +456,7 @@ export class Filter {
     if (unmatched.length) {
       throw new Failure(
         `${unmatched.join(", ")}: matched nothing in the dump`,
-        "is the name spelt as in the dump? It is case sensitive.",
+        "is the name spelt as in the dump? It is case sensitive, and only * and ? stand for anything else.",
       );
     }
   }

@@ -168,8 +168,8 @@ export class MetaGroup {
     }
   }
 
-  /** How the nodes that are known stand, for an operator. */
-  async describe(): Promise<{ text: string; leads: boolean }> {
+  /** How the nodes that are known stand, for an operator; and whether one leads, where any can tell. */
+  async describe(): Promise<{ text: string; leads: boolean | undefined }> {
     const known = [...this.meta.nodes, ...this.#named].filter(({ url }) =>
       this.#asked.get(url)?.ours !== false
     );
@@ -181,7 +181,8 @@ export class MetaGroup {
       }),
       ...silent.map(({ url }) => `${url} does not answer`),
     ];
-    return { text: parts.join("; "), leads: states.some(({ state }) => state === "Leader") };
+    const leads = states.length ? states.some(({ state }) => state === "Leader") : undefined;
+    return { text: parts.join("; "), leads };
   }
 }
 

@@ -81,7 +81,11 @@ export async function restore(
   }
   if (options.dryRun) describePlan(plan, target).forEach(say);
   problems.throwIfAny();
-  if (options.dryRun) return undefined;
+  if (options.dryRun) {
+    const { text, leads } = await group.describe();
+    if (leads === false) say(`warning: nothing could be written now, as no meta node leads: ${text}`);
+    return undefined;
+  }
   if (plan.overwritten.length || plan.behind.length) describePlan(plan, target).forEach(say);
   const toWrite = [...plan.fresh, ...plan.overwritten, ...plan.behind];
   if (backedUp) say(`--backup ${backup}: kept as it is, with the state before an earlier run`);

@@ -512,6 +512,18 @@ test("restore() waits for a leader while there is none", async ({ start }) => {
   assert(holds(target, dump));
 });
 
+test("restore() says in a dry run that nobody leads, and only then", async ({ start }) => {
+  const target = await start(three);
+  const dump = await accepted("2.4.2");
+  const urls = target.followerUrls;
+  const well = await run(target, dump, { dryRun: true, urls });
+  assert(!well.said.includes("warning"), well.said);
+  target.setLeader(-1);
+  const { said } = await run(target, dump, { dryRun: true, urls });
+  assertStringIncludes(said, "warning: nothing could be written now, as no meta node leads");
+  assertStringIncludes(said, `${urls[0]} is Candidate and knows no leader`);
+});
+
 test("restore() gives up where no leader is found in time", async ({ start }) => {
   const target = await start(three);
   target.setLeader(-1);
