@@ -73,10 +73,19 @@ function compareStore(
   );
 }
 
+/** The same once nothing is wrong, or has stayed wrong for a while: what a cluster is just doing may be on its way. */
+async function settled(what: ReadBack, node: Endpoint | undefined): Promise<Comparison> {
+  let { pauseMs } = what;
+  for (let left = 3;; left--, pauseMs *= 2) {
+    const read = await compareStore(what, node);
+    if (!read.wrong.length || left === 1) return read;
+    await pause(pauseMs, what.signal);
+  }
+}
+
 /**
  * Every value on every meta node: one that was killed between two steps lacks an entry for good, as raft takes it for applied (seen on
- * 2.4.2.1, replication/src/node_store.rs), and may lead the next day. What a cluster is just doing may be on its way, so a difference is
- * looked at again.
+ * 2.4.2.1, replication/src/node_store.rs), and may lead the next day.
  */
 async function compareValues(
   what: ReadBack,
@@ -87,30 +96,24 @@ async function compareValues(
   /** finding → the nodes that it is about */
   const findings = new Map<string, string[]>();
   const tenants = new Set<string>();
-  await Promise.all(nodes.map(async (node) => {
-    let { pauseMs } = what;
-    for (let left = 3;; left--, pauseMs *= 2) {
-      let read: Comparison;
-      try {
-        read = await compareStore(what, node);
-      } catch (error) {
-        if (signal.aborted || nodes.length - missing.length <= 1 || !node) throw error;
-        missing.push(new URL(node.url).host);
-        return;
-      }
-      if (read.wrong.length && left > 1) {
-        await pause(pauseMs, signal);
-        continue;
-      }
-      for (const tenant of read.tenants) tenants.add(tenant);
-      for (const { item: { key, object }, fields } of read.wrong) {
-        const how = fields.length ? `reads back differently in ${someOf(fields, 5)}` : "is not there";
-        const finding = `${describeObject(object)}: ${key} ${how}`;
-        findings.set(finding, [...findings.get(finding) ?? [], node?.url ?? ""]);
-      }
-      return;
+  let unread = 0;
+  // One after another: each takes a list of all that is to be found.
+  for (const node of nodes) {
+    let read: Comparison;
+    try {
+      read = await settled(what, node);
+    } catch (error) {
+      if (signal.aborted || !node || ++unread === nodes.length) throw error;
+      missing.push(new URL(node.url).host);
+      continue;
     }
-  }));
+    for (const tenant of read.tenants) tenants.add(tenant);
+    for (const { item: { key, object }, fields } of read.wrong) {
+      const how = fields.length ? `reads back differently in ${someOf(fields, 5)}` : "is not there";
+      const finding = `${describeObject(object)}: ${key} ${how}`;
+      findings.set(finding, [...findings.get(finding) ?? [], node?.url ?? ""]);
+    }
+  }
   return {
     findings: [...findings].map(([finding, urls]) =>
       urls.length < nodes.length ? `${finding} on ${urls.join(", ")}` : finding
@@ -130,15 +133,13 @@ export async function keysBehind(
 ): Promise<Set<string>> {
   const { reached } = await what.group.members(what.waitMs);
   const keys = new Set<string>();
-  await Promise.all(
-    reached.filter(({ url }) => url !== seen.url).map(async (node) => {
-      try {
-        for (const { item } of (await compareStore(what, node)).wrong) keys.add(item.key);
-      } catch {
-        what.signal.throwIfAborted(); // else reading back says that it does not answer
-      }
-    }),
-  );
+  for (const node of reached.filter(({ url }) => url !== seen.url)) {
+    try {
+      for (const { item } of (await compareStore(what, node)).wrong) keys.add(item.key);
+    } catch {
+      what.signal.throwIfAborted(); // else reading back says that it does not answer
+    }
+  }
   return keys;
 }
 

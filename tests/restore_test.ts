@@ -473,6 +473,20 @@ test("restore() finds what one meta node alone lacks, and writes it again", asyn
   assertStringIncludes(said, "0 new, 0 overwritten, 1 written again, 39 were equal already");
 });
 
+test("restore() reads back from one node where the two others break off", async ({ start }) => {
+  const target = await start(three);
+  const dump = await accepted("2.4.2");
+  target.fault = ({ path, node }) => path === "/dump" && node !== 0 ? { kind: "close" } : undefined;
+  const { said } = await run(target, dump);
+  for (const url of target.followerUrls) assertStringIncludes(said, new URL(url).host);
+  target.fault = ({ path }) =>
+    path === "/dump" && target.requests.some(({ path }) => path === "/restore")
+      ? { kind: "close" }
+      : undefined;
+  target.setLeader(1);
+  await assertRejects(() => run(target, dump, { urls: [...target.followerUrls, target.metaUrl] }), Failure);
+});
+
 /** Whether a post has one entry, that of `key`. */
 function holdsOnly(body: string, key: string): boolean {
   return body.startsWith(`${key}: `) && body.indexOf("\n") === body.length - 1;
