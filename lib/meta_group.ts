@@ -8,7 +8,10 @@ export interface Identity {
   cluster: string;
   /** the values of its data nodes, as canonical JSON */
   dataNodes: ReadonlySet<string>;
-  /** what root's hash_password may be, as JSON: the one before a restore or the one after it (bcrypt's salt is random) */
+  /**
+   * what root's hash_password may be, as JSON: the one before a restore or the one after it. bcrypt's salt is random, and before the
+   * first change of the password each of three nodes has a salt of its own (2.4.1)
+   */
   rootHashes: ReadonlySet<string>;
 }
 
@@ -25,6 +28,8 @@ export interface NodeState {
   leader: number | undefined;
   /** `host:port` by id, as the nodes call each other */
   addresses: ReadonlyMap<number, string>;
+  /** the addresses and the log entry that made them members, as canonical JSON: the same on all nodes */
+  membership: string;
 }
 
 /** for questions that any server answers at once */
@@ -38,6 +43,7 @@ interface Metrics {
   current_leader?: number | null;
   last_applied?: { index?: number } | null;
   membership_config?: {
+    log_id?: unknown;
     membership?: { nodes?: Record<string, { address?: string; api_addr?: string }> };
   };
 }
@@ -67,6 +73,7 @@ export async function askStates(
       return [{
         ...{ node, id, state, term: current_term ?? 0, applied: last_applied?.index ?? 0 },
         ...{ leader: current_leader ?? undefined, addresses: new Map(addresses) },
+        membership: canonical(JSON.stringify([membership_config?.log_id ?? null, addresses])),
       }];
     } catch (error) {
       if (error instanceof NoAnswer) silent.push(node);
@@ -82,8 +89,11 @@ export class MetaGroup {
   readonly #asked = new Map<string, { ours: boolean; atMs: number }>();
   readonly #named: Endpoint[] = [];
 
-  /** @param identity is asked of each node: 127.0.0.1, as a server names it, may well be the old cluster */
-  constructor(readonly meta: MetaClient, readonly identity: Identity) {}
+  /**
+   * @param identity is asked of each node: 127.0.0.1, as a server names it, may well be the old cluster
+   * @param reference the node that the identity is from
+   */
+  constructor(readonly meta: MetaClient, readonly identity: Identity, readonly reference: Endpoint) {}
 
   /** Whether a node is of this cluster. @throws {NoAnswer} {Trouble} where nothing is known yet */
   async isOurs(node: Endpoint): Promise<boolean> {
@@ -96,20 +106,47 @@ export class MetaGroup {
 
   async #belongs(node: Endpoint): Promise<boolean> {
     const { cluster, dataNodes, rootHashes } = this.identity;
-    const read = async (command: unknown) => {
-      const response = await this.meta.send(node, "POST", "/read", JSON.stringify(command), briefly);
-      if (response.status >= 500) throw unexpected(`POST ${node.url}/read`, response);
-      return response.body;
-    };
-    const [nodes, root] = [await read({ DataNodes: cluster }), await read({ User: [cluster, "root"] })];
+    const nodes = await this.#read(node, { DataNodes: cluster });
+    const root = await this.#read(node, { User: [cluster, "root"] });
     try {
       const values = readArray(readArray(readObject(nodes).get("Ok") ?? "")[0] ?? "");
-      return values.length === dataNodes.size && values.every((value) => dataNodes.has(canonical(value))) &&
-        // A root that the server cannot read is what a restore may be there to mend.
-        (readObject(root).has("Err") || rootHashes.has(passwordHash(readObject(root).get("Ok"))));
+      if (values.length !== dataNodes.size || !values.every((value) => dataNodes.has(canonical(value)))) {
+        return false;
+      }
+      // A root that the server cannot read is what a restore may be there to mend.
+      if (readObject(root).has("Err") || rootHashes.has(passwordHash(readObject(root).get("Ok")))) {
+        return true;
+      }
     } catch {
       return false;
     }
+    return await this.#isMember(node);
+  }
+
+  async #read(node: Endpoint, command: unknown): Promise<string> {
+    const response = await this.meta.send(node, "POST", "/read", JSON.stringify(command), briefly);
+    if (response.status >= 500) throw unexpected(`POST ${node.url}/read`, response);
+    return response.body;
+  }
+
+  /**
+   * Whether a node is of one raft group with the reference, of several nodes. Another cluster may call its nodes the same, so one that was
+   * not given must also know what the data nodes said last: time and free bytes, anew every few seconds.
+   */
+  async #isMember(node: Endpoint): Promise<boolean> {
+    const { states } = await askStates(this.meta, [this.reference, node]);
+    const [one, other] = states;
+    if (!one || !other || one.addresses.size < 2 || one.membership !== other.membership) return false;
+    if (this.meta.nodes.some(({ url }) => url === node.url)) return true;
+    const command = { NodeMetrics: this.identity.cluster };
+    for (let left = 3; left > 0; left--) {
+      const [mine, theirs] = await Promise.all(
+        [this.reference, node].map((node) => this.#read(node, command)),
+      );
+      if (mine === theirs && mine?.includes('"time":')) return true;
+      await pause(this.meta.options.pauseMs, this.meta.options.signal);
+    }
+    return false;
   }
 
   /** The endpoint of an address that a server named, if it can be reached from here. */

@@ -135,10 +135,14 @@ export async function connect(
 }
 
 /** The nodes to write `items` to: root's password is the one that the target has, or that of the items once they are written. */
-export function groupOf(meta: MetaClient, { cluster, identity }: Target, items: readonly Item[]): MetaGroup {
+export function groupOf(
+  meta: MetaClient,
+  { cluster, identity, node }: Target,
+  items: readonly Item[],
+): MetaGroup {
   const root = items.find(({ key }) => key === `/${cluster}/users/root`);
   const own = root ? [passwordHash(root.value)] : [];
-  return new MetaGroup(meta, { ...identity, rootHashes: new Set([...identity.rootHashes, ...own]) });
+  return new MetaGroup(meta, { ...identity, rootHashes: new Set([...identity.rootHashes, ...own]) }, node);
 }
 
 /** Whether a file is a whole dump of this very cluster: one that an earlier run made before it wrote anything. */

@@ -392,6 +392,40 @@ test("restore() finds the leader from a follower", async ({ start }) => {
   assert(posts(target).every(({ node }) => node === 0), "a post that /metrics could have spared");
 });
 
+/** Each node with a hash of root's password of its own, as three nodes of 2.4.1 and later have it until it is changed. */
+function ownHashes({ path, node, body }: RecordedRequest): Fault | undefined {
+  if (path !== "/read" || !body.includes('"User"')) return undefined;
+  const options = `{"hash_password":"$2b$12$${String(node).repeat(53)}"}`;
+  return { kind: "answer", status: 200, body: `{"Ok":{"id":1,"name":"root","options":${options}}}` };
+}
+
+test("restore() knows the nodes of a new cluster, though each has another hash of root's password", async ({ start }) => {
+  const target = await start(three);
+  target.fault = ownHashes;
+  const dump = await accepted("2.4.2");
+  const { said } = await run(target, dump, { urls: [target.followerUrls[0]!] });
+  assert(holds(target, dump));
+  assert(posts(target).every(({ node }) => node === 0));
+  assert(!said.includes("warning"), said);
+});
+
+test("restore() does not take another cluster's node for the leader that is named", async ({ start }) => {
+  const target = await start(three);
+  // All is the same but what the data nodes reported last.
+  target.fault = (request) => {
+    const { path, node, body } = request;
+    if (path !== "/read" || !body.includes('"NodeMetrics"') || node === 1) return ownHashes(request);
+    return {
+      kind: "answer",
+      status: 200,
+      body: '{"Ok":[{"id":1001,"disk_free":1,"time":2,"status":"Healthy"}]}',
+    };
+  };
+  const urls = [target.followerUrls[0]!];
+  await assertRejects(async () => run(target, await accepted("2.4.2"), { urls, timeoutMs: 50 }), Failure);
+  assert(posts(target).every(({ node }) => node === 1), "another cluster was written to");
+});
+
 test("restore() takes the META_URL that says it leads, whatever address the others know it by", async ({ start }) => {
   const target = await start(three);
   target.fault = ({ path, node }) => {
