@@ -179,7 +179,7 @@ export class MetaGroup {
   async members(waitMs: number): Promise<{ reached: Endpoint[]; missing: string[] }> {
     const { meta } = this;
     const { signal, pauseMs } = meta.options;
-    const first = (await askStates(meta, meta.nodes)).states;
+    const first = await this.#ownStates(meta.nodes);
     const given = new Set(first.map(({ id }) => id));
     const named = await Promise.all(
       first.flatMap(({ node, addresses }) =>
@@ -190,19 +190,24 @@ export class MetaGroup {
     const addresses = new Map(first.flatMap(({ addresses }) => [...addresses]));
     let goal: number | undefined;
     for (const startMs = Date.now();; await pause(pauseMs, signal)) {
-      const { states } = await askStates(meta, nodes);
-      const leading = states.find(({ state }) => state === "Leader");
-      goal ??= leading?.applied;
+      const states = await this.#ownStates(nodes);
+      goal ??= states.find(({ state }) => state === "Leader")?.applied;
       const reached = new Map<number, Endpoint>();
+      let lags = false;
       for (const { id, node, applied } of states) {
-        if (reached.has(id) || applied < (goal ?? 0)) continue;
-        if (await this.isOurs(node).catch(() => false)) reached.set(id, node);
+        if (applied < (goal ?? 0)) lags ||= !reached.has(id);
+        else if (!reached.has(id)) reached.set(id, node);
       }
+      if (lags && Date.now() - startMs < waitMs) continue;
       const missing = [...addresses].flatMap(([id, address]) => reached.has(id) ? [] : [address]);
-      const lagging = states.some(({ id }) => !reached.has(id));
-      if (lagging && Date.now() - startMs < waitMs) continue;
       return { reached: [...reached.values()], missing };
     }
+  }
+
+  async #ownStates(nodes: readonly Endpoint[]): Promise<NodeState[]> {
+    const { states } = await askStates(this.meta, nodes);
+    const ours = await Promise.all(states.map(({ node }) => this.isOurs(node).catch(() => false)));
+    return states.filter((_, i) => ours[i]);
   }
 
   /** How the nodes that are known stand, for an operator; and whether one leads, where any can tell. */

@@ -507,6 +507,20 @@ test("restore() finds what one meta node alone lacks, and writes it again", asyn
   assertStringIncludes(said, "0 new, 0 overwritten, 1 written again, 39 were equal already");
 });
 
+test("restore() does not wait for another cluster's node among the META_URLs", async ({ start }) => {
+  const target = await start(three);
+  const other = await start({
+    ...three,
+    dump: await accepted("2.4.2", (text) => text.replaceAll("localhost", "elsewhere")),
+  });
+  for (let n = 0; n < 9; n++) other.store.set("/data_version", String(1_000 + n));
+  const dump = await accepted("2.4.2");
+  const startMs = Date.now();
+  const { said } = await run(target, dump, { urls: [target.metaUrl, other.metaUrl], timeoutMs: 20_000 });
+  assert(holds(target, dump) && posts(other).length === 0);
+  assert(Date.now() - startMs < 15_000 && !said.includes("warning"), said);
+});
+
 test("restore() reads back from one node where the two others break off", async ({ start }) => {
   const target = await start(three);
   const dump = await accepted("2.4.2");
