@@ -514,14 +514,19 @@ Deno.test("rows that a TTL took back between a stop and the next run are copied 
   assertEquals(second.results.map(({ status, error }) => error ?? status), ["verified", "verified"]);
 });
 
-Deno.test("a staged directory that is gone is exported again", async () => {
-  await using pair = await Pair.start();
+/** A run by files that is stopped when its first export has ended. */
+async function stopAfterExport(pair: Pair): Promise<void> {
   const stop = new AbortController();
   await pair.copy({}, {
     files: true,
     stop: stop.signal,
     hooks: { onEvent: ({ what, step }) => what === "end" && step === "export" && stop.abort() },
   });
+}
+
+Deno.test("a staged directory that is gone is exported again", async () => {
+  await using pair = await Pair.start();
+  await stopAfterExport(pair);
   await Deno.remove(`${pair.directory}/stage`, { recursive: true });
   const { results } = await pair.copy({}, { files: true });
   assertEquals(results.map(({ status, error }) => error ?? status), ["verified"]);
@@ -530,12 +535,7 @@ Deno.test("a staged directory that is gone is exported again", async () => {
 
 Deno.test("what an earlier run exported to a disk is imported without another export", async () => {
   await using pair = await Pair.start();
-  const stop = new AbortController();
-  await pair.copy({}, {
-    files: true,
-    stop: stop.signal,
-    hooks: { onEvent: ({ what, step }) => what === "end" && step === "export" && stop.abort() },
-  });
+  await stopAfterExport(pair);
   await pair.copy({}, { files: true });
   assertEquals(pair.old.requests.filter((r) => isExport(r) && !probes(r)).length, 1);
   assertEquals(pair.differences(), []);

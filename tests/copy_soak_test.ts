@@ -7,6 +7,7 @@ import { startChild } from "./copy_child.ts";
 import { Pair, row, ttlOf } from "./copying.ts";
 import { assert, assertEquals } from "./deps.ts";
 import { TestPostgres } from "./postgres.ts";
+import { randomOf } from "./random.ts";
 import { type Fault, type RecordedRequest, rowsKey } from "./standin.ts";
 
 const seeds = Number(Deno.env.get("COPY_SEEDS") ?? 24);
@@ -15,16 +16,6 @@ const day = 86_400_000;
 const isExport = ({ body }: RecordedRequest) => /^COPY INTO '(file|s3):/.test(body);
 const isImport = ({ body }: RecordedRequest) => body.startsWith('COPY INTO "');
 const tableOf = ({ body }: RecordedRequest) => /"(\w+)"\."(\w+)"/.exec(body)?.[0] ?? "";
-
-/** mulberry32: numbers from 0 to 1 that a seed repeats. */
-function random(seed: number): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 const databases = () => ({
   fresh: { tables: { a: 5, b: 30, c: 0 } },
@@ -89,7 +80,7 @@ Deno.test(`${seeds} seeded runs of faults, stops and kills each end with every r
   const counts = { runs: 0, faults: 0, kills: 0, stops: 0, repeats: 0 };
   const hit = () => void counts.faults++;
   for (let seed = 1; seed <= seeds; seed++) {
-    const next = random(seed);
+    const next = randomOf(seed);
     await using pair = await Pair.start({
       databases: databases(),
       version: next() < 0.5 ? "2.4.0" : "2.4.3",

@@ -7,18 +7,16 @@ import { parseRules } from "../lib/rules.ts";
 import type { Format } from "../lib/versions.ts";
 import { assert, assertEquals } from "./deps.ts";
 import { filter, type Filtered } from "./filtering.ts";
+import { randomOf } from "./random.ts";
 
 const targets = ["2.4.0", "2.4.1", "2.4.2", "2.4.3"] as const;
 const fixtures = new URL("../fixtures/", import.meta.url);
 
-/** Numbers from a seed (mulberry32). */
+/** What a seed decides. */
 class Random {
-  constructor(private state: number) {}
-  next(): number {
-    this.state = (this.state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  readonly next: () => number;
+  constructor(seed: number) {
+    this.next = randomOf(seed);
   }
   below(n: number): number {
     return Math.floor(this.next() * n);

@@ -6,6 +6,7 @@ import { LeaseLost, type Ledger, type LedgerTable, openLedger, type TableName } 
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "./deps.ts";
 import { run, story, tell, ttl } from "./ledger_child.ts";
 import { TestPostgres } from "./postgres.ts";
+import { randomOf } from "./random.ts";
 
 let directory: string;
 let server: TestPostgres;
@@ -99,16 +100,6 @@ async function assertCounted(kind: Kind, where: string): Promise<void> {
   for (const row of counted) {
     assertEquals(`${row.name}: ${row.waiting} ${row.working}`, `${row.name}: ${row.free} ${row.held}`);
   }
-}
-
-/** A small generator of numbers in [0, 1), so that a failure comes again. */
-function random(seed: number): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 both("keeps the tables of a plan once, in its order, whatever they are called", async (kind) => {
@@ -349,7 +340,7 @@ async function contentsOf(where: string): Promise<unknown> {
 both("goes on after kills at random moments", async (kind) => {
   const where = await kind.fresh();
   await (await planned(where, ...named("a", 200), ...named("b", 100))).close();
-  const dice = random(6);
+  const dice = randomOf(6);
   const verified = new Set<string>();
   for (let round = 0; round < 6; round++) {
     const child = await deno("tests/ledger_child.ts", where, { killAfter: Math.floor(dice() * 45) });
@@ -388,7 +379,7 @@ async function deno(script: string, where: string, last?: string | { killAfter: 
 
 both("counts right through whatever its workers do", async (kind) => {
   const where = await kind.fresh();
-  const dice = random(42);
+  const dice = randomOf(42);
   const pick = <T>(list: T[]): T | undefined => list[Math.floor(dice() * list.length)];
   const ledgers = await Promise.all(Array.from({ length: kind.workers }, () => openLedger(where, run)));
   const held = new Map<Ledger, number[]>(ledgers.map((ledger) => [ledger, []]));

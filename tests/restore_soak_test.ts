@@ -5,20 +5,11 @@
 import { Failure } from "../lib/errors.ts";
 import { atOnce } from "../lib/pool.ts";
 import { assert } from "./deps.ts";
+import { randomOf } from "./random.ts";
 import { accepted, holds, run, versions } from "./restoring.ts";
 import { type Fault, type RecordedRequest, type StandIn, startStandIn } from "./standin.ts";
 
 const runs = 300;
-
-/** Numbers from 0 to 1 that a seed decides (mulberry32). */
-function randomOf(seed: number): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 interface Trouble {
   faults: number;
