@@ -8,9 +8,8 @@ import {
   columnsOf,
   digest,
   digestDifferences,
-  sameSummary,
   summarize,
-  tellSummary,
+  summaryDifferences,
 } from "./table.ts";
 
 /** A line of output: what was found of a table. */
@@ -38,10 +37,7 @@ export async function compareTable(
       summarize(from, name),
       summarize(to, name),
     ]);
-    const differences = columnDifferences(old, young);
-    if (!sameSummary(source, target)) {
-      differences.push(`${tellSummary(source)} on the old cluster, ${tellSummary(target)} on the new`);
-    }
+    const differences = [...columnDifferences(old, young), ...summaryDifferences(source, target)];
     if (full && !differences.length) {
       const [oldDigest, newDigest] = await Promise.all([digest(from, name, old), digest(to, name, young)]);
       differences.push(...digestDifferences(oldDigest, newDigest));

@@ -1,5 +1,5 @@
 /** One table on its way: prepared, exported, imported and verified, each step in the ledger before it begins and after it ended. */
-import { Difference, Failure, messageOf } from "./errors.ts";
+import { Difference, Failure, messageOf, messageWithHint } from "./errors.ts";
 import type { Gate, Kind } from "./gate.ts";
 import { pause } from "./http.ts";
 import { displayName } from "./key.ts";
@@ -28,6 +28,7 @@ import {
   sameSummary,
   type Span,
   summarize,
+  summaryDifferences,
   tellSummary,
 } from "./table.ts";
 import { formatTime } from "./time.ts";
@@ -179,7 +180,7 @@ export class TableCopy {
       : failure instanceof SourceChanged
       ? "source-changed"
       : "failed";
-    const error = failure === undefined ? {} : { error: told(failure) };
+    const error = failure === undefined ? {} : { error: messageWithHint(failure) };
     const seconds = Math.round(this.#workMs) / 1000;
     const sum = (of: "rowsExported" | "rowsImported") =>
       this.#pieces.reduce((rows, p) => rows + (p[of] ?? 0), 0);
@@ -413,9 +414,7 @@ export class TableCopy {
     const span = { from: this.#from };
     const target = await this.#attempt("verify", 0, () => summarize(to, this.table, span));
     this.#target = target;
-    let different = sameSummary(source, target)
-      ? []
-      : [`${tellSummary(source)} on the old cluster, ${tellSummary(target)} on the new`];
+    let different = summaryDifferences(source, target);
     let digests: Map<string, string> | undefined;
     if (!different.length && settings.verify === "full" && from) {
       const [old, young] = await Promise.all([
@@ -528,8 +527,3 @@ const bounds = ({ from, to }: Span): { from?: string; to?: string } => ({
   ...(from === undefined ? {} : { from }),
   ...(to === undefined ? {} : { to }),
 });
-
-function told(error: unknown): string {
-  const hint = error instanceof Failure && error.hint ? ` (${error.hint})` : "";
-  return messageOf(error) + hint;
-}

@@ -4,7 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { Account, type Outcome } from "./account.ts";
-import { changes } from "./changes.ts";
+import { type Change, changes } from "./changes.ts";
 import { type Choice, path } from "./choice.ts";
 import { copyOf, DumpReader, DumpWriter, entriesOf, keyEnd, toBytes, toText } from "./dump.ts";
 import { Failure } from "./errors.ts";
@@ -28,6 +28,7 @@ import {
   walMaxFileSizeBytes,
 } from "./versions.ts";
 import type { Context, VersionStep } from "./versions/common.ts";
+import { canLogIn } from "./versions/v2_4_0.ts";
 
 export interface FilterOptions {
   target: Format;
@@ -177,15 +178,8 @@ export class Filter {
       } else verdict.count.n++;
       if (this.#tells) {
         const entry = toText(key);
-        this.#outcomes.push({
-          line,
-          key: entry,
-          kind: fast.kind,
-          action: renamed || verdict.rules.length ? "converted" : "kept",
-          rules: renamed ? [...verdict.rules, "--cluster"] : verdict.rules,
-          ...(renamed ? { newKey: `/${cluster}${entry.slice(entry.indexOf("/", 1))}` } : {}),
-          changes: verdict.changes,
-        });
+        const newKey = renamed ? `/${cluster}${entry.slice(entry.indexOf("/", 1))}` : entry;
+        this.#tell(line, entry, fast.kind, verdict.rules, newKey, verdict.changes);
       }
       if (!verdict.rest) continue;
       writer.copy(raw, from, fast.restAt);
@@ -320,16 +314,25 @@ export class Filter {
         "nothing may be lost in silence, so this stops here; drop the entry by --rules, or all such entries by --drop-invalid.",
       );
     }
-    const { after, newKey } = converted;
+    const { after, rules, newKey } = converted;
     writer.put(toBytes(`${newKey}: ${after}\n`));
     writer.entries++;
-    const renamed = newKey !== key;
-    const rules = renamed ? [...converted.rules, "--cluster"] : converted.rules;
-    const action = rules.length ? "converted" : "kept";
-    this.account.counter(action, read.kind).n++;
-    if (!this.#tells) return;
-    const told = { line, key, kind: read.kind, action, rules, changes: changes(value, after) } as const;
-    this.#outcomes.push(renamed ? { ...told, newKey } : told);
+    this.account.counter(rules.length || newKey !== key ? "converted" : "kept", read.kind).n++;
+    if (this.#tells) this.#tell(line, key, read.kind, rules, newKey, changes(value, after));
+  }
+
+  /** Remembers what became of an entry that comes out. @param rules without --cluster */
+  #tell(
+    line: number,
+    key: string,
+    kind: Outcome["kind"],
+    rules: string[],
+    newKey: string,
+    changes: Change[],
+  ): void {
+    const applied = newKey === key ? { rules } : { newKey, rules: [...rules, "--cluster"] };
+    const action = applied.rules.length ? "converted" : "kept";
+    this.#outcomes.push({ line, key, kind, action, ...applied, changes });
   }
 
   /** The built-in rule or the flag that drops an entry, or undefined. */
@@ -480,10 +483,10 @@ const passwordKept: Remark = {
 
 /** What an operator should know about a user. @param value its value in the dump; @param after its value that comes out */
 function remarksOn(value: string, after: string): Remark[] {
-  const [before, now] = [value, after].map((user) => readObject(readObject(user).get("options") ?? "{}"));
-  const without = ["hash_password", "rsa_public_key"].every((name) => (now?.get(name) ?? "null") === "null");
-  const kept = before?.get("must_change_password") === "true" && now?.get("must_change_password") === "false";
-  return [...(without ? [noPassword] : []), ...(kept ? [passwordKept] : [])];
+  const optionsOf = (user: string) => readObject(readObject(user).get("options") ?? "{}");
+  const [before, now] = [optionsOf(value), optionsOf(after)];
+  const kept = before.get("must_change_password") === "true" && now.get("must_change_password") === "false";
+  return [...(canLogIn(now) ? [] : [noPassword]), ...(kept ? [passwordKept] : [])];
 }
 
 /** The databases that a role has rights on. */

@@ -1,6 +1,6 @@
 /** `--html`: one page of what was carried over, for those who sign the migration off. */
 import type { Comparison } from "./compare_tables.ts";
-import { Failure, messageOf, ReaderGone } from "./errors.ts";
+import { Failure, messageOf, messageWithHint, ReaderGone } from "./errors.ts";
 import { page } from "./html_page.ts";
 import { atomicFile } from "./io.ts";
 import { displayName } from "./key.ts";
@@ -211,14 +211,13 @@ export class HtmlReport {
 
   /** Writes the page. @param error why the run failed, if it did @throws {Failure} where it cannot be written */
   async write(exit: number, error: unknown): Promise<void> {
-    const hint = error instanceof Failure && error.hint ? ` (${error.hint})` : "";
     const data = {
       run: {
         ...this.#run,
         beganMs: this.#beganMs,
         endedMs: this.nowMs(),
         exit,
-        error: error === undefined ? "" : this.#hide(messageOf(error) + hint),
+        error: error === undefined ? "" : this.#hide(messageWithHint(error)),
         bytes: this.bytes() ?? null,
         retries: [...this.#repeats.values()].reduce((sum, times) => sum + times, 0),
       },

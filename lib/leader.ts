@@ -14,7 +14,6 @@ export class LeaderWriter {
   #leader: Endpoint | undefined;
   #search: Promise<Endpoint | undefined> | undefined;
   #lastWriteMs = 0;
-
   #stalledSinceMs: number | undefined;
 
   /** @param timeoutMs how long to go on trying while nothing gets through */

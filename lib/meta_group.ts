@@ -83,6 +83,12 @@ export async function askStates(
   return { states: answers.flat().sort((a, b) => b.term - a.term || b.applied - a.applied), silent };
 }
 
+/** The endpoint of an address as a node names it, reached as that node is; undefined where it is no address. */
+export function endpointAt(namer: Endpoint, address: string): Endpoint | undefined {
+  const url = URL.parse(`${new URL(namer.url).protocol}//${address}`)?.origin;
+  return url ? { url } : undefined;
+}
+
 /** The group that a restore writes to. No node is trusted before it has answered as one of this very cluster. */
 export class MetaGroup {
   /** by URL: whether a node is of this cluster, and when it was asked */
@@ -151,10 +157,10 @@ export class MetaGroup {
 
   /** The endpoint of an address that a server named, if it can be reached from here. */
   async resolve(namer: Endpoint, address: string): Promise<Endpoint | undefined> {
-    const url = URL.parse(`${new URL(namer.url).protocol}//${address}`)?.origin;
-    if (!url) return undefined;
-    let node = [...this.meta.nodes, ...this.#named].find((known) => known.url === url);
-    if (!node) this.#named.push(node = { url });
+    const named = endpointAt(namer, address);
+    if (!named) return undefined;
+    let node = [...this.meta.nodes, ...this.#named].find(({ url }) => url === named.url);
+    if (!node) this.#named.push(node = named);
     return await this.isOurs(node).catch(() => false) ? node : undefined;
   }
 

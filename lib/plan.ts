@@ -103,12 +103,9 @@ export function makePlan(
   for (const item of items) {
     const before = target.entries.get(item.key);
     const same = before && differingFields(item.key, item.value, before.value).length === 0;
-    const list = !same
-      ? before ? plan.overwritten : plan.fresh
-      : behind.has(item.key)
-      ? plan.behind
-      : plan.equal;
-    list.push(item);
+    if (!before) plan.fresh.push(item);
+    else if (!same) plan.overwritten.push(item);
+    else (behind.has(item.key) ? plan.behind : plan.equal).push(item);
     const where = `line ${item.line}: ${item.key}`;
     for (const format of target.formats) {
       try {

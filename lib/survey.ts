@@ -8,7 +8,7 @@ import type { Source } from "./io.ts";
 import { readObject } from "./json.ts";
 import { candidates, type Key } from "./key.ts";
 import { compareVersions, type Format, formatOf, formats, formatsOf, identify } from "./versions.ts";
-import { bcryptHash } from "./versions/v2_4_0.ts";
+import { bcryptHash, canLogIn } from "./versions/v2_4_0.ts";
 
 /** What a dump is. */
 export interface Survey {
@@ -178,8 +178,9 @@ function findRoot(bytes: string): Survey["root"] {
   try {
     const user = readObject(bytes.slice(at + mark.length, bytes.indexOf("\n", at)));
     const options = readObject(user.get("options") ?? "{}");
-    const given = ["password", "hash_password", "rsa_public_key"].map((name) => options.get(name) ?? "null");
-    return { id: user.get("id") ?? "", hasPassword: given.some((value) => value !== "null") };
+    // 2.3 calls it `password`.
+    const hasPassword = canLogIn(options) || (options.get("password") ?? "null") !== "null";
+    return { id: user.get("id") ?? "", hasPassword };
   } catch {
     return undefined; // the second reading says what is wrong with it
   }

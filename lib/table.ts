@@ -50,9 +50,13 @@ export function probeSql(url: string, connection: string): string {
   return `COPY INTO ${quoteText(url)} FROM (SELECT 1 AS x) ${connection}${fileFormat}`;
 }
 
-/** Exact on every version, unlike count(*) or count(time) alone, which count duplicates on 2.4.3. */
-export function summarySql(name: TableName, span: Span = {}): string {
-  return `SELECT count(time) AS n, min(time) AS t0, max(time) AS t1 FROM ${full(name)}${where(span)}`;
+/**
+ * Exact on every version, unlike count(*) or count(time) alone, which count duplicates on 2.4.3.
+ * @param more what else is selected
+ */
+export function summarySql(name: TableName, span: Span = {}, more: string[] = []): string {
+  const columns = ["count(time) AS n", "min(time) AS t0", "max(time) AS t1", ...more].join(", ");
+  return `SELECT ${columns} FROM ${full(name)}${where(span)}`;
 }
 
 /** The rows that a COPY INTO says it moved. @throws {Failure} where it says something else, as for a stream table */
@@ -127,6 +131,13 @@ export function sameSummary(a: Summary, b: Summary): boolean {
   return a.rows === b.rows && a.min === b.min && a.max === b.max;
 }
 
+/** What differs between the summaries of both sides: one text, or none. */
+export function summaryDifferences(old: Summary, young: Summary): string[] {
+  return sameSummary(old, young)
+    ? []
+    : [`${tellSummary(old)} on the old cluster, ${tellSummary(young)} on the new`];
+}
+
 /** A summary as an operator reads it. */
 export function tellSummary({ rows, min, max }: Summary): string {
   return rows === 0 ? "no rows" : `${rows} rows from ${min} to ${max}`;
@@ -173,10 +184,7 @@ export async function digest(
   // A hundred at a time: a table may have thousands of columns, and a statement has its limits.
   for (let at = 0; at < wanted.length; at += 100) {
     const part = wanted.slice(at, at + 100);
-    const list = part.map(({ sql }, i) => `${sql} AS d${i}`).join(", ");
-    const sql = `SELECT count(time) AS n, min(time) AS t0, max(time) AS t1, ${list} FROM ${full(name)}${
-      where(span)
-    }`;
+    const sql = summarySql(name, span, part.map(({ sql }, i) => `${sql} AS d${i}`));
     const row = (await side.run(sql, { tenant: name.tenant, database: name.database }))[0] ?? {};
     for (const [i, { label }] of part.entries()) digests.set(label, String(row[`d${i}`] ?? "none"));
   }

@@ -14,7 +14,7 @@ import { CopyProgress, describeBytes, textTable } from "../lib/copy_progress.ts"
 import type { CopySettings } from "../lib/copy_table.ts";
 import { Difference, Failure, Interrupted, ReaderGone, UsageError } from "../lib/errors.ts";
 import { HtmlReport, reported } from "../lib/html_report.ts";
-import { printLine, type Source, stdinSource } from "../lib/io.ts";
+import { printLine, readText, type Source, stdinSource } from "../lib/io.ts";
 import { displayName } from "../lib/key.ts";
 import { defaultLedger, type Ledger, openLedger, type RunIdentity, type TableName } from "../lib/ledger.ts";
 import { counted, describeSeconds } from "../lib/progress.ts";
@@ -159,7 +159,8 @@ async function readPlan(args: Args): Promise<Plan> {
   const only = args.value("only") === undefined
     ? undefined
     : args.choice("only", ["export", "import", "verify"], "export");
-  const ca = args.value("ca") === undefined ? undefined : await Deno.readTextFile(args.value("ca") ?? "");
+  const caFile = args.value("ca");
+  const ca = caFile === undefined ? undefined : await readText(caFile);
   const side = async (role: "old" | "new", flag: string, variable: string) => {
     const endpoint = sqlEndpoint(flag, args.value(flag.slice(2)), variable);
     const password = args.on("ask-password")

@@ -12,7 +12,7 @@ import { DumpReader, DumpWriter, entriesOf, linesOf, toText } from "../lib/dump.
 import { Difference, Failure, messageOf, UsageError } from "../lib/errors.ts";
 import { atomicFile, chunksOf, printLine, readText, warnOfReaders, writeStdout } from "../lib/io.ts";
 import { firstPauseMs, MetaClient, type OpenDump } from "../lib/meta.ts";
-import { askStates } from "../lib/meta_group.ts";
+import { askStates, endpointAt } from "../lib/meta_group.ts";
 import { redact } from "../lib/redact.ts";
 
 export const command: Command = {
@@ -87,9 +87,9 @@ async function chooseNode(meta: MetaClient, say: Say): Promise<void> {
   meta.preferred = node;
   if (leading) return;
   const address = leader === undefined ? undefined : addresses.get(leader);
-  const url = address && URL.parse(`${new URL(node.url).protocol}//${address}`)?.origin;
-  const named = url ? (await askStates(meta, [{ url }])).states : [];
-  if (named.some((other) => other.state === "Leader" && other.term >= term)) return;
+  const named = address === undefined ? undefined : endpointAt(node, address);
+  const answers = named ? (await askStates(meta, [named])).states : [];
+  if (answers.some((other) => other.state === "Leader" && other.term >= term)) return;
   say(
     `warning: no leader of these meta nodes can be reached${
       address ? ` (${address} is named as one)` : ""

@@ -150,8 +150,6 @@ async function readTarget(text: string | undefined, signal: AbortSignal) {
   return { format: targetFormat(version), name: `${version} (as ${node.url} says)` };
 }
 
-const encoder = new TextEncoder();
-
 /** One entry's line in the report. */
 function reportLine({ line, key, kind, action, rules, newKey, changes }: Outcome): string {
   const renamed = newKey === undefined ? {} : { new_key: newKey };
@@ -172,7 +170,7 @@ function diffText({ key, action, rules, newKey, changes }: Outcome, colour: bool
 
 async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   if (args.on("print-rules")) {
-    await writeStdout(encoder.encode(builtInRules));
+    await writeStdout(new TextEncoder().encode(builtInRules));
     return 0;
   }
   if (args.positional.length) {

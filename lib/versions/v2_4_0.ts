@@ -1,5 +1,5 @@
 /** 2.4.0 and 2.4.0.1: passwords are hashed, tenants and databases can be hidden. */
-import { readString, renamed, withChanged, withMember } from "../json.ts";
+import { type RawObject, readString, renamed, withChanged, withMember } from "../json.ts";
 import * as s from "../shape.ts";
 import {
   columns,
@@ -23,6 +23,11 @@ export const userOptions = {
   comment: s.nullable(s.string),
   granted_admin: s.nullable(s.bool),
 };
+
+/** Whether a user's options, in the form of 2.4.0 or later, have what it can log in with. */
+export function canLogIn(options: RawObject): boolean {
+  return ["hash_password", "rsa_public_key"].some((name) => (options.get(name) ?? "null") !== "null");
+}
 
 /** A tenant, with the form that `drop_after` has in a version. */
 export function tenantShape(dropAfter: s.Shape): s.Shape {

@@ -5,7 +5,7 @@
 import { type RawObject, renamed, withChanged, withMember } from "../json.ts";
 import * as s from "../shape.ts";
 import { columns, consistentColumns, renumberColumns, type VersionStep } from "./common.ts";
-import { userOptions } from "./v2_4_0.ts";
+import { canLogIn, userOptions } from "./v2_4_0.ts";
 
 export const tableFields = {
   tenant: s.string,
@@ -42,8 +42,7 @@ export const v2_4_1: VersionStep = {
  * given since. Carried over it would lock out whoever has a password.
  */
 function withoutMustChange(options: RawObject): RawObject {
-  const given = ["hash_password", "rsa_public_key"].some((name) => (options.get(name) ?? "null") !== "null");
-  return given && options.get("must_change_password") === "true"
+  return canLogIn(options) && options.get("must_change_password") === "true"
     ? withMember(options, "must_change_password", "false")
     : options;
 }
