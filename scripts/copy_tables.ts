@@ -6,20 +6,26 @@
  *
  * Exit codes: 0 all tables verified, 1 some failed, 2 usage, 3 reading back found a difference, 130 interrupted.
  */
-import { type Args, type Command, main, type Say, version } from "../lib/cli.ts";
-import { compareTable, tellComparison } from "../lib/compare_tables.ts";
-import { Copy, type CopyTotals } from "../lib/copy.ts";
-import { checkStage, checkTwoClusters } from "../lib/copy_checks.ts";
-import { CopyProgress, describeBytes, textTable } from "../lib/copy_progress.ts";
-import type { CopySettings } from "../lib/copy_table.ts";
-import { Difference, Failure, Interrupted, ReaderGone, UsageError } from "../lib/errors.ts";
-import { HtmlReport, reported } from "../lib/html_report.ts";
-import { printLine, readText, type Source, stdinSource } from "../lib/io.ts";
-import { displayName } from "../lib/key.ts";
-import { defaultLedger, type Ledger, openLedger, type RunIdentity, type TableName } from "../lib/ledger.ts";
-import { counted, describeSeconds } from "../lib/progress.ts";
-import { Side } from "../lib/side.ts";
-import { sqlEndpoint } from "../lib/sql.ts";
+import { type Args, type Command, main, type Say, version } from "../lib/cli/cli.ts";
+import { compareTable, tellComparison } from "../lib/copy/compare_tables.ts";
+import { Copy, type CopyTotals } from "../lib/copy/copy.ts";
+import { checkStage, checkTwoClusters } from "../lib/copy/copy_checks.ts";
+import { CopyProgress, describeBytes, textTable } from "../lib/copy/copy_progress.ts";
+import type { CopySettings } from "../lib/copy/copy_table.ts";
+import { Difference, Failure, Interrupted, ReaderGone, UsageError } from "../lib/cli/errors.ts";
+import { HtmlReport, reported } from "../lib/report/html_report.ts";
+import { printLine, readText, type Source, stdinSource } from "../lib/cli/io.ts";
+import { displayName } from "../lib/dump/key.ts";
+import {
+  defaultLedger,
+  type Ledger,
+  openLedger,
+  type RunIdentity,
+  type TableName,
+} from "../lib/copy/ledger.ts";
+import { counted, describeSeconds } from "../lib/cli/progress.ts";
+import { Side } from "../lib/copy/side.ts";
+import { sqlEndpoint } from "../lib/cnosdb/sql.ts";
 import {
   connectionOptions,
   directoryName,
@@ -27,11 +33,11 @@ import {
   servedStage,
   type Stage,
   StorageStage,
-} from "../lib/stage.ts";
-import { exportSql, importSql, summarySql } from "../lib/table.ts";
-import { listAll, type ListedTable, readList } from "../lib/table_list.ts";
-import { formatTime, parseDuration, parseTime } from "../lib/time.ts";
-import { setTtlSql, Ttls } from "../lib/ttl.ts";
+} from "../lib/stage/stage.ts";
+import { exportSql, importSql, summarySql } from "../lib/copy/table.ts";
+import { listAll, type ListedTable, readList } from "../lib/copy/table_list.ts";
+import { formatTime, parseDuration, parseTime } from "../lib/cnosdb/time.ts";
+import { setTtlSql, Ttls } from "../lib/copy/ttl.ts";
 
 export const command: Command = {
   name: "copy_tables",

@@ -6,14 +6,14 @@
  *
  * Exit codes: 0 done, 1 failed, 2 usage, 3 --compare found a difference, 130 interrupted.
  */
-import { type Args, type Command, main, type Say } from "../lib/cli.ts";
-import { compareDumps } from "../lib/compare.ts";
-import { DumpReader, DumpWriter, entriesOf, linesOf, toText } from "../lib/dump.ts";
-import { Difference, Failure, messageOf, UsageError } from "../lib/errors.ts";
-import { atomicFile, chunksOf, printLine, readText, warnOfReaders, writeStdout } from "../lib/io.ts";
-import { firstPauseMs, MetaClient, type OpenDump } from "../lib/meta.ts";
-import { askStates, endpointAt } from "../lib/meta_group.ts";
-import { redact } from "../lib/redact.ts";
+import { type Args, type Command, main, type Say } from "../lib/cli/cli.ts";
+import { compareDumps } from "../lib/dump/compare.ts";
+import { DumpReader, DumpWriter, entriesOf, linesOf, toText } from "../lib/dump/dump.ts";
+import { Difference, Failure, messageOf, UsageError } from "../lib/cli/errors.ts";
+import { atomicFile, chunksOf, printLine, readText, warnOfReaders, writeStdout } from "../lib/cli/io.ts";
+import { firstPauseMs, MetaClient, type OpenDump } from "../lib/cnosdb/meta.ts";
+import { askStates, endpointAt } from "../lib/cnosdb/meta_group.ts";
+import { redact } from "../lib/dump/redact.ts";
 
 export const command: Command = {
   name: "dump_meta",

@@ -7,16 +7,16 @@
  * Reads stdin, writes stdout; see --help. Exit codes: 0 done, 1 the dump cannot be converted, 2 usage, 130 interrupted.
  */
 import { Buffer } from "node:buffer";
-import { Choice } from "../lib/choice.ts";
-import { type Args, type Command, main, type Say } from "../lib/cli.ts";
-import { loadBcrypt } from "../lib/deps.ts";
-import { DumpWriter } from "../lib/dump.ts";
-import { messageOf, UsageError } from "../lib/errors.ts";
-import type { Outcome } from "../lib/account.ts";
-import { Filter } from "../lib/filter.ts";
-import { atomicFile, LineWriter, stdinSource, warnOfReaders, writeStdout } from "../lib/io.ts";
-import { parseRules, type Rule } from "../lib/rules.ts";
-import { isSource, sources, targetFormat } from "../lib/versions.ts";
+import { Choice } from "../lib/filter/choice.ts";
+import { type Args, type Command, main, type Say } from "../lib/cli/cli.ts";
+import { loadBcrypt } from "../lib/cli/deps.ts";
+import { DumpWriter } from "../lib/dump/dump.ts";
+import { messageOf, UsageError } from "../lib/cli/errors.ts";
+import type { Outcome } from "../lib/filter/account.ts";
+import { Filter } from "../lib/filter/filter.ts";
+import { atomicFile, LineWriter, stdinSource, warnOfReaders, writeStdout } from "../lib/cli/io.ts";
+import { parseRules, type Rule } from "../lib/filter/rules.ts";
+import { isSource, sources, targetFormat } from "../lib/versions/versions.ts";
 
 export const command: Command = {
   name: "filter_meta",
@@ -142,8 +142,8 @@ async function readTarget(text: string | undefined, signal: AbortSignal) {
   }
   if (!/[:/]/.test(text)) return { format: targetFormat(text), name: text };
   const [{ parseEndpoint }, { SqlClient }] = await Promise.all([
-    import("../lib/http.ts"),
-    import("../lib/sql.ts"),
+    import("../lib/cnosdb/http.ts"),
+    import("../lib/cnosdb/sql.ts"),
   ]);
   const node = parseEndpoint(text);
   const version = await new SqlClient(node, signal).version();

@@ -6,14 +6,14 @@
  *
  * Exit codes: 0 done, 1 refused or failed, 2 usage, 3 all is written but does not read back as it should, 130 interrupted.
  */
-import { type Args, type Command, main, type Say } from "../lib/cli.ts";
-import { type Block, DumpWriter, linesOf } from "../lib/dump.ts";
-import { UsageError } from "../lib/errors.ts";
-import { chunksOf, printLine, readText, warnOfReaders, writeStdout } from "../lib/io.ts";
-import { showProgress } from "../lib/progress.ts";
-import { defaults, restore, type RestoreOptions } from "../lib/restore.ts";
-import { sqlEndpoint } from "../lib/sql.ts";
-import { undo } from "../lib/undo.ts";
+import { type Args, type Command, main, type Say } from "../lib/cli/cli.ts";
+import { type Block, DumpWriter, linesOf } from "../lib/dump/dump.ts";
+import { UsageError } from "../lib/cli/errors.ts";
+import { chunksOf, printLine, readText, warnOfReaders, writeStdout } from "../lib/cli/io.ts";
+import { showProgress } from "../lib/cli/progress.ts";
+import { defaults, restore, type RestoreOptions } from "../lib/restore/restore.ts";
+import { sqlEndpoint } from "../lib/cnosdb/sql.ts";
+import { undo } from "../lib/restore/undo.ts";
 
 export const command: Command = {
   name: "restore_meta",

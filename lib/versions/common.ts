@@ -1,6 +1,6 @@
 /** What the version modules share: the form of a step, and the parts of values that several versions have. */
-import { type RawObject, readArray, readObject, readString, withMember, writeObject } from "../json.ts";
-import * as s from "../shape.ts";
+import { type RawObject, readArray, readObject, readString, withMember, writeObject } from "../dump/json.ts";
+import * as s from "./shape.ts";
 
 /** What a conversion depends on beside the value. */
 export interface Context {

@@ -1,5 +1,5 @@
 /** 2.3.2: a database without a TTL keeps its rows for ever; in 2.3.0 and 2.3.1 it meant 365 days. */
-import { withChanged, withMember } from "../json.ts";
+import { withChanged, withMember } from "../dump/json.ts";
 import type { VersionStep } from "./common.ts";
 
 export const v2_3_2: VersionStep = {

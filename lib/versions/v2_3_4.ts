@@ -1,6 +1,6 @@
 /** 2.3.4: each request limit became two, of the coordinator and of HTTP; the former ones are the coordinator's. */
-import { type RawObject, readObject, withChanged } from "../json.ts";
-import * as s from "../shape.ts";
+import { type RawObject, readObject, withChanged } from "../dump/json.ts";
+import * as s from "./shape.ts";
 import {
   camelCase,
   limiter,

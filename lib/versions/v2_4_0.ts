@@ -1,6 +1,6 @@
 /** 2.4.0 and 2.4.0.1: passwords are hashed, tenants and databases can be hidden. */
-import { type RawObject, readString, renamed, withChanged, withMember } from "../json.ts";
-import * as s from "../shape.ts";
+import { type RawObject, readString, renamed, withChanged, withMember } from "../dump/json.ts";
+import * as s from "./shape.ts";
 import {
   columns,
   consistentColumns,

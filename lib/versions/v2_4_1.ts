@@ -2,8 +2,8 @@
  * 2.4.1: `is_admin` became `is_root_admin`, tenants can be dropped later, `schema_id` became `schema_version`, and a user whose
  * `must_change_password` is true can do nothing else (statement_to_plan in query_server/query/src/sql/planner.rs).
  */
-import { type RawObject, renamed, withChanged, withMember } from "../json.ts";
-import * as s from "../shape.ts";
+import { type RawObject, renamed, withChanged, withMember } from "../dump/json.ts";
+import * as s from "./shape.ts";
 import { columns, consistentColumns, renumberColumns, type VersionStep } from "./common.ts";
 import { canLogIn, userOptions } from "./v2_4_0.ts";
 

@@ -1,6 +1,13 @@
 /** 2.4.2 and 2.4.2.1: databases got another form in which nothing may be null, durations are seconds. */
-import { type RawObject, readObject, readString, withChanged, withMember, writeObject } from "../json.ts";
-import * as s from "../shape.ts";
+import {
+  type RawObject,
+  readObject,
+  readString,
+  withChanged,
+  withMember,
+  writeObject,
+} from "../dump/json.ts";
+import * as s from "./shape.ts";
 import { secsDuration, type VersionStep } from "./common.ts";
 import { tenantShape } from "./v2_4_0.ts";
 

@@ -1,5 +1,5 @@
 /** 2.4.3 to 2.4.3.4: a TSKV table with a field that is not known is refused. */
-import * as s from "../shape.ts";
+import * as s from "./shape.ts";
 import { consistentColumns, renumberColumns, type VersionStep } from "./common.ts";
 import { tableFields } from "./v2_4_1.ts";
 

@@ -1,0 +1,189 @@
+/**
+ * What the scheduler and the ledger cost. Against stand-ins that take 150 ms a statement and let imports into one database wait
+ * for each other: how near to the best that this wait allows, and what spreading imports over databases gains. Then the ledger
+ * alone, and a list of a million tables. `deno task bench` fails where a bound is missed.
+ */
+import { openLedger } from "../../lib/copy/ledger.ts";
+import type { RunIdentity } from "../../lib/copy/ledger.ts";
+import { startChild } from "../faults/copy_child.ts";
+import { Pair } from "../unit/copy/copying.ts";
+import { TestPostgres } from "../unit/copy/postgres.ts";
+import type { RecordedRequest } from "../standin/standin.ts";
+
+/** 64 tables in 8 databases of unequal size. */
+const sizes = [22, 14, 10, 7, 5, 3, 2, 1];
+
+interface Times {
+  statementMs: number;
+  importMs: number;
+}
+
+interface Measured {
+  ms: number;
+  /** the least that the statements took by the servers' clocks allow */
+  bestMs: number;
+}
+
+/** Copies between clusters that take their time; `apart`: one database after another, as a plain loop would. */
+async function copying(sizes: number[], jobs: number, times: Times, apart = false): Promise<Measured> {
+  const databases = Object.fromEntries(sizes.map((size, d) => [
+    `d${d}`,
+    { tables: Object.fromEntries(Array.from({ length: size }, (_, t) => [`t${t}`, 1])) },
+  ]));
+  await using filled = await Pair.start({ databases });
+  const dumpOf = (store: Map<string, string>) =>
+    [...store].map(([key, value]) => `${key}: ${value}\n`).join("");
+  await using pair = await Pair.start({
+    databases: {},
+    old: { dump: dumpOf(filled.old.store), rows: filled.old.rows, latency: times },
+    young: { dump: dumpOf(filled.young.store), latency: times },
+  });
+  const tables = [...filled.old.rows.keys()].map((key) => key.split("/"))
+    .map(([tenant = "", database = "", table = ""]) => ({ tenant, database, table }));
+  const parts = apart ? Object.values(Object.groupBy(tables, ({ database }) => database)) : [tables];
+  let ms = 0;
+  for (const part of parts) {
+    // In a process of its own, so that the servers' work is not taken for its own.
+    const settings = { jobs, exportJobs: jobs, importJobs: jobs };
+    const { output } = await startChild({ place: pair.place, settings, options: { tables: part ?? [] } })
+      .done;
+    ms += Number(/"ms":([\d.]+)\}$/m.exec(output)?.[1]);
+  }
+  if (pair.differences().length || !ms) throw new Error(`${pair.differences()}`);
+  return { ms, bestMs: bestOf([...pair.old.requests, ...pair.young.requests], jobs) };
+}
+
+/**
+ * A table takes four turns one after another: compare and count on both sides, export, import, count. So many of them at once,
+ * and imports of one database one after another: that is what nobody can beat.
+ */
+function bestOf(requests: RecordedRequest[], jobs: number): number {
+  const tables = new Map<string, RecordedRequest[]>();
+  for (const request of requests) {
+    const [, database, table] = /"(\w+)"\."(\w+)"/.exec(request.body) ??
+      /database_name = '(\w+)' AND table_name = '(\w+)'/.exec(request.body) ?? [];
+    if (table === undefined) continue;
+    const key = `${database}.${table}`;
+    tables.set(key, [...tables.get(key) ?? [], request]);
+  }
+  let work = 0;
+  const chains = new Map<string, { imports: number; around: number }>();
+  for (const [key, all] of tables) {
+    const took = (part: RecordedRequest[]) =>
+      Math.max(...part.map(({ endMs = 0 }) => endMs)) - Math.min(...part.map(({ startMs }) => startMs));
+    const first = all.filter(({ body }) => body.startsWith("COPY")).sort((a, b) => a.startMs - b.startMs);
+    const [exported, imported] = first.map((copy) => took([copy]));
+    const [begin, end] = first.map(({ startMs }) => startMs);
+    const around = took(all.filter(({ startMs }) => startMs < begin!)) + exported! +
+      took(all.filter(({ startMs }) => startMs > end!));
+    work += around + imported!;
+    const chain = chains.get(key.split(".")[0]!) ?? { imports: 0, around: Infinity };
+    chains.set(key.split(".")[0]!, {
+      imports: chain.imports + imported!,
+      around: Math.min(chain.around, around),
+    });
+  }
+  return Math.max(work / jobs, ...[...chains.values()].map(({ imports, around }) => imports + around));
+}
+
+function report(name: string, { ms, bestMs }: Measured, mostPercent: number): void {
+  const percent = (ms / bestMs - 1) * 100;
+  console.log(
+    `  ${name}: ${(ms / 1000).toFixed(2)} s, best ${(bestMs / 1000).toFixed(2)} s, +${percent.toFixed(1)} %`,
+  );
+  if (percent > mostPercent) throw new Error(`${name}: more than ${mostPercent} % above the best`);
+}
+
+const once = { n: 1, warmup: 0 };
+const equal = { statementMs: 150, importMs: 150 };
+const real = { statementMs: 50, importMs: 250 };
+
+Deno.bench("64 tables in 8 databases, --jobs 8", once, async () => {
+  report("--jobs 8", await copying(sizes, 8, equal), 15);
+  const spread = await copying(sizes, 8, real);
+  report("--jobs 8, imports five times as long", spread, 15);
+  const plain = await copying(sizes, 8, real, true);
+  const [seconds, times] = [plain.ms / 1000, plain.ms / spread.ms].map((n) => n.toFixed(2));
+  console.log(`  one database after another: ${seconds} s, ${times} times as long`);
+});
+
+Deno.bench("16 tables in 4 databases, --jobs 1", once, async () => {
+  report("--jobs 1", await copying([8, 4, 3, 1], 1, equal), 5);
+});
+
+const run: RunIdentity = { from: "http://old:8902", to: "http://new:8902", stage: "served", options: {} };
+
+/** Takes empty tables from their plan to verified as the copying does, eight at once. */
+async function ledgerAlone(where: string, tables: number): Promise<void> {
+  const startMs = performance.now();
+  const ledger = await openLedger(where, run);
+  await ledger.plan((function* () {
+    for (let i = 0; i < tables; i++) yield { tenant: "cnosdb", database: `d${i % 8}`, table: `table_${i}` };
+  })());
+  const plannedMs = performance.now();
+  const worker = async () => {
+    for (let table = await ledger.claim(); table; table = await ledger.claim()) {
+      await ledger.cut(table.id, [{}]);
+      await ledger.update(table.id, { step: "exporting" });
+      await ledger.updatePiece(table.id, 0, { step: "exporting", directory: "copy/t" });
+      await ledger.updatePiece(table.id, 0, { step: "exported", rowsExported: 0 });
+      await ledger.update(table.id, { step: "exported" });
+      await ledger.updatePiece(table.id, 0, { step: "imported" });
+      await ledger.update(table.id, { step: "imported" });
+      await ledger.update(table.id, {
+        step: "verified",
+        source: { rows: 0 },
+        target: { rows: 0 },
+        seconds: 0.1,
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, worker));
+  await ledger.close();
+  const [plan, work] = [plannedMs - startMs, performance.now() - plannedMs].map((ms) =>
+    (ms / 1000).toFixed(1)
+  );
+  const mebibytes = Math.round(Deno.memoryUsage().rss / 2 ** 20);
+  console.log(
+    `  ${
+      /^postgres/.test(where) ? "PostgreSQL" : "SQLite"
+    }: ${tables} tables planned in ${plan} s, worked through in ${work} s, ${mebibytes} MiB`,
+  );
+}
+
+Deno.bench("ledger of 100 000 empty tables, SQLite", once, async () => {
+  const directory = await Deno.makeTempDir();
+  await ledgerAlone(`${directory}/ledger.sqlite`, 100_000);
+  await Deno.remove(directory, { recursive: true });
+});
+
+Deno.bench("ledger of 100 000 empty tables, PostgreSQL", once, async () => {
+  const server = await TestPostgres.start();
+  await ledgerAlone(await server.newDatabase(), 100_000);
+  await server.stop();
+});
+
+Deno.bench("a list of a million tables", once, async () => {
+  await using pair = await Pair.start();
+  const { child, done } = pair.start(["--fail-fast", "--jobs", "1"], {
+    stdinFrom: async function* () {
+      for (let i = 0; i < 1000; i++) {
+        await Promise.resolve();
+        yield Array.from(
+          { length: 1000 },
+          (_, j) => `{"tenant":"cnosdb","database":"db","table":"a_table_with_some_name_${i * 1000 + j}"}\n`,
+        ).join("");
+      }
+    },
+  });
+  let mebibytes = 0;
+  const timer = setInterval(() => {
+    const status = Deno.readTextFileSync(`/proc/${child.pid}/status`);
+    mebibytes = Math.max(mebibytes, Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024));
+  }, 50);
+  const startMs = performance.now();
+  const ran = await done.finally(() => clearInterval(timer));
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
+  console.log(`  planned and stopped at the first failure in ${seconds} s, at most ${mebibytes} MiB`);
+  if (ran.code !== 1 || mebibytes > 300) throw new Error(`${mebibytes} MiB, exit ${ran.code}: ${ran.stderr}`);
+});

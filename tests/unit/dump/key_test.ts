@@ -1,0 +1,66 @@
+import { candidates, displayName, formatKey, type Key } from "../../../lib/dump/key.ts";
+import { identify } from "../../../lib/versions/versions.ts";
+import { assertEquals, assertThrows } from "../../helpers/deps.ts";
+
+const first = (key: string) => [...candidates(key)][0];
+
+Deno.test("every key of the real dumps is read, and written back as it was", async () => {
+  for (const { name } of Deno.readDirSync(new URL("../../../fixtures/dumps/", import.meta.url))) {
+    const dump = await Deno.readTextFile(new URL(`../../../fixtures/dumps/${name}`, import.meta.url));
+    for (const line of dump.split("\n").map((l) => l.replace(/^\* /, "")).filter((l) => l.startsWith("/"))) {
+      const at = line.indexOf(": ");
+      const read = identify(line.slice(0, at), line.slice(at + 2));
+      if (read.kind !== "internal") assertEquals(formatKey(read), line.slice(0, at));
+    }
+  }
+});
+
+Deno.test("names hold spaces, dots, slashes, quotes and Chinese", () => {
+  const key: Key = { kind: "table", cluster: "c", tenant: "a b", database: "d.e", table: '温度"x' };
+  assertEquals(first(formatKey(key)), key);
+  assertEquals(
+    [...candidates("/c/tenants/a/dbs/b/schemas/x/schemas/y")].map((k) => "table" in k ? k.table : k.kind),
+    [
+      "x/schemas/y",
+      "y",
+      "database",
+      "tenant",
+    ],
+  );
+});
+
+Deno.test("where slashes leave a key ambiguous, the names in the value decide", () => {
+  const tenant = '{"id":1,"name":"a/dbs/b","options":{"comment":null,"limiter_config":null}}';
+  assertEquals(identify("/c/tenants/a/dbs/b", tenant), { kind: "tenant", cluster: "c", tenant: "a/dbs/b" });
+  const database = '{"tenant":"a","database":"b/buckets/5","config":{}}';
+  assertEquals(identify("/c/tenants/a/dbs/b/buckets/5", database).kind, "database");
+  assertEquals(identify("/c/tenants/a/dbs/b/buckets/5", '{"id":5,"shard_group":[]}').kind, "bucket");
+  assertEquals(identify("/c/tenants/a/limiter", '{"buckets":{}}').kind, "limiter");
+  assertThrows(
+    () => identify("/c/tenants/a/dbs/b", '{"tenant":"a","database":"c"}'),
+    Error,
+    "not those in its key",
+  );
+});
+
+Deno.test("what is no key of CnosDB has no reading", () => {
+  for (const key of ["", "/", "c/users/x", "/c", "/c/users/", "/c/rec_test", "/other_key", "/c/tenants/"]) {
+    assertEquals(first(key), undefined, key);
+  }
+  for (
+    const key of [
+      "/data_version",
+      "/test_alive",
+      "/c/auto_incr_id",
+      "/c/data_nodes/1",
+      "/c/queries/7",
+      "/c/1001/queries/7",
+    ]
+  ) {
+    assertEquals(first(key)?.kind, "internal", key);
+  }
+});
+
+Deno.test("displayName() quotes what is no plain word", () => {
+  assertEquals(displayName("acme", "Weird DB", 'a"b', "温度"), 'acme."Weird DB"."a""b".温度');
+});
