@@ -1,0 +1,20 @@
+/** Names of CnosDB's objects, as messages show them. */
+
+/** A table's whole name. */
+export interface TableName {
+  readonly tenant: string;
+  readonly database: string;
+  readonly table: string;
+}
+
+/** A name as an operator would write it: parts that hold anything but letters, digits, `_` and `-` in double quotes, as in SQL. */
+export function displayName(...names: string[]): string {
+  return names.map((name) => /^[\p{L}\p{N}_-]+$/u.test(name) ? name : `"${name.replaceAll('"', '""')}"`).join(
+    ".",
+  );
+}
+
+/** The same of a table. */
+export function displayTable({ tenant, database, table }: TableName): string {
+  return displayName(tenant, database, table);
+}
