@@ -1,5 +1,5 @@
 /** Which fields differ between two JSON values, for an operator to read: password hashes are masked. */
-import { readArray, readObject } from "./json.ts";
+import { formatJson, isObject, type Json } from "./json.ts";
 
 /** A field that differs; `before` or `after` is missing where it is not there. JSON texts. */
 export interface Change {
@@ -12,35 +12,27 @@ export interface Change {
 const secret = /(^|\.)(hash_)?password$/;
 
 /** A value as it may be shown: of a password whether there is one. */
-export function masked(path: string, value: string): string {
-  return secret.test(path) && value[0] === '"' ? '"***"' : value;
+function shown(path: string, value: Json): string {
+  return secret.test(path) && typeof value === "string" ? '"***"' : formatJson(value);
 }
 
-/**
- * @param before JSON text; @param after JSON text
- * @returns the outermost fields that differ, members of an object in the order of `before`; empty where the values are equal
- */
-export function changes(before: string, after: string, path = ""): Change[] {
-  if (before === after) return [];
-  const open = before[0] ?? "";
-  if (open === after[0] && (open === "{" || open === "[")) {
-    const [a, b] = [members(before), members(after)];
-    return [...new Set([...a.keys(), ...b.keys()])].flatMap((name) => {
-      const inner = open === "[" ? `${path}[${name}]` : path ? `${path}.${name}` : name;
-      const [x, y] = [a.get(name), b.get(name)];
-      if (x === undefined || y === undefined) {
-        return [{
-          path: inner,
-          ...(x === undefined ? {} : { before: masked(inner, x) }),
-          ...(y === undefined ? {} : { after: masked(inner, y) }),
-        }];
-      }
-      return changes(x, y, inner);
-    });
+/** The outermost fields that differ, members of an object in the order of `before`; empty where the values are equal. */
+export function changes(before: Json, after: Json, path = ""): Change[] {
+  if (isObject(before) && isObject(after)) {
+    return [...new Set([...Object.keys(before), ...Object.keys(after)])].flatMap((name) =>
+      changesOf(path ? `${path}.${name}` : name, before[name], after[name])
+    );
   }
-  return [{ path, before: masked(path, before), after: masked(path, after) }];
+  if (Array.isArray(before) && Array.isArray(after)) {
+    const length = Math.max(before.length, after.length);
+    return Array.from({ length }, (_, n) => changesOf(`${path}[${n}]`, before[n], after[n])).flat();
+  }
+  const [a, b] = [formatJson(before), formatJson(after)];
+  return a === b ? [] : [{ path, before: shown(path, before), after: shown(path, after) }];
 }
 
-function members(text: string): Map<string, string> {
-  return text[0] === "{" ? readObject(text) : new Map(readArray(text).map((value, i) => [String(i), value]));
+function changesOf(path: string, before: Json | undefined, after: Json | undefined): Change[] {
+  if (before !== undefined && after !== undefined) return changes(before, after, path);
+  if (before !== undefined) return [{ path, before: shown(path, before) }];
+  return after === undefined ? [] : [{ path, after: shown(path, after) }];
 }

@@ -10,7 +10,7 @@ import { copyOf, DumpReader, DumpWriter, entriesOf, keyEnd, toBytes, toText } fr
 import { Failure } from "../cli/errors.ts";
 import { FastLines, type Remark, type Verdict } from "./filter_fast.ts";
 import type { Source } from "../cli/io.ts";
-import { readObject } from "../dump/json.ts";
+import { parseJson, readObject } from "../dump/json.ts";
 import { candidates, displayName, formatKey, isUnlisted, type Key, namesOf } from "../dump/key.ts";
 import { References } from "./references.ts";
 import type { Rule } from "./rules.ts";
@@ -279,7 +279,7 @@ export class Filter {
       ...(kind === "role" ? { databases: rightsOf(converted.after) } : {}),
       ...(kind === "user" ? { remarks: remarksOn(value, converted.after), admin: isAdmin(value) } : {}),
       rules,
-      changes: this.#tells ? changes(value, converted.after) : [],
+      changes: this.#tells ? changes(parseJson(value), parseJson(converted.after)) : [],
       count: this.account.counter(rules.length ? "converted" : "kept", kind),
     });
   }
@@ -318,7 +318,9 @@ export class Filter {
     writer.put(toBytes(`${newKey}: ${after}\n`));
     writer.entries++;
     this.account.counter(rules.length || newKey !== key ? "converted" : "kept", read.kind).n++;
-    if (this.#tells) this.#tell(line, key, read.kind, rules, newKey, changes(value, after));
+    if (this.#tells) {
+      this.#tell(line, key, read.kind, rules, newKey, changes(parseJson(value), parseJson(after)));
+    }
   }
 
   /** Remembers what became of an entry that comes out. @param rules without --cluster */
