@@ -145,7 +145,7 @@ async function readTarget(text: string | undefined, signal: AbortSignal) {
     import("../lib/cnosdb/http.ts"),
     import("../lib/cnosdb/sql.ts"),
   ]);
-  const node = parseEndpoint(text);
+  const node = parseEndpoint(text, 8902);
   const version = await new SqlClient(node, signal).version();
   return { format: targetFormat(version), name: `${version} (as ${node.url} says)` };
 }

@@ -7,27 +7,33 @@
  * Exit codes: 0 done, 1 refused or failed, 2 usage, 3 all is written but does not read back as it should, 130 interrupted.
  */
 import { type Args, type Command, main, type Say } from "../lib/cli/cli.ts";
-import { type Block, DumpWriter, linesOf } from "../lib/dump/dump.ts";
-import { UsageError } from "../lib/cli/errors.ts";
+import { Failure, messageOf, UsageError } from "../lib/cli/errors.ts";
 import { chunksOf, printLine, readText, warnOfReaders, writeStdout } from "../lib/cli/io.ts";
 import { showProgress } from "../lib/cli/progress.ts";
-import { defaults, restore, type RestoreOptions } from "../lib/restore/restore.ts";
 import { sqlEndpoint } from "../lib/cnosdb/sql.ts";
-import { undo } from "../lib/restore/undo.ts";
+import { type Dump, readDump, writeDump } from "../lib/dump/text.ts";
+import { defaults, restore, type RestoreOptions, undo } from "../lib/restore/restore.ts";
 
 export const command: Command = {
   name: "restore_meta",
   summary: "restore a converted dump into a CnosDB 2.4 cluster, and prove that it arrived",
-  usage: ["META_URL... [FLAGS] < dump > dump", "META_URL... --undo BACKUP"],
+  usage: ["META_URL... [FLAGS] [DUMP] > dump", "META_URL... --undo BACKUP [--yes]"],
   flags: [
     { name: "dry-run", help: "check everything and print the plan, write nothing" },
     { name: "backup", value: "FILE", help: "keep what the target holds before the first write (mode 0600)" },
     {
+      name: "add",
+      help:
+        "restore only what the target has not yet, and leave and list what differs: for\ntenant by tenant",
+    },
+    { name: "force", help: "overwrite and list what differs, and leave what is not in the dump" },
+    {
       name: "undo",
       value: "BACKUP",
-      help: "give overwritten entries their value in BACKUP; prints the SQL that\nremoves what was added",
+      help:
+        "show what would give overwritten entries their value in BACKUP, and the SQL that\nremoves what was added",
     },
-    { name: "force", help: "write into a target that is not empty, over what differs" },
+    { name: "yes", help: "with --undo: write it" },
     { name: "unmarked", help: "take a dump without an end mark: it may be cut" },
     {
       name: "sql",
@@ -37,12 +43,6 @@ export const command: Command = {
     },
     { name: "jobs", short: "j", value: "N", help: `posts at once (default ${defaults.jobs})` },
     {
-      name: "batch-bytes",
-      value: "N",
-      help:
-        `size of a post (default ${defaults.batchBytes}); the server writes line by line,\nsome 7 ms each on three nodes`,
-    },
-    {
       name: "timeout",
       value: "SECONDS",
       help: `give up when nothing could be written for this long (default ${defaults.timeoutMs / 1_000})`,
@@ -50,62 +50,83 @@ export const command: Command = {
     { name: "ca", value: "FILE", help: "PEM of a certificate authority to trust, for https" },
   ],
   notes: [
-    `META_URL is host:port or a URL of a meta node (port 8901 by default); the leader is found from any of
-them. What was read is passed on to stdout, unless that is a terminal; after a failure it has no end mark,
-so that copy_tables copies nothing.
+    `META_URL is host:port or a URL of a meta node (port 8901 by default): give all of them. Only these are asked or written to. DUMP is a file
+that begins with ./ or / or ends in .dump; else stdin is read. What was restored is passed on to stdout, unless that is a terminal; after a
+failure it has no end mark, so that copy_tables copies nothing.
 
-Credentials for --sql: in its URL, or CNOSDB_USER and CNOSDB_PASSWORD. They are used after the restore: where
-the dump has a root, its password is the dump's by then.`,
+Credentials for --sql: in its URL, or CNOSDB_USER and CNOSDB_PASSWORD; those that hold after the restore: where the dump has that user,
+the dump's password.`,
   ],
   examples: [
     "# look first",
     "restore_meta.ts new:8901 --dry-run < new.dump",
     "# restore, and be able to go back",
     "restore_meta.ts new1:8901 new2:8901 --sql new1:8902 --backup before.dump < new.dump",
+    "# one more tenant",
+    "filter_meta.ts --target 2.4.2 --tenant acme < old.dump | restore_meta.ts new:8901 --add",
     "# go back",
-    "restore_meta.ts new1:8901 --undo before.dump",
+    "restore_meta.ts new1:8901 --undo before.dump --yes",
   ],
 };
 
 async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
-  if (!args.positional.length) throw new UsageError("META_URL is missing");
+  const isFile = (text: string) => /^\.{0,2}\/|\.dump$/.test(text);
+  const urls = args.positional.filter((text) => !isFile(text));
+  const [file, ...more] = args.positional.filter(isFile);
+  if (!urls.length) throw new UsageError("META_URL is missing");
+  if (more.length) throw new UsageError("more than one DUMP is given");
   const backup = args.value("undo");
-  const refused = backup === undefined
-    ? []
-    : ["backup", "force", "unmarked"].filter((name) => args.on(name) || args.value(name) !== undefined);
-  if (refused.length) throw new UsageError(`--undo does not go with --${refused.join(", --")}`);
+  const others = ["add", "backup", "force", "unmarked"].filter((name) =>
+    args.on(name) || args.value(name) !== undefined
+  );
+  if (backup !== undefined && (others.length || file !== undefined)) {
+    throw new UsageError(`--undo does not go with ${file ?? `--${others.join(", --")}`}`);
+  }
+  if (args.on("add") && args.on("force")) throw new UsageError("--add does not go with --force");
+  if (args.on("yes") && (backup === undefined || args.on("dry-run"))) {
+    throw new UsageError(
+      backup === undefined ? "--yes goes with --undo alone" : "--yes does not go with --dry-run",
+    );
+  }
   const [ca, sql, timeout] = [args.value("ca"), args.value("sql"), args.integer("timeout", 1)];
   const options: RestoreOptions = {
     ...defaults,
-    urls: args.positional,
+    urls,
     sql: sql === undefined ? undefined : sqlEndpoint("--sql", sql, "CNOSDB_TO"),
     ca: ca === undefined ? undefined : await readText(ca),
     backup: args.value("backup"),
+    add: args.on("add"),
     force: args.on("force"),
-    unmarked: args.on("unmarked"),
     dryRun: args.on("dry-run"),
     jobs: args.integer("jobs", 1, 256) ?? defaults.jobs,
-    batchBytes: args.integer("batch-bytes", 1) ?? defaults.batchBytes,
     timeoutMs: timeout === undefined ? defaults.timeoutMs : timeout * 1_000,
     ...{ signal, say },
     ...(args.on("quiet") ? {} : { progress: (line) => showProgress(line, say) }),
   };
   if (backup !== undefined) {
-    for (const line of await undo(backup, options)) await printLine(line);
+    for (const line of await undo(await readFile(backup), args.on("yes"), options)) await printLine(line);
     return 0;
   }
-  if (Deno.stdin.isTerminal()) throw new UsageError("stdin is a terminal: restore_meta reads a dump from it");
-  const blocks = await restore(chunksOf(Deno.stdin), options);
-  if (blocks && !Deno.stdout.isTerminal()) await passOn(blocks, say);
+  if (file === undefined && Deno.stdin.isTerminal()) {
+    throw new UsageError("stdin is a terminal: restore_meta reads a dump from it");
+  }
+  const unmarked = args.on("unmarked");
+  const dump = file === undefined
+    ? await readDump(chunksOf(Deno.stdin), "stdin", { unmarked })
+    : await readFile(file, unmarked);
+  const restored = await restore(dump, options);
+  if (!restored || Deno.stdout.isTerminal()) return 0;
+  warnOfReaders(say);
+  // Only now: its end mark is what lets the next in the pipe begin.
+  await writeDump(restored, writeStdout);
   return 0;
 }
 
-/** Gives the dump to what comes next in the pipe: only now, as its end mark is what lets that begin. */
-async function passOn(blocks: Block[], say: Say): Promise<void> {
-  warnOfReaders(say);
-  const writer = new DumpWriter(writeStdout);
-  for (const block of blocks) await writer.write(block.bytes, linesOf(block));
-  await writer.end();
+async function readFile(path: string, unmarked = false): Promise<Dump> {
+  using file = await Deno.open(path).catch((error) => {
+    throw new Failure(`${path}: ${messageOf(error)}`);
+  });
+  return await readDump(chunksOf(file), path, { unmarked });
 }
 
 if (import.meta.main) await main(command, run);

@@ -16,18 +16,21 @@ export interface Endpoint {
 }
 
 /**
- * @param text a URL, or `host:port` for `http://host:port`
+ * @param text a URL, or `host:port` or `host` for `http://host:port`
+ * @param port for a host alone: 8901 for the meta service, 8902 for SQL
  * @throws {UsageError} where it is neither
  */
-export function parseEndpoint(text: string): Endpoint {
-  const url = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`);
+export function parseEndpoint(text: string, port: 8901 | 8902): Endpoint {
+  const short = !/^[a-z][a-z0-9+.-]*:\/\//i.test(text);
+  const url = URL.parse(short ? `http://${text}` : text);
   // A number alone would be taken for an address: 8901 for 0.0.34.197.
   if (!url || !/^https?:$/.test(url.protocol) || !url.hostname || /\s|^\d+$/.test(text)) {
     throw new UsageError(
       `${JSON.stringify(text.replace(/\/\/[^@/]*@/, "//"))} is no URL`,
-      "expected host:port or http://host:port",
+      `expected host, host:${port} or http://host:${port}`,
     );
   }
+  if (short && !/:\d+$/.test(text)) url.port = String(port);
   return {
     url: url.origin + url.pathname.replace(/\/+$/, ""),
     ...(url.username ? { user: decodeURIComponent(url.username) } : {}),

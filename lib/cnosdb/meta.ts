@@ -1,51 +1,47 @@
 /**
- * The meta service of a cluster (port 8901), on whichever of its nodes answers: dump and read. How each version answers is in
- * fixtures/recorded.
+ * The meta service of a cluster (port 8901): dump, read and restore on the nodes that the operator gave, and on no others. How each
+ * version answers is in fixtures/recorded.
  */
 import { Buffer } from "node:buffer";
-import { type Block, DumpReader } from "../dump/dump.ts";
 import { Failure } from "../cli/errors.ts";
-import { type Endpoint, NoAnswer, parseEndpoint, pause, type Response, send, stream } from "./http.ts";
+import { type Dump, readDump } from "../dump/text.ts";
 import { preview } from "../dump/json.ts";
+import { type Endpoint, NoAnswer, parseEndpoint, pause, type Response, send, stream } from "./http.ts";
 
+/** How to talk to a meta service. */
 export interface MetaOptions {
   signal: AbortSignal;
-  /** PEM of a certificate authority */
+  /** PEM of a certificate authority to trust */
   ca?: string | undefined;
-  /** the first pause before a repeat; each further one is twice as long */
+  /** milliseconds before the first repeat; each further pause is twice as long */
   pauseMs: number;
-}
-
-/** A dump while it comes. `reader` knows its form; `blocks` ends without an error only where the dump is whole. */
-export interface OpenDump {
-  readonly node: Endpoint;
-  readonly reader: DumpReader;
-  readonly blocks: AsyncIterable<Block>;
 }
 
 /** What `/read` answers: a value, the server's error, or that it knows no such command. */
 export type Answer = { ok: unknown } | { err: string } | { unknown: true };
 
-/** An answer that may be another one a moment later: 5xx, a raft error. */
-export class Trouble extends Failure {
-  override name = "Trouble";
+/** An answer that may be another one a moment later: 5xx, a raft error, an election. */
+export class Transient extends Failure {
+  override name = "Transient";
 }
 
-/** Whether it may go well the next time. */
-export function mayPass(error: unknown): boolean {
-  return error instanceof NoAnswer || error instanceof Trouble;
+/** Whether a repeat may succeed. */
+export function isTransient(error: unknown): boolean {
+  return error instanceof NoAnswer || error instanceof Transient;
 }
 
-/** The first pause before a repeat, unless a test is in a hurry. */
+/** Milliseconds before the first repeat, outside of tests. */
 export const firstPauseMs = 500;
 const idleMs = 60_000;
-const tries = 3;
+const tries = 4;
+const success = /^Restore Data Success, Total: (\d+) $/;
+/** The line that a follower answers to a write, with the leader's address or `None`. */
+const forward = /^has to forward request to: .*?(?:address: "([^"]*)"|None)/s;
 
+/** Requests to the nodes of one meta service. */
 export class MetaClient {
   /** the nodes that were given: followers or leader */
   readonly nodes: readonly Endpoint[];
-  /** the node that is asked first: the leader, once it is known, as a follower may lag behind */
-  preferred: Endpoint | undefined;
   /** what `/read` calls a tenant's databases, roles and members: misspelt up to 2.4.2 */
   metaDataCommand: "TenaneMetaData" | "TenantMetaData" = "TenaneMetaData";
   /** whether `/read` wraps its answers as 2.3 does */
@@ -53,7 +49,8 @@ export class MetaClient {
 
   /** @param urls of the cluster's meta nodes @throws {UsageError} where one is no URL */
   constructor(urls: readonly string[], readonly options: MetaOptions) {
-    this.nodes = urls.map(parseEndpoint);
+    const nodes = urls.map((url) => parseEndpoint(url, 8901));
+    this.nodes = [...new Map(nodes.map((node) => [node.url, node])).values()];
   }
 
   /** The nodes that were given, for messages. */
@@ -61,45 +58,55 @@ export class MetaClient {
     return this.nodes.map(({ url }) => url).join(", ");
   }
 
-  /**
-   * Dumps the store from the first node that gives it whole.
-   * @param use is called again for another node while `mayRepeat`
-   * @param node asks this one alone
-   * @throws {Failure} where no node gives a whole dump
-   */
-  dump<T>(use: (dump: OpenDump) => Promise<T>, mayRepeat = () => true, node?: Endpoint): Promise<T> {
-    return this.#fromAny(async (node) => await use(await this.#open(node)), mayRepeat, node);
+  /** Runs an action up to four times, with growing pauses, while what it throws is transient. */
+  async patiently<T>(action: () => Promise<T>): Promise<T> {
+    let { pauseMs } = this.options;
+    for (let left = tries;; pauseMs *= 2) {
+      try {
+        return await action();
+      } catch (error) {
+        if (--left === 0 || !isTransient(error)) throw error;
+      }
+      await pause(pauseMs, this.options.signal);
+    }
   }
 
-  /** 2.3's single instance has no /dump. */
-  async #open(node: Endpoint): Promise<OpenDump> {
-    for (const path of ["/dump", "/debug"]) {
-      const url = node.url + path;
-      const { status, headers, chunks } = await this.#stream(node, url);
-      if (status === 200) {
-        const delimited = headers["content-length"] !== undefined ||
-          /chunked/i.test(headers["transfer-encoding"] ?? "");
-        if (delimited && !/html/i.test(headers["content-type"] ?? "")) {
-          const reader = new DumpReader(url);
-          return { node, reader, blocks: reader.blocks(chunks) };
+  /**
+   * Dumps what one node holds: `/dump`, else `/debug`, as 2.3's single instance has no other.
+   * @throws {Failure} where no whole dump comes
+   */
+  dump(node: Endpoint): Promise<Dump> {
+    return this.patiently(async () => {
+      for (const path of ["/dump", "/debug"]) {
+        const url = node.url + path;
+        const { status, headers, chunks } = await this.#stream(node, url);
+        if (status === 200) {
+          if (/html/i.test(headers["content-type"] ?? "")) {
+            await chunks.next().then(() => chunks.return());
+            throw new Failure(`${url} answered with a web page`, expectedAddress);
+          }
+          if (
+            headers["content-length"] === undefined && !/chunked/i.test(headers["transfer-encoding"] ?? "")
+          ) {
+            await chunks.next().then(() => chunks.return());
+            throw new Failure(
+              `${url} answered without Content-Length and not in chunks: nobody could tell whether the dump is whole`,
+              "is there a proxy between? Ask the meta service itself.",
+            );
+          }
+          return await readDump(chunks, url, { unmarked: true });
         }
-        await chunks.next().then(() => chunks.return());
-        if (delimited) throw new Failure(`${url} answered with a web page`, expectedAddress);
-        throw new Failure(
-          `${url} answered without Content-Length and not in chunks: nobody could tell whether the dump is whole`,
-          "is there a proxy between? Ask the meta service itself.",
-        );
+        const body = Buffer.concat(await Array.fromAsync(chunks, (chunk) => Buffer.from(chunk))).toString();
+        if (status !== 404 && status !== 405) throw unexpected(`GET ${url}`, { status, headers, body });
       }
-      const body = Buffer.concat(await Array.fromAsync(chunks, (chunk) => Buffer.from(chunk))).toString();
-      if (status !== 404 && status !== 405) throw unexpected(`GET ${url}`, { status, headers, body });
-    }
-    const ping = await this.send(node, "GET", "/api/v1/ping").catch(() => undefined);
-    throw new Failure(
-      /"version"/.test(ping?.body ?? "")
-        ? `${node.url} is the SQL port of a data node, not the meta service`
-        : `${node.url} has neither /dump nor /debug (404): no meta service of CnosDB`,
-      expectedAddress,
-    );
+      const ping = await this.send(node, "GET", "/api/v1/ping").catch(() => undefined);
+      throw new Failure(
+        /"version"/.test(ping?.body ?? "")
+          ? `${node.url} is the SQL port of a data node, not the meta service`
+          : `${node.url} has neither /dump nor /debug (404): no meta service of CnosDB`,
+        expectedAddress,
+      );
+    });
   }
 
   /** A GET that fails when no byte comes for `idleMs`; the time that the reader takes does not count. */
@@ -127,58 +134,80 @@ export class MetaClient {
   }
 
   /**
-   * Asks a node what it reads of its store.
+   * Asks the first of some nodes that answers what it reads of its store.
    * @param command such as `{ Users: "cluster_xxx" }`
    */
-  read(command: Record<string, unknown>): Promise<Answer> {
-    return this.#fromAny(async (node) => {
-      const response = await this.send(node, "POST", "/read", JSON.stringify(command));
-      if (response.status >= 400 && response.body.includes("unknown variant")) return { unknown: true };
-      if (response.status !== 200) throw unexpected(`POST ${node.url}/read`, response);
-      try {
-        let answer = JSON.parse(response.body) as { Ok?: unknown; Err?: unknown };
-        this.wraps = typeof answer.Ok === "string";
-        if (typeof answer.Ok === "string") answer = JSON.parse(answer.Ok);
-        if (answer.Err !== undefined) return { err: withoutHashes(describeError(answer.Err)) };
-        if (answer.Ok !== undefined) return { ok: answer.Ok };
-      } catch { /* shown below */ }
-      throw unexpected(`POST ${node.url}/read`, response);
+  read(command: Record<string, unknown>, nodes: readonly Endpoint[] = this.nodes): Promise<Answer> {
+    return this.patiently(async () => {
+      let failure: unknown;
+      for (const node of nodes) {
+        try {
+          return await this.#read(node, command);
+        } catch (error) {
+          if (!isTransient(error)) throw error;
+          failure ??= error;
+        }
+      }
+      throw failure;
     });
   }
 
-  /** A tenant's databases with their tables, its roles and its members, as the server reads them. */
-  async readTenant(cluster: string, tenant: string): Promise<Answer> {
-    const answer = await this.read({ [this.metaDataCommand]: [cluster, tenant] });
-    if (!("unknown" in answer)) return answer;
-    this.metaDataCommand = this.metaDataCommand === "TenantMetaData" ? "TenaneMetaData" : "TenantMetaData";
-    return await this.read({ [this.metaDataCommand]: [cluster, tenant] });
+  async #read(node: Endpoint, command: Record<string, unknown>): Promise<Answer> {
+    const response = await this.send(node, "POST", "/read", JSON.stringify(command));
+    if (response.status >= 400 && response.body.includes("unknown variant")) return { unknown: true };
+    if (response.status !== 200) throw unexpected(`POST ${node.url}/read`, response);
+    try {
+      let answer = JSON.parse(response.body) as { Ok?: unknown; Err?: unknown };
+      this.wraps = typeof answer.Ok === "string";
+      if (typeof answer.Ok === "string") answer = JSON.parse(answer.Ok);
+      if (answer.Err !== undefined) return { err: withoutHashes(describeError(answer.Err)) };
+      if (answer.Ok !== undefined) return { ok: answer.Ok };
+    } catch { /* shown below */ }
+    throw unexpected(`POST ${node.url}/read`, response);
   }
 
-  /** Tries the nodes in turn, and all of them again after a pause where that may help. */
-  async #fromAny<T>(
-    action: (node: Endpoint) => Promise<T>,
-    mayRepeat = () => true,
-    only?: Endpoint,
-  ): Promise<T> {
-    let { signal, pauseMs } = this.options;
-    for (let left = tries;;) {
-      const failures: Failure[] = [];
-      const inTurn = new Set([...(this.preferred ? [this.preferred] : []), ...this.nodes]);
-      for (const node of only ? [only] : inTurn) {
-        try {
-          return await action(node);
-        } catch (error) {
-          if (signal.aborted || !(error instanceof Failure) || !mayRepeat()) throw error;
-          failures.push(error);
-        }
-      }
-      if (--left === 0 || !failures.some(mayPass)) {
-        const hint = failures.find((error) => error.hint)?.hint ?? expectedAddress;
-        throw new Failure(failures.map((error) => error.message).join("; "), hint);
-      }
-      await pause(pauseMs, signal);
-      pauseMs *= 2;
+  /** A tenant's databases with their tables, its roles and its members, as the server reads them. */
+  async readTenant(cluster: string, tenant: string, nodes?: readonly Endpoint[]): Promise<Answer> {
+    const answer = await this.read({ [this.metaDataCommand]: [cluster, tenant] }, nodes);
+    if (!("unknown" in answer)) return answer;
+    this.metaDataCommand = this.metaDataCommand === "TenantMetaData" ? "TenaneMetaData" : "TenantMetaData";
+    return await this.read({ [this.metaDataCommand]: [cluster, tenant] }, nodes);
+  }
+
+  /**
+   * Writes entries to one node, once. A repeat is harmless, as a key gets the same value again.
+   * @param lines `key: value` lines
+   * @param count how many
+   * @throws {Transient} {NoAnswer} where the outcome is unknown, or the node is no leader: it answers 200 all the same
+   * @throws {Failure} where the server counts another number, or has no /restore
+   */
+  async restore(node: Endpoint, lines: string, count: number, timeoutMs: number): Promise<void> {
+    const where = `POST ${node.url}/restore`;
+    // What is under way is finished at SIGINT, so the signal is not handed on.
+    const { signal } = new AbortController();
+    const response = await this.send(node, "POST", "/restore", lines, { signal, timeoutMs });
+    const { status, body } = response;
+    if (status === 404 || status === 405) {
+      throw new Failure(
+        `${where} answered ${status}: this server cannot restore`,
+        "the target must be a meta service of CnosDB 2.4.",
+      );
     }
+    if (status !== 200) throw unexpected(where, response);
+    const total = success.exec(body)?.[1];
+    if (total === undefined) {
+      const leader = forward.exec(body);
+      throw new Transient(
+        leader
+          ? `${node.url} is a follower and knows ${leader[1] ? `${leader[1]} as leader` : "no leader"}`
+          : `${where} answered ${JSON.stringify(preview(withoutHashes(body), 200))} instead of success`,
+      );
+    }
+    if (Number(total) === count) return;
+    throw new Failure(
+      `${where}: ${count} entries were sent, the server counted ${total}`,
+      "something on the way changes what is sent: a proxy? Post to the meta service itself.",
+    );
   }
 
   /** One request to one node. @throws {NoAnswer} where no whole answer comes */
@@ -204,10 +233,9 @@ function authorization({ user, password }: Endpoint): Record<string, string> {
   return { authorization: `Basic ${Buffer.from(`${user}:${password ?? ""}`).toString("base64")}` };
 }
 
-/** A failure for an answer that nobody expects. */
-export function unexpected(what: string, { status, headers, body }: Response): Failure {
+function unexpected(what: string, { status, headers, body }: Response): Failure {
   const text = `${what} answered ${status}${body ? `: ${preview(withoutHashes(body), 200)}` : ""}`;
-  if (status >= 500) return new Trouble(text);
+  if (status >= 500) return new Transient(text);
   if (status < 300 || status >= 400) return new Failure(text, expectedAddress);
   return new Failure(
     `${what} answered ${status}, a redirect to ${preview(headers["location"] ?? "nowhere", 100)}`,
@@ -222,6 +250,6 @@ function describeError(error: unknown): string {
 }
 
 /** A server's text without the password hashes that it may quote. */
-export function withoutHashes(text: string): string {
+function withoutHashes(text: string): string {
   return text.replace(/\$2[abxy]?\$\d\d\$[./A-Za-z0-9]*/g, "$2…");
 }

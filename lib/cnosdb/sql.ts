@@ -145,7 +145,7 @@ export function sqlEndpoint(flag: string, text: string | undefined, variable: st
       `give ${flag} http://host:8902, or the whole URL in ${variable}.`,
     );
   }
-  const endpoint = parseEndpoint(given);
+  const endpoint = parseEndpoint(given, 8902);
   const user = endpoint.user ?? Deno.env.get("CNOSDB_USER");
   const password = endpoint.password ??
     (endpoint.user === undefined ? Deno.env.get("CNOSDB_PASSWORD") : undefined);

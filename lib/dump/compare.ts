@@ -1,8 +1,8 @@
 /** What differs between two dumps, entry by entry and field by field. */
 import { changes } from "./changes.ts";
+import type { Entry } from "./text.ts";
 import { InvalidValue, parseJson } from "./json.ts";
 import { candidates, type Key } from "./key.ts";
-import type { Entry } from "./text.ts";
 
 /** An entry that is not the same on both sides; `fields` where it is on both. */
 export interface Difference {
@@ -11,42 +11,45 @@ export interface Difference {
   fields: string[];
 }
 
-/** What a running cluster rewrites by itself: counters, metrics of nodes, running queries, pending DDL. */
-export function isVolatile(key: string): boolean {
-  const [first] = candidates(key);
-  return first?.kind === "internal" && !/^\/[^/]+\/data_nodes\//.test(key);
+/** The databases that a server makes and fills by itself: its metrics and its views. */
+const systemDatabases = ["usage_schema", "cluster_schema"];
+
+/** What a running cluster rewrites by itself: counters, nodes and their metrics, queries, buckets, its own databases. */
+export function isVolatile(object: Key): boolean {
+  if (object.kind === "internal" || object.kind === "bucket") return true;
+  return "database" in object && object.tenant === "cnosdb" && systemDatabases.includes(object.database);
+}
+
+/** The names of the users among entries, by id: a member row holds the id alone. */
+export function userNames(entries: Iterable<Entry>): Map<string, string> {
+  const names = new Map<string, string>();
+  for (const { key, value } of entries) {
+    const [object] = candidates(key);
+    if (object?.kind !== "user") continue;
+    const id = /"id":\s*(\d+)/.exec(value)?.[1];
+    if (id !== undefined) names.set(id, object.user);
+  }
+  return names;
 }
 
 /**
- * Whether every cluster has an object of this key by itself, so that having it says nothing: its own bookkeeping, and what the
- * first start makes.
- * @param rootIds the ids of users called root; a cluster has members rows of its own root (2.4.0 those of a former root too)
+ * What a cluster has of its own before anybody has made anything in it: root, the tenant cnosdb with its database public, and what is
+ * volatile. 2.4.0 also lists its root as a member; after a restore that overwrote root with another id that row is nobody's (seen on
+ * 2.4.0), and so is every member row without a user.
+ * @param entries all of that cluster's
  */
-export function isBuiltIn(key: Key, rootIds: ReadonlySet<string>): boolean {
-  switch (key.kind) {
-    case "internal":
-    case "bucket":
-      return true;
-    case "user":
-      return key.user === "root";
-    case "tenant":
-      return key.tenant === "cnosdb";
-    case "member":
-      return key.tenant === "cnosdb" && rootIds.has(key.userId);
-    case "database":
-      return key.tenant === "cnosdb" && ["public", ...systemDatabases].includes(key.database);
-    case "table":
-      return isSystem(key);
-    default:
-      return false;
-  }
-}
-
-const systemDatabases = ["usage_schema", "cluster_schema"];
-
-/** Whether a key is about the server's own metrics and views, or about what is in them. */
-export function isSystem(key: Key): boolean {
-  return "database" in key && key.tenant === "cnosdb" && systemDatabases.includes(key.database);
+export function ownOf(entries: Iterable<Entry>): (object: Key) => boolean {
+  const users = userNames(entries);
+  return (object) => {
+    if (isVolatile(object)) return true;
+    if (object.kind === "user") return object.user === "root";
+    if (object.kind === "member") {
+      const user = users.get(object.userId);
+      return user === undefined || object.tenant === "cnosdb" && user === "root";
+    }
+    if (object.kind === "tenant") return object.tenant === "cnosdb";
+    return object.kind === "database" && object.tenant === "cnosdb" && object.database === "public";
+  };
 }
 
 /**
@@ -57,14 +60,14 @@ const moving: { [kind in Key["kind"]]?: RegExp } = { limiter: /^buckets\.\w+\.cr
 
 /**
  * The fields in which two values of an entry differ, as paths such as `options.ttl.is_inf`; empty where they are equal,
- * whatever the order of their members. `value` stands for the whole. Without `exact` the moving fields are passed over.
+ * whatever the order of their members. `value` stands for the whole. Moving fields are passed over.
  */
-export function differingFields(key: string, a: string, b: string, exact = false): string[] {
+export function differingFields(key: string, a: string, b: string): string[] {
   if (a === b) return [];
   const [read] = candidates(key);
   try {
     return changes(parseJson(a), parseJson(b)).map(({ path }) => path || "value")
-      .filter((path) => exact || !read || !moving[read.kind]?.test(path));
+      .filter((path) => !read || !moving[read.kind]?.test(path));
   } catch (error) {
     if (error instanceof InvalidValue) return ["value"];
     throw error;
@@ -72,46 +75,29 @@ export function differingFields(key: string, a: string, b: string, exact = false
 }
 
 /**
- * Compares a cluster's entries with a dump's.
- * @param here the cluster's; @param there the dump's
- * @param exact volatile entries and fields too, and what only the cluster has because every cluster has it
+ * How a cluster differs from a dump. What every cluster has of its own is no difference, so that after a good migration there is none.
+ * @param here the cluster's entries
+ * @param there the dump's
  */
-export function* compareEntries(
-  here: readonly Entry[],
-  there: readonly Entry[],
-  exact = false,
-): Generator<Difference> {
-  const others = new Map(there.map(({ key, value }) => [key, value]));
-  const rootIds = new Set(
-    here.filter(({ key }) => /^\/[^/]+\/users\/root$/.test(key)).map(({ value }) =>
-      /"id":(\d+)/.exec(value)?.[1] ?? ""
-    ),
-  );
+export function compareDumps(here: readonly Entry[], there: readonly Entry[]): Difference[] {
+  const isOwn = ownOf(here);
+  const left = new Map(there.map(({ key, value }) => [key, value]));
+  const differences: Difference[] = [];
   for (const { key, value } of here) {
-    const other = others.get(key);
-    others.delete(key);
-    if (!exact && isVolatile(key)) continue;
-    if (other !== undefined) {
-      const fields = differingFields(key, value, other, exact);
-      if (fields.length) yield { key, side: "both", fields };
-    } else {
-      const [read] = candidates(key);
-      if (exact || !read || !isBuiltIn(read, rootIds)) yield { key, side: "here", fields: [] };
+    const [object] = candidates(key);
+    const other = left.get(key);
+    left.delete(key);
+    if (object && (other === undefined ? isOwn(object) : isVolatile(object))) continue;
+    const fields = other === undefined ? [] : differingFields(key, value, other);
+    if (other === undefined || fields.length) {
+      differences.push({ key, side: other === undefined ? "here" : "both", fields });
     }
   }
-  for (const key of others.keys()) {
-    if (exact || !isVolatile(key)) yield { key, side: "there", fields: [] };
+  for (const key of left.keys()) {
+    const [object] = candidates(key);
+    if (!object || !isVolatile(object)) differences.push({ key, side: "there", fields: [] });
   }
-}
-
-/** Compares a stream of entries with a dump that is in memory; goes once dump_meta.ts uses `compareEntries`. */
-export async function* compareDumps(
-  here: AsyncIterable<Entry>,
-  there: Map<string, string>,
-  exact = false,
-): AsyncGenerator<Difference> {
-  const entries = [...there].map(([key, value]) => ({ key, value, line: 0 }));
-  yield* compareEntries(await Array.fromAsync(here), entries, exact);
+  return differences;
 }
 
 /** The first of many texts, and how many more there are. */

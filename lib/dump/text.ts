@@ -4,7 +4,8 @@
  */
 import { Buffer, isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
-import { Failure } from "../cli/errors.ts";
+import { Failure, messageOf } from "../cli/errors.ts";
+import { atomicFile } from "../cli/io.ts";
 import { preview } from "./json.ts";
 
 /** One line of a dump. */
@@ -255,4 +256,19 @@ export async function writeDump(
   }
   const last = encode();
   await sink(Buffer.concat([last, encoder.encode(formatEndMark(written, hash.digest("hex")))]));
+}
+
+/** Writes a dump to a file (mode 0600, as dumps hold password hashes) that appears whole or not at all. */
+export async function saveDump(
+  entries: Iterable<Pick<Entry, "key" | "value">>,
+  path: string,
+): Promise<void> {
+  const file = await atomicFile(path);
+  try {
+    await writeDump(entries, file.write);
+    await file.commit();
+  } catch (error) {
+    await file.abandon();
+    throw error instanceof Failure ? error : new Failure(`${path}: ${messageOf(error)}`);
+  }
 }

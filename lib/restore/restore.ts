@@ -1,25 +1,21 @@
-/** Puts a dump into a cluster's meta store so that it cannot harm it, and proves that it arrived. */
+/** Puts a dump into a cluster's meta store so that it cannot harm it, proves that it arrived, and takes it back. */
 import type { Say } from "../cli/cli.ts";
-import { someOf } from "../dump/compare.ts";
-import { type Block, DumpReader, DumpWriter, linesOf } from "../dump/dump.ts";
-import { Difference, Failure, Interrupted } from "../cli/errors.ts";
-import type { Endpoint } from "../cnosdb/http.ts";
-import { atomicFile, chunksOf } from "../cli/io.ts";
-import type { Key } from "../dump/key.ts";
-import { LeaderWriter } from "./leader.ts";
-import { firstPauseMs, MetaClient } from "../cnosdb/meta.ts";
-import { MetaGroup, passwordHash } from "../cnosdb/meta_group.ts";
-import { canonical } from "../dump/json.ts";
-import { describePlan, type Item, makePlan, readItems } from "./plan.ts";
-import { atOnce } from "../cli/pool.ts";
+import { Difference } from "../cli/errors.ts";
+import { chunksOf } from "../cli/io.ts";
 import { Problems } from "../cli/problems.ts";
-import { describeProgress, describeSeconds } from "../cli/progress.ts";
-import { keysBehind, readBack } from "./readback.ts";
+import type { Endpoint } from "../cnosdb/http.ts";
+import { firstPauseMs, MetaClient } from "../cnosdb/meta.ts";
 import { SqlClient } from "../cnosdb/sql.ts";
-import { allEntries, lookAt, type Snapshot, type Target } from "./target.ts";
-import { type Format, targetFormat } from "../versions/versions.ts";
+import { someOf } from "../dump/compare.ts";
+import { type Dump, readDump, saveDump } from "../dump/text.ts";
+import { targetFormat } from "../versions/versions.ts";
+import { describePlan, type Item, lookAt, makePlan, readDumpItems, type Target } from "./plan.ts";
+import { isBackupOf, planUndo } from "./undo.ts";
+import { compareStores, type Expected, listBySql, loginProblem, readLists } from "./verify.ts";
+import { write, type WriteOptions } from "./write.ts";
 
-export interface RestoreOptions {
+/** What to restore into, and how. */
+export interface RestoreOptions extends WriteOptions {
   /** META_URLs of the target */
   urls: readonly string[];
   /** a data node of the target */
@@ -28,243 +24,158 @@ export interface RestoreOptions {
   ca?: string | undefined;
   /** the file that keeps what the target holds before the first write */
   backup?: string | undefined;
+  /** restore only what is not there yet */
+  add?: boolean;
+  /** overwrite what differs */
   force?: boolean;
-  unmarked?: boolean;
   dryRun?: boolean;
-  jobs: number;
-  batchBytes: number;
-  /** how long to go on trying while nothing gets through */
-  timeoutMs: number;
-  /** the first pause before a repeat */
+  /** milliseconds before the first repeat */
   pauseMs: number;
-  signal: AbortSignal;
   say: Say;
-  /** shows how far it is until the function that it gives is called */
-  progress?: (line: () => string) => () => void;
 }
 
-export const defaults = { jobs: 16, batchBytes: 64 << 10, timeoutMs: 120_000, pauseMs: firstPauseMs };
-
-/** Parents before children: a wave is posted when the one before it is written. */
-const waves: readonly Key["kind"][][] = [["user", "tenant"], ["role", "limiter", "database"], [
-  "member",
-  "table",
-]];
+export const defaults = { jobs: 16, timeoutMs: 120_000, pauseMs: firstPauseMs };
 
 /**
  * Restores a dump.
- * @returns the dump's entries, to be passed on; undefined under `dryRun`
+ * @returns the entries that the target holds now as the dump has them, to be passed on; undefined under `dryRun`
  * @throws {Failure} where anything speaks against it (nothing is written then), or where writing fails
  * @throws {Difference} where all is written and reads back differently
  */
-export async function restore(
-  input: AsyncIterable<Uint8Array>,
-  options: RestoreOptions,
-): Promise<Block[] | undefined> {
-  const { force = false, unmarked = false, say } = options;
+export async function restore(dump: Dump, options: RestoreOptions): Promise<Item[] | undefined> {
+  const { backup, say } = options;
   const problems = new Problems();
-  const blocks = await readDump(input, "stdin", unmarked);
-  const items = readItems(blocks, problems);
-  const { meta, sql, target } = await connect(options, force, problems);
-  const group = groupOf(meta, target, items);
-  const { cluster } = target;
-  const waitMs = followerMs(options);
-  const behind = await keysBehind({ group, cluster, items, waitMs, signal: options.signal }, target.node);
-  const plan = makePlan(items, target, force, problems, behind);
-  const { backup } = options;
-  const backedUp = backup !== undefined && await exists(backup);
-  if (backedUp && !await isBackupOf(target, backup)) {
+  const items = readDumpItems(dump, problems);
+  const { meta, sql, target } = await connect(options, options.add || options.force || false, problems);
+  const plan = makePlan(items, target, options, problems);
+  const toWrite = [...plan.create, ...plan.overwrite];
+  if (options.sql) {
+    const after = new Map(toWrite.map((item) => [item.key, item]));
+    const problem = await loginProblem(options.sql, target, after, options.signal, options.ca);
+    if (problem) {
+      problems.add(problem, "give a user and a password that hold after the restore, or leave out --sql.");
+    }
+  }
+  const backedUp = backup === undefined ? undefined : await readBackup(backup);
+  if (backedUp && !(backedUp !== "other" && isBackupOf(backedUp, target))) {
     problems.add(
       `--backup ${backup}: the file is there already, and is no backup of this target`,
       "name another file.",
     );
   }
-  if (options.dryRun) describePlan(plan, target).forEach(say);
+  const described = describePlan(plan, target);
+  if (options.dryRun) described.forEach(say);
   problems.throwIfAny();
   if (options.dryRun) {
-    const { text, leads } = await group.describe();
-    if (leads === false) say(`warning: nothing could be written now, as no meta node leads: ${text}`);
+    say("--dry-run: nothing was written");
     return undefined;
   }
-  if (plan.overwritten.length || plan.behind.length) describePlan(plan, target).forEach(say);
-  const toWrite = [...plan.fresh, ...plan.overwritten, ...plan.behind];
+  if (plan.overwrite.length || plan.left.length) described.forEach(say);
   if (backedUp) say(`--backup ${backup}: kept as it is, with the state before an earlier run`);
-  else if (backup !== undefined && toWrite.length) await backUp(target, backup);
-  await write(group, toWrite, options);
-  await check(group, sql, items, target, options);
-  const again = plan.behind.length ? `${plan.behind.length} written again, ` : "";
+  else if (backup !== undefined && toWrite.length) await saveDump(target.dump.entries, backup);
+  await write(meta, toWrite, options);
+  const left = new Set(plan.left);
+  const restored = items.filter((item) => !left.has(item));
+  await verify(meta, sql, target, restored, options);
+  const count = (verb: string, { length }: Item[]) => `${length} ${verb}`;
   say(
-    `restored into cluster ${cluster}: ${plan.fresh.length} new, ${plan.overwritten.length} overwritten, ${again}` +
-      `${plan.equal.length} were equal already`,
+    `restored into cluster ${target.cluster}: ${
+      [
+        count("created", plan.create),
+        count("overwritten", plan.overwrite),
+        count("unchanged", plan.unchanged),
+      ]
+        .concat(plan.left.length ? count("left as they were", plan.left) : []).join(", ")
+    }`,
   );
-  return blocks;
+  return restored;
 }
 
-/** @throws {Failure} where the dump is not whole, or nothing says that it is */
-export async function readDump(
-  input: AsyncIterable<Uint8Array>,
-  name: string,
-  unmarked: boolean,
-): Promise<Block[]> {
-  const reader = new DumpReader(name);
-  const blocks = await Array.fromAsync(reader.blocks(input));
-  if (!reader.marked && !unmarked) {
-    throw new Failure(
-      `${name}: the end mark is missing, so the dump may be cut: nothing was written`,
-      "dump_meta and filter_meta write one as their last line; --unmarked takes a dump without.",
-    );
+/**
+ * Gives what a restore overwrote its former value, and tells what removes the rest.
+ * @param yes whether to write; else the plan is shown
+ * @returns SQL, a statement or a comment a line
+ */
+export async function undo(backup: Dump, yes: boolean, options: RestoreOptions): Promise<string[]> {
+  const { say } = options;
+  const problems = new Problems();
+  const { meta, sql, target } = await connect(options, true, problems);
+  const { changed, gone, sql: removal } = planUndo(backup, target, problems);
+  problems.throwIfAny();
+  for (const label of gone) say(`gone since the backup, not brought back: ${label}`);
+  if (!yes) {
+    for (const { label } of changed) say(`would get back its former value: ${label}`);
+    say("nothing was written: --undo writes with --yes");
+    return removal;
   }
-  return blocks;
+  await write(meta, changed, options);
+  await verify(meta, sql, target, changed, options);
+  for (const { label } of changed) say(`has its former value again: ${label}`);
+  return removal;
 }
 
 /** Asks the target all that has to be known before a plan is made. */
-export async function connect(
+async function connect(
   options: RestoreOptions,
   force: boolean,
   problems: Problems,
 ): Promise<{ meta: MetaClient; sql: SqlClient | undefined; target: Target }> {
   const meta = new MetaClient(options.urls, options);
   const sql = options.sql && new SqlClient(options.sql, options.signal, options.ca);
-  let ping: Format | undefined;
-  if (sql) {
-    const version = await sql.version();
-    ping = version.startsWith("2.3.") ? "2.3" : targetFormat(version);
-  }
-  const target = await lookAt(meta, { ping, force, problems });
-  return { meta, sql, target };
+  const version = await sql?.version();
+  const ping = version === undefined ? undefined : version.startsWith("2.3.") ? "2.3" : targetFormat(version);
+  return { meta, sql, target: await lookAt(meta, { ping, force, problems }) };
 }
 
-/** The nodes to write `items` to: root's password is the one that the target has, or that of the items once they are written. */
-export function groupOf(
+/** Reads back; what is missing on a node is written again, once. @throws {Difference} where the target is not as it should be */
+async function verify(
   meta: MetaClient,
-  { cluster, identity, node }: Target,
-  items: readonly Item[],
-): MetaGroup {
-  const root = items.find(({ key }) => key === `/${cluster}/users/root`);
-  const own = root ? [passwordHash(root.value)] : [];
-  return new MetaGroup(meta, { ...identity, rootHashes: new Set([...identity.rootHashes, ...own]) }, node);
-}
-
-/** Whether a file is a whole dump of this very cluster: one that an earlier run made before it wrote anything. */
-async function isBackupOf({ cluster, identity }: Target, path: string): Promise<boolean> {
-  try {
-    using file = await Deno.open(path);
-    const nodes = new Set<string>();
-    for (const { key, value } of allEntries(await readDump(chunksOf(file), path, false))) {
-      if (key.startsWith(`/${cluster}/data_nodes/`)) nodes.add(canonical(value));
-    }
-    return nodes.size > 0 && nodes.symmetricDifference(identity.dataNodes).size === 0;
-  } catch {
-    return false; // no dump, or not a whole one
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await Deno.stat(path).then(() => true, () => false);
-}
-
-async function backUp({ blocks }: Snapshot, path: string): Promise<void> {
-  const file = await atomicFile(path);
-  const writer = new DumpWriter(file.write);
-  for (const block of blocks) await writer.write(block.bytes, linesOf(block));
-  await writer.end();
-  await file.commit();
-}
-
-/** Posts entries, wave by wave. SIGINT lets the batches in flight finish. */
-export async function write(group: MetaGroup, items: Item[], options: RestoreOptions): Promise<void> {
-  const { jobs, signal, progress } = options;
-  const writer = new LeaderWriter(group, options.timeoutMs);
-  let done = 0;
-  const startMs = Date.now();
-  const stop = progress?.(() => {
-    const { stalledMs } = writer;
-    if (stalledMs === undefined) return describeProgress(done, items.length, "entries", startMs);
-    const [waited, most] = [stalledMs, options.timeoutMs].map((ms) => describeSeconds(ms / 1000));
-    return `${done} of ${items.length} entries; nothing gets through for ${waited}, trying on for ${most} in all`;
-  });
-  try {
-    for (const kinds of waves) {
-      const wave = items.filter(({ object }) => kinds.includes(object.kind));
-      await atOnce(jobs, batches(wave, options), async (batch) => {
-        signal.throwIfAborted();
-        await writer.post(batch.map(({ key, value }) => `${key}: ${value}\n`).join(""), batch.length);
-        done += batch.length;
-      });
-    }
-  } catch (error) {
-    const written = `${done} of ${items.length} entries are written`;
-    const again = "run the same command again: it sends only what is missing.";
-    if (signal.aborted) {
-      throw new Interrupted(`interrupted, ${written}`, again);
-    }
-    if (!(error instanceof Failure)) throw error;
-    throw new Failure(
-      `${error.message} (${written})`,
-      error.hint ?? again,
-      { cause: error },
-    );
-  } finally {
-    stop?.();
-  }
-}
-
-/** Cuts entries into posts: by bytes, and small enough that all jobs have something to do until the end. */
-function* batches(items: Item[], { jobs, batchBytes }: RestoreOptions): Generator<Item[]> {
-  const most = Math.ceil(items.length / (jobs * 4));
-  let batch: Item[] = [];
-  let bytes = 0;
-  for (const item of items) {
-    const itemBytes = item.key.length + item.value.length + 3;
-    if (batch.length && (batch.length === most || bytes + itemBytes > batchBytes)) {
-      yield batch;
-      batch = [];
-      bytes = 0;
-    }
-    batch.push(item);
-    bytes += itemBytes;
-  }
-  if (batch.length) yield batch;
-}
-
-/** How long a follower may take to hold what its leader holds. */
-function followerMs({ timeoutMs }: RestoreOptions): number {
-  return Math.min(timeoutMs, 30_000);
-}
-
-/** Reads back. @throws {Difference} where the target is not as it should be */
-export async function check(
-  group: MetaGroup,
   sql: SqlClient | undefined,
-  items: Item[],
   { cluster, formats: [format] }: Target,
+  items: Item[],
   options: RestoreOptions,
 ): Promise<void> {
   if (!format) return;
-  const { signal, pauseMs, say } = options;
-  const { findings, lists, missing } = await readBack({
-    ...{ group, sql, cluster, format, items, signal, pauseMs },
-    waitMs: followerMs(options),
-  });
-  if (missing.length) {
+  const { say } = options;
+  const expected: Expected = { meta, cluster, format, items, waitMs: Math.min(options.timeoutMs, 30_000) };
+  let stores = await compareStores(expected);
+  if (stores.wrong.size) {
+    for (const text of stores.wrong.values()) say(`written again: ${text}`);
+    await write(meta, [...stores.wrong.keys()], options);
+    stores = await compareStores(expected);
+  }
+  if (stores.unread.length) {
     say(
-      `warning: meta node(s) that cannot be reached or lag behind, so what they hold is not read back: ${
-        missing.join(", ")
-      }; the same command again reads them, once they are there, and writes what they lack`,
+      `warning: not every meta node was read back: ${
+        stores.unread.join("; ")
+      }; run the same command again with all of them up ` +
+        "and given: it writes what one of them lacks",
     );
   }
-  if (findings.length) {
+  const { findings, count } = await readLists(expected, stores.nodes);
+  const all = [...stores.wrong.values(), ...findings, ...sql ? await listBySql(expected, sql) : []];
+  if (all.length) {
     throw new Difference(
-      `all is written, but ${findings.length} thing(s) do not read back as they should:\n  ${
-        someOf(findings, 20, "\n  ")
+      `all is written, but ${all.length} thing(s) do not read back as they should:\n  ${
+        someOf(all, 20, "\n  ")
       }`,
       "run the same command again: it writes what is missing on any meta node. Do not restart the target before this is mended; nothing " +
         "is passed on to copy_tables.",
     );
   }
   say(
-    `read back: ${items.length} values and ${lists} lists of /read${
+    `verified: ${items.length} values and ${count} lists of /read${
       sql ? ", and SQL," : ""
     } are as they should be`,
   );
+}
+
+/** A file that is there already: what an earlier run of the same command kept, or "other". */
+async function readBackup(path: string): Promise<Dump | "other" | undefined> {
+  try {
+    using file = await Deno.open(path);
+    return await readDump(chunksOf(file), path);
+  } catch (error) {
+    return error instanceof Deno.errors.NotFound ? undefined : "other";
+  }
 }

@@ -1,87 +1,101 @@
-/** Takes a restore back, as far as the meta service can. */
-import { differingFields } from "../dump/compare.ts";
-import { Failure, messageOf } from "../cli/errors.ts";
-import { chunksOf } from "../cli/io.ts";
-import { candidates } from "../dump/key.ts";
-import { describeObject, type Item, readItems } from "./plan.ts";
-import { Problems } from "../cli/problems.ts";
-import { check, connect, groupOf, readDump, type RestoreOptions, write } from "./restore.ts";
+/** Takes a restore back, as far as the meta service can: former values by writing them, what was added by SQL that is printed. */
+import { harmless } from "../cli/harmless.ts";
+import type { Problems } from "../cli/problems.ts";
 import { quoteName } from "../cnosdb/sql.ts";
-import type { Target } from "./target.ts";
+import { differingFields, userNames } from "../dump/compare.ts";
+import type { Dump } from "../dump/text.ts";
+import { type Item, readItems, type Target, unreadable } from "./plan.ts";
 
-/**
- * Gives what a restore overwrote its former value. What a restore added can only be removed by SQL.
- * @param backup what `backup` wrote
- * @returns SQL, a statement or a comment each, that removes what the backup does not hold
- */
-export async function undo(backup: string, options: RestoreOptions): Promise<string[]> {
-  const problems = new Problems();
-  using file = await Deno.open(backup).catch((error) => {
-    throw new Failure(`${backup}: ${messageOf(error)}`);
-  });
-  const blocks = await readDump(chunksOf(file), backup, false);
-  const { meta, sql, target } = await connect(options, true, problems);
-  const before = readItems(blocks, new Problems(), true);
-  if (before.every(({ object }) => object.cluster !== target.cluster)) {
-    problems.add(`${backup} is not of cluster ${target.cluster}`, "is it this target's backup?");
-  }
-  problems.throwIfAny();
-  const changed = before.filter(({ key, value }) => {
-    const now = target.entries.get(key);
-    return now && differingFields(key, value, now.value).length > 0;
-  });
-  for (const { object } of changed) options.say(`former value: ${describeObject(object)}`);
-  for (const { object } of before.filter(({ key }) => !target.entries.has(key))) {
-    options.say(`gone since, not brought back: ${describeObject(object)}`);
-  }
-  const kept = new Set(before.map(({ key }) => key));
-  const added = readItems(target.blocks, new Problems(), true).filter(({ key }) => !kept.has(key));
-  if (!options.dryRun) {
-    const group = groupOf(meta, target, changed);
-    await write(group, changed, options);
-    await check(group, sql, changed, target, options);
-  }
-  return removal(added, target);
+/** What an undo would do. */
+export interface UndoPlan {
+  /** items of the backup that have another value now */
+  changed: Item[];
+  /** labels of items of the backup that are there no more: an undo does not bring them back */
+  gone: string[];
+  /** SQL that removes what the backup does not hold, a statement or a comment a line */
+  sql: string[];
 }
 
-/** What removes objects, children of removed parents left out. Tables and the like are removed from within their tenant. */
-function removal(items: Item[], { entries, cluster }: Target): string[] {
-  const removed = new Set(items.map(({ key }) => key));
-  const names = new Map<string, string>();
-  for (const { key, value } of entries.values()) {
-    const [read] = candidates(key);
-    const id = read?.kind === "user" && /"id":(\d+)/.exec(value)?.[1];
-    if (id) names.set(id, read.user);
-  }
-  const statements = items.flatMap(({ object }): { tenant: string; sql: string; last: number }[] => {
-    if (object.kind === "user") return [{ tenant: "", sql: `DROP USER ${quoteName(object.user)};`, last: 2 }];
-    const { tenant } = object;
-    if (object.kind === "tenant") return [{ tenant: "", sql: `DROP TENANT ${quoteName(tenant)};`, last: 1 }];
-    if (removed.has(`/${cluster}/tenants/${tenant}`)) return [];
-    const inTenant = (sql: string) => [{ tenant, sql: `${sql};`, last: 0 }];
-    switch (object.kind) {
-      case "role":
-        return inTenant(`DROP ROLE ${quoteName(object.role)}`);
-      case "limiter":
-        return inTenant(`ALTER TENANT ${quoteName(tenant)} UNSET _limiter`);
-      case "member": {
-        const user = names.get(object.userId);
-        const sql = `ALTER TENANT ${quoteName(tenant)} REMOVE USER`;
-        return inTenant(
-          user === undefined ? `-- ${sql}: no user has id ${object.userId}` : `${sql} ${quoteName(user)}`,
-        );
-      }
-      case "database":
-        return inTenant(`DROP DATABASE ${quoteName(object.database)}`);
-      case "table":
-        return removed.has(`/${cluster}/tenants/${tenant}/dbs/${object.database}`)
-          ? []
-          : inTenant(`DROP TABLE ${quoteName(object.database, object.table)}`);
-    }
+/**
+ * Compares a backup with its cluster.
+ * @param problems gets what shows that the backup is of another cluster, or of another version
+ */
+export function planUndo(backup: Dump, target: Target, problems: Problems): UndoPlan {
+  const items = readItems(backup.entries, ({ line, key }, reason) => {
+    problems.add(`${backup.name}: line ${line}: ${key}: ${reason}`, backupHint);
   });
-  const groups = Map.groupBy(statements.sort((a, b) => a.last - b.last), ({ tenant }) => tenant);
-  return [...groups].flatMap(([tenant, group]) => [
-    tenant ? `-- as a member of tenant ${quoteName(tenant)}` : "-- as an administrator",
-    ...group.map(({ sql }) => sql),
+  if (!isBackupOf(backup, target)) {
+    problems.add(`${backup.name} is no backup of this cluster: it names other data nodes`, backupHint);
+  }
+  const [format] = target.formats;
+  for (const item of items.values()) {
+    const reason = unreadable(item, format);
+    if (!reason) continue;
+    problems.add(
+      `${backup.name} is no backup of this version: line ${item.line}: ${item.key}: ${reason}; ${format} could not read it`,
+      backupHint,
+    );
+  }
+  const changed = [...items.values()].filter(({ key, value }) => {
+    const now = target.values.get(key);
+    return now !== undefined && differingFields(key, value, now).length > 0;
+  });
+  const gone = [...items.values()].filter(({ key }) => !target.values.has(key)).map(({ label }) => label);
+  const added = [...target.items.values()].filter(({ key }) => !items.has(key));
+  return { changed, gone, sql: removal(added, target) };
+}
+
+const backupHint = "--undo takes the file that --backup of a restore into this cluster has written.";
+
+/** Whether a dump is of the same cluster: of that name, with a data node that is still there. */
+export function isBackupOf(backup: Dump, { dataNodes }: Target): boolean {
+  return backup.entries.some(({ key, value }) => {
+    const node = dataNodes.get(key);
+    return node !== undefined && differingFields(key, value, node).length === 0;
+  });
+}
+
+/** SQL that removes items, children of removed parents left out. What is in a tenant is removed from within it. */
+function removal(items: readonly Item[], { dump, cluster }: Target): string[] {
+  const users = userNames(dump.entries);
+  const removed = new Set(items.map(({ key }) => key));
+  const root = `/${cluster}/tenants/`;
+  const groups = new Map<string, string[]>();
+  const add = ({ label }: Item, group: string, sql: string, ...names: string[]) => {
+    // A statement is one line: a name with a line break would end it where a client reads line by line.
+    const line = names.some((name) => harmless(name) !== name)
+      ? `-- by hand, for its name: ${harmless(label)}`
+      : `${sql};`;
+    groups.set(group, [...groups.get(group) ?? [], line]);
+  };
+  const rank = ({ object: { kind } }: Item) => kind === "user" ? 2 : kind === "tenant" ? 1 : 0;
+  for (const item of [...items].sort((a, b) => rank(a) - rank(b))) {
+    const { object } = item;
+    if (object.kind === "user") {
+      add(item, "", `DROP USER ${quoteName(object.user)}`, object.user);
+      continue;
+    }
+    const { tenant } = object;
+    if (object.kind === "tenant") add(item, "", `DROP TENANT ${quoteName(tenant)}`, tenant);
+    else if (removed.has(root + tenant)) continue;
+    else if (object.kind === "role") add(item, tenant, `DROP ROLE ${quoteName(object.role)}`, object.role);
+    else if (object.kind === "limiter") {
+      add(item, tenant, `ALTER TENANT ${quoteName(tenant)} UNSET _limiter`, tenant);
+    } else if (object.kind === "database") {
+      add(item, tenant, `DROP DATABASE ${quoteName(object.database)}`, object.database);
+    } else if (object.kind === "table") {
+      const { database, table } = object;
+      if (removed.has(`${root}${tenant}/dbs/${database}`)) continue;
+      add(item, tenant, `DROP TABLE ${quoteName(database, table)}`, database, table);
+    } else {
+      const user = users.get(object.userId);
+      const sql = `ALTER TENANT ${quoteName(tenant)} REMOVE USER`;
+      // A row without a user is nobody's, and SQL cannot name it.
+      if (user !== undefined) add(item, tenant, `${sql} ${quoteName(user)}`, tenant, user);
+    }
+  }
+  return [...groups].flatMap(([tenant, statements]) => [
+    tenant ? `-- as a member of tenant ${harmless(quoteName(tenant))}` : "-- as an administrator",
+    ...statements,
   ]);
 }

@@ -3,7 +3,7 @@
  * post after another and by 16 at once. Measured once and not by `Deno.bench`, which repeats what takes minutes.
  */
 import { defaults, restore } from "../../lib/restore/restore.ts";
-import { mark, settings } from "../unit/restore/restoring.ts";
+import { dumpOf, mark, settings } from "../unit/restore/restoring.ts";
 import { startStandIn } from "../standin/standin.ts";
 
 const entries = 20_000;
@@ -11,17 +11,13 @@ const user = (i: number) =>
   `/cluster_xxx/users/u${i}: {"id":${
     i + 10
   },"name":"u${i}","options":{"hash_password":null},"is_root_admin":false}\n`;
-const dump = new TextEncoder().encode(mark(Array.from({ length: entries }, (_, i) => user(i)).join("")));
+const dump = await dumpOf(mark(Array.from({ length: entries }, (_, i) => user(i)).join("")));
 
 const seconds: number[] = [];
 for (const jobs of [1, defaults.jobs]) {
   const target = await startStandIn({ version: "2.4.2", latency: { metaWriteMs: 7, metaParallel: 4 } });
-  const input = async function* () {
-    await Promise.resolve();
-    yield dump;
-  };
   const startMs = performance.now();
-  await restore(input(), settings(target, { ...defaults, jobs }));
+  await restore(dump, settings(target, { ...defaults, jobs }));
   seconds.push((performance.now() - startMs) / 1000);
   await target.close();
   console.log(`restore of ${entries} entries, --jobs ${jobs}: ${seconds.at(-1)!.toFixed(1)} s`);

@@ -10,7 +10,7 @@ const fixture = (path: string) => new URL(`fixtures/${path}`, root).pathname;
 const contained: Record<typeof scripts[number], string[]> = {
   dump_meta: ["deno-std"],
   filter_meta: ["bcryptjs", "deno-std"],
-  restore_meta: ["deno-std"],
+  restore_meta: ["bcryptjs", "deno-std"],
   copy_tables: ["deno-std", "postgres"],
 };
 

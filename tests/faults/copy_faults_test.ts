@@ -459,7 +459,7 @@ Deno.test("a node that answers no ping while a statement runs is given up, and t
     if (request.path.includes("ping")) return dead ? { kind: "close" } : undefined;
     return undefined;
   };
-  const to = new Side("new", parseEndpoint(pair.young.sqlUrl));
+  const to = new Side("new", parseEndpoint(pair.young.sqlUrl, 8902));
   await to.checkVersion(new AbortController().signal);
   to.pingEveryMs = 2;
   const { results, events } = await pair.copy({}, { hooks: { to } });

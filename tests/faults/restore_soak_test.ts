@@ -62,9 +62,9 @@ Deno.test(`${runs} restores with faults at random end equal or not at all`, asyn
     const { promise: until, resolve: release } = Promise.withResolvers<void>();
     const trouble = disturb(target, random, until);
     const options = {
-      urls: [target.metaUrl, ...target.followerUrls].slice(0, 1 + Math.floor(random() * 3)),
+      // Mostly all three: a leader that was not given is an error.
+      urls: [target.metaUrl, ...target.followerUrls].slice(0, 1 + Math.floor(random() * 8)),
       jobs: 1 + Math.floor(random() * 16),
-      batchBytes: 1 + Math.floor(random() * 8_000),
       timeoutMs: 250,
     };
     try {

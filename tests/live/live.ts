@@ -17,7 +17,7 @@ const root = new URL("../../", import.meta.url);
 const stage = Deno.env.get("STAGE");
 const [oldMeta, newMeta] = [nodes("OLD_META"), nodes("NEW_META")];
 const [oldSql, newSql] = [variable("OLD_SQL"), variable("NEW_SQL")];
-const { url: newUrl, user, password } = parseEndpoint(newSql);
+const { url: newUrl, user, password } = parseEndpoint(newSql, 8902);
 /** Credentials are in no command line; those of the new cluster are not the old one's. */
 const environment: Record<string, Record<string, string>> = {
   restore_meta: {

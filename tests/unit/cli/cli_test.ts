@@ -53,16 +53,27 @@ Deno.test("--help lists every flag, and no line of any script's help is over 100
 });
 
 Deno.test("an address is taken with and without its scheme, and shown without credentials", () => {
-  assertEquals(parseEndpoint("old:8902"), { url: "http://old:8902" });
-  assertEquals(parseEndpoint("https://root:p%40ss@[::1]:8902/"), {
+  assertEquals(parseEndpoint("old:8999", 8902), { url: "http://old:8999" });
+  assertEquals(parseEndpoint("https://root:p%40ss@[::1]:8902/", 8902), {
     url: "https://[::1]:8902",
     user: "root",
     password: "p@ss",
   });
   for (const text of ["", "http://", "ftp://x", "a b", "http://u:secret@ x"]) {
-    const error = assertThrows(() => parseEndpoint(text), UsageError);
+    const error = assertThrows(() => parseEndpoint(text, 8902), UsageError);
     assert(!error.message.includes("secret"), error.message);
   }
+});
+
+Deno.test("a host alone means the port that CnosDB has there, a URL what it says", () => {
+  assertEquals(parseEndpoint("old", 8901), { url: "http://old:8901" });
+  assertEquals(parseEndpoint("old:80", 8901), { url: "http://old" });
+  assertEquals(parseEndpoint("root:x@[::1]", 8902), {
+    url: "http://[::1]:8902",
+    user: "root",
+    password: "x",
+  });
+  assertEquals(parseEndpoint("https://old/meta", 8901), { url: "https://old/meta" });
 });
 
 Deno.test("a statement in a message shows neither keys nor passwords", () => {

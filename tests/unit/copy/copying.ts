@@ -181,8 +181,8 @@ export async function copyTables(
   settings: Partial<CopySettings>,
   options: RunOptions,
 ): Promise<CopyRan> {
-  const from = new Side("old", parseEndpoint(place.from));
-  const to = new Side("new", parseEndpoint(place.to));
+  const from = new Side("old", parseEndpoint(place.from, 8902));
+  const to = new Side("new", parseEndpoint(place.to, 8902));
   const stop = options.stop ?? new AbortController().signal;
   const { signal } = new AbortController();
   await Promise.all([from.checkVersion(signal), to.checkVersion(signal)]);

@@ -1,8 +1,8 @@
 /** What the tests of restore_meta share: dumps with an end mark, and runs in this process that wait for nothing. */
 import { createHash } from "node:crypto";
-import { type Block, formatEndMark } from "../../../lib/dump/dump.ts";
+import { type Dump, type Entry, formatEndMark, readDump } from "../../../lib/dump/text.ts";
 import { restore, type RestoreOptions } from "../../../lib/restore/restore.ts";
-import type { RecordedRequest, StandIn } from "../../standin/standin.ts";
+import { type Fault, type RecordedRequest, type StandIn, startStandIn } from "../../standin/standin.ts";
 
 const root = new URL("../../../", import.meta.url);
 export const versions = ["2.4.0", "2.4.1", "2.4.2", "2.4.3"] as const;
@@ -18,9 +18,9 @@ export function mark(lines: string): string {
     formatEndMark(lines.split("\n").length - 1, createHash("sha256").update(lines).digest("hex"));
 }
 
-interface Ran {
-  blocks: Block[] | undefined;
-  said: string;
+/** A text as a dump. */
+export function dumpOf(text: string, unmarked = false): Promise<Dump> {
+  return readDump(ReadableStream.from([new TextEncoder().encode(text)]), "stdin", { unmarked });
 }
 
 /** Restores in this process, without waiting for anything. */
@@ -28,26 +28,22 @@ export async function run(
   target: StandIn,
   dump: string,
   options: Partial<RestoreOptions> = {},
-): Promise<Ran> {
+): Promise<{ restored: Entry[] | undefined; said: string }> {
   const said: string[] = [];
-  const blocks = await restore(
-    bytesOf(dump),
+  const restored = await restore(
+    await dumpOf(dump),
     settings(target, { say: (line) => said.push(line), ...options }),
   );
-  return { blocks, said: said.join("\n") };
+  return { restored, said: said.join("\n") };
 }
 
+/** Options for all meta nodes of a stand-in, in a hurry. */
 export function settings(target: StandIn, options: Partial<RestoreOptions> = {}): RestoreOptions {
   return {
-    ...{ urls: [target.metaUrl], jobs: 4, batchBytes: 4096, timeoutMs: 5_000, pauseMs: 1 },
+    ...{ urls: [target.metaUrl, ...target.followerUrls], jobs: 4, timeoutMs: 5_000, pauseMs: 1 },
     ...{ signal: new AbortController().signal, say: () => {} },
     ...options,
   };
-}
-
-async function* bytesOf(text: string): AsyncGenerator<Uint8Array> {
-  await Promise.resolve();
-  yield new TextEncoder().encode(text);
 }
 
 /** The arguments that run a script with what its shebang allows, and nothing more. */
@@ -69,3 +65,66 @@ export function holds(target: StandIn, dump: string): boolean {
 
 export const posts = (target: StandIn): RecordedRequest[] =>
   target.requests.filter(({ path }) => path === "/restore");
+
+/** A test that may start stand-ins, which are closed at its end. */
+export function test(name: string, body: (t: { start: typeof startStandIn }) => Promise<void>): void {
+  Deno.test(name, async () => {
+    const started: StandIn[] = [];
+    try {
+      await body({
+        start: async (options) => {
+          const standin = await startStandIn(options);
+          started.push(standin);
+          return standin;
+        },
+      });
+    } finally {
+      for (const standin of started) await standin.close();
+    }
+  });
+}
+
+/** A fault for the first `times` posts. */
+export function onPost(
+  times: number,
+  fault: Fault | ((request: RecordedRequest) => Fault | undefined),
+): StandIn["fault"] {
+  return (request) => {
+    if (request.path !== "/restore" || times-- <= 0) return undefined;
+    return typeof fault === "function" ? fault(request) : fault;
+  };
+}
+
+/** A line of a user that 2.4.1 and later read. */
+export const user = (name: string) =>
+  `/cluster_xxx/users/${name}: {"id":5,"name":"${name}","options":{"hash_password":null},"is_root_admin":false}\n`;
+
+/** A directory that is removed at the end. */
+export async function withDirectory(body: (path: string) => Promise<void>): Promise<void> {
+  const directory = await Deno.makeTempDir();
+  try {
+    await body(directory);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+/** Runs a script as a process, with what its shebang allows. */
+export async function script(
+  name: string,
+  args: string[],
+  stdin = "",
+  act?: (child: Deno.ChildProcess) => Promise<void>,
+) {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [...await shebang(name), ...args],
+    ...{ stdin: "piped", stdout: "piped", stderr: "piped", env: { NO_COLOR: "1" } },
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  const fed = writer.write(new TextEncoder().encode(stdin)).then(() => writer.close()).catch(() => {});
+  const output = child.output();
+  await act?.(child);
+  const { stdout, stderr, code } = await output;
+  await fed;
+  return { stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr), code };
+}
