@@ -3,19 +3,18 @@ import { Buffer } from "node:buffer";
 import type { Database, Meta, Table, User } from "./meta.ts";
 import { columnType, type Row, type Rows, rowsKey, UNITS, upsert } from "./rows.ts";
 import { type DatabaseOptions, type Fields, newDatabase, since, type Version } from "./shapes.ts";
+import { Parser, type Query } from "./sql_parser.ts";
+import { runQuery } from "./sql_select.ts";
 import {
   cast,
-  Parser,
   print,
   type Relation,
   type Result,
-  runSelect,
-  type Select,
   SqlError,
   Time,
   type Type,
   type Value,
-} from "./sql.ts";
+} from "./sql_values.ts";
 import { fileName, openStage, queryId, readFile, type Retry, StoreError, writeFile } from "./stage.ts";
 
 /** A tenant's limit on rows written: below one a write fails, and counts against it otherwise. */
@@ -101,9 +100,9 @@ export class Engine {
     if (parser.accept("COPY", "INTO")) return await this.#copy(parser, sql, session);
     await pause(this.options.statementMs, signal);
     if (parser.peek.text.toUpperCase() === "SELECT") {
-      const select = parser.select();
+      const query = parser.query();
       parser.end();
-      return this.#select(select, session);
+      return this.#select(query, session);
     }
     if (parser.accept("SHOW", "DATABASES")) return this.#showDatabases(session);
     if (parser.accept("SHOW", "TABLES")) return this.#showTables(parser, session);
@@ -172,8 +171,12 @@ export class Engine {
     return { label: name, columns, rows, duplicates };
   }
 
-  #select(select: Select, session: Session): Result {
-    return runSelect(select, (path) => this.#relation(path, session), !this.#from("2.4.1"));
+  #select(query: Query, session: Session): Result {
+    return runQuery(query, {
+      table: (path) => this.#relation(path, session),
+      emptyIsNull: !this.#from("2.4.1"),
+      nowMs: this.options.nowMs,
+    });
   }
 
   #systemTable(database: string, name: string, session: Session): Relation | undefined {
@@ -585,7 +588,7 @@ export class Engine {
     do {
       const values = parser.list(() => parser.expression());
       const items = values.map((expression) => ({ expression }));
-      rows.push(runSelect({ items, order: [] }, () => this.#relation([], session), false).rows[0]!);
+      rows.push(this.#select({ selects: [{ items, group: [] }], order: [] }, session).rows[0]!);
     } while (parser.accept(","));
     parser.end();
     await this.#write(table, names, rows, session);
@@ -624,21 +627,22 @@ export class Engine {
   async #export(parser: Parser, sql: string, session: Session): Promise<Result> {
     const url = parser.string();
     parser.expect("FROM");
-    let select: Select;
+    let query: Query;
     if (parser.accept("(")) {
-      select = parser.select();
+      query = parser.query();
       parser.expect(")");
-    } else select = { items: ["*"], order: [], from: parser.path() };
+    } else query = { selects: [{ items: ["*"], group: [], from: parser.path() }], order: [] };
     const { connection, checkFormat } = this.#copyOptions(parser);
     const stage = openStage(url, connection, this.version, this.options.retry, session.signal);
-    if (Array.isArray(select.from)) {
-      const { database, name } = this.#place(select.from, session);
+    const { from } = query.selects[0]!;
+    if (Array.isArray(from)) {
+      const { database, name } = this.#place(from, session);
       if (this.meta.table(session.tenant, database, name)?.engine === "STREAM") {
         checkFormat();
         return this.#startQuery(sql, session);
       }
     }
-    const result = this.#select(select, session);
+    const result = this.#select(query, session);
     checkFormat();
     await pause(this.options.statementMs, session.signal);
     if (result.rows.length > 0) {

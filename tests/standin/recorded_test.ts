@@ -1,5 +1,5 @@
 /** The stand-in is held to the recorded answers of real servers: status, form and body of every one. */
-import { assertEquals, fail } from "../helpers/deps.ts";
+import { assertEquals, assertMatch, fail } from "../helpers/deps.ts";
 import { type Rows, seedRows, type StandIn, startStandIn, type Version } from "./standin.ts";
 
 const FIXTURES = new URL("../../fixtures/", import.meta.url);
@@ -7,12 +7,24 @@ const FIXTURES = new URL("../../fixtures/", import.meta.url);
 /** A recording, and what its server held. */
 interface Recording {
   version: Version;
-  /** The dump of the recorded server; 2.4.3.4-cluster's was not kept, so the single instance's stands in. */
-  dump: string;
+  /**
+   * The dump of the recorded server; 2.4.3.4-cluster's was not kept, so the single instance's stands in. Without one
+   * the recording begins with an empty server, right after its start.
+   */
+  dump?: string;
+  /** Statements that were sent before the recording begins. */
+  before?: string[];
   single?: boolean;
   airRows?: number;
   otherIds?: boolean;
 }
+
+/** A windows recording makes what it asks about, but for the table that showed its recorder when the server took writes. */
+const empty = (version: Version): Recording => ({
+  version,
+  single: true,
+  before: ["CREATE TABLE early (v DOUBLE)"],
+});
 
 const RECORDINGS: Record<string, Recording> = {
   "2.3.3-cluster": { version: "2.3.3", dump: "2.3.3-cluster.dump", airRows: 2000 },
@@ -25,6 +37,12 @@ const RECORDINGS: Record<string, Recording> = {
   "2.4.2.1-single": { version: "2.4.2", dump: "2.4.2.1-single.dump", single: true },
   "2.4.3.4-cluster": { version: "2.4.3", dump: "2.4.3.4-single.dump", airRows: 2000, otherIds: true },
   "2.4.3.4-single": { version: "2.4.3", dump: "2.4.3.4-single.dump", single: true },
+  "windows-2.3.3": empty("2.3.3"),
+  "windows-2.3.5.4": empty("2.3.5"),
+  "windows-2.4.0": empty("2.4.0"),
+  "windows-2.4.1": empty("2.4.1"),
+  "windows-2.4.2.1": empty("2.4.2"),
+  "windows-2.4.3.4": empty("2.4.3"),
 };
 
 /** What truly varies from server to server or run to run, and so is not compared: what, in place of it, why. */
@@ -46,8 +64,27 @@ const OTHER_SERVER: [RegExp, string, string][] = [
   [/\$2b\$12\$[^"\\]+/g, "HASH", "salted hashes"],
 ];
 
-/** What the stand-in does not answer as recorded: recording, name, why. */
-const CANNOT: [recording: string, name: string, why: string][] = [];
+/** What the stand-in does not answer as recorded: recording, name, why, and what its answer is held to instead. */
+const CANNOT: [recording: string, name: string, why: string, like: RegExp][] = [
+  [
+    "windows-2.3.3",
+    "whether there is a row",
+    "which row comes first is by a hash",
+    /^\[\{"time":"[^"]+"\}\]$/,
+  ],
+  [
+    "windows-2.3.5.4",
+    "whether there is a row",
+    "which row comes first is by a hash",
+    /^\[\{"time":"[^"]+"\}\]$/,
+  ],
+  [
+    "windows-2.4.0",
+    "whether there is a row",
+    "which row comes first is by a hash",
+    /^\[\{"time":"[^"]+"\}\]$/,
+  ],
+];
 
 interface Line {
   name: string;
@@ -201,6 +238,12 @@ async function answer(standIn: StandIn, { name, server, request }: Line, stage: 
   });
 }
 
+async function send(standIn: StandIn, statement: string): Promise<void> {
+  const headers = { authorization: `Basic ${btoa("root:")}` };
+  const response = await fetch(`${standIn.sqlUrl}/api/v1/sql`, { method: "POST", headers, body: statement });
+  assertEquals([response.status, await response.text()], [200, ""]);
+}
+
 function normalise(text: string, { otherIds }: Recording): string {
   const rules = otherIds ? [...VARIES, ...OTHER_SERVER] : VARIES;
   return rules.reduce((text, [pattern, by]) => text.replace(pattern, by), text);
@@ -208,30 +251,34 @@ function normalise(text: string, { otherIds }: Recording): string {
 
 for (const [file, recording] of Object.entries(RECORDINGS)) {
   Deno.test(`The stand-in answers as the recorded ${file} server did`, async (t) => {
-    const dump = await Deno.readTextFile(new URL(`dumps/${recording.dump}`, FIXTURES));
-    const rows: Rows = seedRows(dump, recording.airRows);
+    const dump = recording.dump === undefined
+      ? undefined
+      : await Deno.readTextFile(new URL(`dumps/${recording.dump}`, FIXTURES));
+    const rows: Rows = dump === undefined ? new Map() : seedRows(dump, recording.airRows);
     const standIn = await startStandIn({
       version: recording.version,
       mode: recording.single ? "single" : "separate",
       metaNodes: recording.single ? 1 : 3,
-      dump,
+      ...(dump === undefined ? {} : { dump }),
       rows,
       nowMs: () => NOW_MS,
     });
     const stage = await Deno.makeTempDir();
     const leader = new URL(standIn.metaUrl).port;
     try {
+      for (const statement of recording.before ?? []) await send(standIn, statement);
       const lines = (await Deno.readTextFile(new URL(`recorded/${file}.jsonl`, FIXTURES))).trim().split("\n");
       for (const line of lines.map((line) => JSON.parse(line) as Line)) {
         await t.step(line.name, async () => {
           const { status, headers, body } = line.response;
           const response = await answer(standIn, line, stage);
           const actual = await response.text();
-          if (CANNOT.some(([where, name]) => where === file && name === line.name)) return;
           assertEquals(response.status, status, actual.slice(0, 500));
           for (const header of ["content-type", "content-encoding"]) {
             assertEquals(response.headers.get(header) ?? undefined, headers[header], header);
           }
+          const like = CANNOT.find(([where, name]) => where === file && name === line.name)?.[3];
+          if (like !== undefined) return assertMatch(actual, like);
           const expected = body.replaceAll("{stage}", stage).replaceAll(
             "127.0.0.1:{meta}",
             `127.0.0.1:${leader}`,

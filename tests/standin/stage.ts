@@ -7,7 +7,7 @@ import { Buffer } from "node:buffer";
 import { createHash, createHmac, randomBytes } from "node:crypto";
 import http from "node:http";
 import { since, type Version } from "./shapes.ts";
-import { printDouble, type Result, SqlError, Time, type Type, type Value } from "./sql.ts";
+import { printDouble, type Result, SqlError, Time, type Type, type Value } from "./sql_values.ts";
 
 /** What went wrong with a store, in object_store's words. */
 export class StoreError extends Error {}

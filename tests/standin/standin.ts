@@ -16,7 +16,9 @@ import { Meta } from "./meta.ts";
 import { type Rows, seedRows } from "./rows.ts";
 import { SerdeError } from "./serde.ts";
 import { type Fields, freshDump, since, type Version, VERSIONS } from "./shapes.ts";
-import { format, FORMAT_NAMES, SqlError } from "./sql.ts";
+import { format, FORMAT_NAMES } from "./sql_answers.ts";
+import { StackOverflow } from "./sql_parser.ts";
+import { SqlError } from "./sql_values.ts";
 
 export { type Rows, rowsKey, seedRows } from "./rows.ts";
 export { type Version, VERSIONS } from "./shapes.ts";
@@ -98,6 +100,8 @@ export interface StandIn {
   readonly limits: Map<string, Limit>;
   /** Stream queries that were started and never end, by id. */
   readonly queries: Map<string, string>;
+  /** Why the data node died, if a statement killed it; it answers no more until `restart()`. */
+  readonly crash: string | undefined;
   /** Called for each request before it is handled. */
   fault: ((request: RecordedRequest) => Fault | undefined | Promise<Fault | undefined>) | undefined;
   /** Makes a meta node the leader, counting from 0; none with -1. */
@@ -195,6 +199,7 @@ class Cluster implements StandIn {
   readonly rows: Rows;
   readonly requests: RecordedRequest[] = [];
   fault: StandIn["fault"];
+  crash: string | undefined;
   readonly #meta: Meta;
   readonly #engine: Engine;
   readonly #metaNodes: Node[];
@@ -280,6 +285,13 @@ class Cluster implements StandIn {
     for (const node of this.#nodes) await node.close();
   }
 
+  /** The process of the data node is gone, as a real one's when a statement fills its stack. */
+  async #die(error: StackOverflow): Promise<void> {
+    this.crash = error.message;
+    console.error("The stand-in's data node died:", error.message);
+    await this.#sqlNode.close();
+  }
+
   async #serve(
     role: "meta" | "sql",
     node: number,
@@ -331,6 +343,7 @@ class Cluster implements StandIn {
         : await this.#answerSql(call);
       answer = instead ?? real!;
     } catch (error) {
+      if (error instanceof StackOverflow) return void this.#die(error);
       if ((error as Error).name !== "AbortError") {
         console.error(
           "The stand-in failed on",
