@@ -5,6 +5,7 @@ import { chunksOf } from "../cli/io.ts";
 import { Problems } from "../cli/problems.ts";
 import type { Endpoint } from "../cnosdb/http.ts";
 import { firstPauseMs, MetaClient } from "../cnosdb/meta.ts";
+import { displayName } from "../cnosdb/names.ts";
 import { SqlClient } from "../cnosdb/sql.ts";
 import { someOf } from "../dump/compare.ts";
 import { type Dump, readDump, saveDump } from "../dump/text.ts";
@@ -50,10 +51,13 @@ export async function restore(dump: Dump, options: RestoreOptions): Promise<Item
   const plan = makePlan(items, target, options, problems);
   const toWrite = [...plan.create, ...plan.overwrite];
   if (options.sql) {
-    const after = new Map(toWrite.map((item) => [item.key, item]));
-    const problem = await loginProblem(options.sql, target, after, options.signal, options.ca);
+    const written = new Map(toWrite.map((item) => [item.key, item]));
+    const problem = await loginProblem(options.sql, target, written, options);
     if (problem) {
-      problems.add(problem, "give a user and a password that hold after the restore, or leave out --sql.");
+      problems.add(
+        `--sql as ${displayName(options.sql.user ?? "root")}: ${problem}`,
+        "give a user and a password that hold after the restore, or leave out --sql.",
+      );
     }
   }
   const backedUp = backup === undefined ? undefined : await readBackup(backup);
