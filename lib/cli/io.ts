@@ -1,6 +1,6 @@
 /** Bytes in and out of a script: stdin, stdout, files. */
 import { fstatSync } from "node:fs";
-import { Failure, messageOf, ReaderGone } from "./errors.ts";
+import { Failure, messageOf, ReaderGone, UsageError } from "./errors.ts";
 
 const chunkBytes = 3 << 14;
 const tailBytes = 256;
@@ -74,6 +74,34 @@ export async function readText(path: string): Promise<string> {
   return await Deno.readTextFile(path).catch((error) => {
     throw new Failure(`${path}: cannot be read: ${messageOf(error)}`);
   });
+}
+
+/**
+ * What a script works on: a file, or stdin where none is named. Each chunk is only good until the next.
+ * @throws {UsageError} where stdin is a terminal
+ * @throws {Failure} where it cannot be read
+ */
+export async function* readInput(file: string | undefined, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  if (file === undefined && Deno.stdin.isTerminal()) {
+    throw new UsageError("stdin is a terminal", "pipe a dump in, or name a file.");
+  }
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+  aborted.catch(() => {});
+  try {
+    using opened = file === undefined ? undefined : await Deno.open(file);
+    const input = opened ?? Deno.stdin;
+    const buffer = new Uint8Array(chunkBytes);
+    for (;;) {
+      const n = await Promise.race([input.read(buffer), aborted]);
+      if (n === null) return;
+      yield buffer.subarray(0, n);
+    }
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    throw new Failure(`${file ?? "stdin"}: cannot be read: ${messageOf(error)}`);
+  }
 }
 
 /** Bytes that can be read more than once. */

@@ -48,7 +48,7 @@ export function parseJson(text: string): Json {
   try {
     value = riskyNumber.test(text) ? json.parse(text, keepDigits) : json.parse(text);
   } catch (error) {
-    if (error instanceof SyntaxError) throw new InvalidValue("no JSON: was the line cut?");
+    if (error instanceof SyntaxError) throw new InvalidValue("its value is no JSON: was the line cut?");
     throw error;
   }
   if (membersOf(value) !== members) {
@@ -130,6 +130,22 @@ export function isObject(value: Json | undefined): value is JsonObject {
 export function digitsOf(value: Json | undefined): string | undefined {
   if (typeof value === "number") return String(value);
   return json.isRawJSON(value) ? value.rawJSON : undefined;
+}
+
+/** A whole number of any size as a JSON value. */
+export function wholeNumber(value: bigint): Json {
+  return Number.isSafeInteger(Number(value)) ? Number(value) : json.rawJSON(String(value));
+}
+
+/** A member of a value that is an object; an empty object where it is missing or something else. */
+export function objectIn(value: Json | undefined, name: string): JsonObject {
+  const inner = isObject(value) ? value[name] : undefined;
+  return isObject(inner) ? inner : {};
+}
+
+/** Whether two values are equal, whatever the order of their members. */
+export function equalJson(a: Json, b: Json): boolean {
+  return a === b || formatJson(a) === formatJson(b) || formatJson(sorted(a)) === formatJson(sorted(b));
 }
 
 /**

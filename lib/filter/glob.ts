@@ -2,16 +2,29 @@
 
 /**
  * @param pattern `*` stands for any run of characters, `?` for one; with `separator` neither crosses it, and `**` does
- * @returns a test for whole names
+ * @returns a test for whole texts; its time grows with the square of the text's length at most, so that no pattern hangs it
  */
-export function glob(pattern: string, separator = ""): RegExp {
-  const one = separator ? `[^${separator}]` : ".";
-  const source = pattern.replaceAll(/\*\*|[*?]|[.+^${}()|[\]\\/]/g, (found) => {
-    if (found === "**") return ".*";
-    if (found === "*") return `${one}*`;
-    return found === "?" ? one : `\\${found}`;
-  });
-  return new RegExp(`^${source}$`, "su");
+export function glob(pattern: string, separator = ""): (text: string) => boolean {
+  const parts: string[] = pattern.match(separator ? /\*\*|[^]/g : /[^]/g) ?? [];
+  return (text) => {
+    let at = 0, part = 0;
+    /** where the last `*` and the last `**` stand in the pattern, and how far in the text they reach */
+    let star = -1, starEnd = 0, deep = -1, deepEnd = 0;
+    for (;;) {
+      const wanted = parts[part];
+      if (wanted === "**") [deep, deepEnd, star] = [part++, at, -1];
+      else if (wanted === "*") [star, starEnd] = [part++, at];
+      else if (at === text.length && wanted === undefined) return true;
+      else if (at < text.length && (wanted === text[at] || (wanted === "?" && text[at] !== separator))) {
+        // Beyond the first 65536 characters one takes two places.
+        at += wanted === "?" && text.codePointAt(at)! > 0xffff ? 2 : 1;
+        part++;
+      } else if (star >= 0 && starEnd < text.length && text[starEnd] !== separator) {
+        [at, part] = [++starEnd, star + 1];
+      } else if (deep >= 0 && deepEnd < text.length) [at, part, star] = [++deepEnd, deep + 1, -1];
+      else return false;
+    }
+  };
 }
 
 /**

@@ -1,131 +1,188 @@
-// Drops and patches of the operator's own (`--rules FILE.yaml`), so that a surprise in one cluster needs no new release:
-//
-//     - drop: /*/tenants/test_*/**
-//     - patch: /*/tenants/acme/dbs/iot
-//       merge: { options: { replica: 1 } }
-//     - patch: /*/users/*
-//       rename: { options.note: options.comment }
-//
-// A pattern is a key, in which `*` stands for anything but a slash and `**` for anything.
-import { loadYaml } from "../cli/deps.ts";
-import { messageOf, UsageError } from "../cli/errors.ts";
+/**
+ * What the filter does, as one list of rules that each entry takes its way through: drops first, then changes of the value. What
+ * `--print-rules` prints is made from the very list that runs.
+ */
+import type { Json } from "../dump/json.ts";
+import { digitsOf, isObject } from "../dump/json.ts";
+import { displayName, isUnlisted, type Key, namesOf } from "../dump/key.ts";
+import {
+  anyFormat,
+  defaultsOf,
+  type Format,
+  type Range,
+  stepsBetween,
+  targetFormat,
+  targets,
+} from "../versions/versions.ts";
+import { changingPart } from "../versions/entry.ts";
+import type { Context } from "../versions/step.ts";
+import type { Facts } from "./facts.ts";
 import { glob } from "./glob.ts";
-import { type RawObject, readObject, renamed, withChanged, withMember, writeObject } from "../dump/json.ts";
+import type { Item } from "./item.ts";
+import { namesUnder, type Selection } from "./selection.ts";
 
+/** A rule drops an entry, or changes its value. */
 export interface Rule {
-  /** for reports: `rules:LINE` */
+  /** as reports say */
   readonly name: string;
-  readonly line: number;
+  /** as `--print-rules` prints it: YAML that `--rules` takes, or a comment */
   readonly text: string;
-  matches: number;
-  test(key: string): boolean;
-  /** the patched value, JSON text; undefined where the entry is dropped */
-  apply?: (value: string) => string;
+  /** one of `--rules`: how often it matched; it is named even where it changes nothing */
+  readonly own?: { readonly pattern: string; matches: number };
+  applies(item: Item): boolean;
+  /** the value that the entry gets, undefined for a rule that drops it; `personal` says that it depends on the entry's id */
+  readonly change?: (item: Item, value: Json, personal: () => void) => Json;
 }
 
-/** A JSON merge patch (RFC 7396) on text: what the patch does not name stays byte for byte. */
-export function mergePatch(value: string, patch: unknown): string {
-  if (!isRecord(patch)) return JSON.stringify(patch);
-  let object: RawObject = value.trimStart()[0] === "{" ? readObject(value) : new Map();
-  for (const [name, change] of Object.entries(patch)) {
-    if (change === null) {
-      object = new Map(object);
-      object.delete(name);
-    } else object = withMember(object, name, mergePatch(object.get(name) ?? "{}", change));
-  }
-  return writeObject(object);
+/** What an operator asks for. */
+export interface FilterOptions {
+  target: Format;
+  /** the release that the dump is of, where it does not show */
+  source?: string;
+  /** the target cluster's name, in the keys that come out */
+  cluster?: string;
+  selection: Selection;
+  /** the rules of `--rules` */
+  own: readonly Rule[];
+  /** the most replicas a database may have */
+  replica?: number;
+  root: "auto" | "keep" | "drop";
+  keepSystem: boolean;
+  pruneUsers: boolean;
+  dropInvalid: boolean;
+  /** whether outcomes say which fields changed */
+  details: boolean;
+  /** bcrypt, loaded only where the dump has a plain-text password */
+  loadHash: () => Promise<Context["hash"]>;
 }
 
-/** Renames a field, both names with dots between the levels, within one level. */
-function renameField(value: string, from: string[], to: string[]): string {
-  const inner = (object: RawObject, depth: number): RawObject => {
-    const name = from[depth] ?? "";
-    if (!object.has(name)) return object;
-    if (depth === from.length - 1) return renamed(object, name, to[depth] ?? "");
-    return withChanged(object, name, (next) => inner(next, depth + 1));
-  };
-  const before = readObject(value);
-  const after = inner(before, 0);
-  return after === before ? value : writeObject(after);
+/** Drops by pattern of entries of one kind, as a key of another kind may look alike. @param why why they are dropped */
+function drops(name: string, kind: Key["kind"], why: string, patterns: readonly string[]): Rule[] {
+  return patterns.map((pattern, n) => {
+    const matches = glob(pattern, "/");
+    return {
+      name,
+      text: `${n === 0 ? `# ${why}\n` : ""}- drop: ${pattern}`,
+      applies: ({ key, entry }) => key.kind === kind && matches(entry.key),
+    };
+  });
 }
 
-/** Whether a number in a value has lost digits, as those of 128-bit ids do. */
-function hasRounded(value: unknown): boolean {
-  if (typeof value === "number") return Number.isInteger(value) && !Number.isSafeInteger(value);
-  return typeof value === "object" && value !== null && Object.values(value).some(hasRounded);
-}
+const internal = drops(
+  "internal",
+  "internal",
+  "the cluster's own bookkeeping: data_nodes would point the new cluster at the old one's addresses",
+  [
+    ...["/data_version", "/already_init_key", "/test_alive", "/*/auto_incr_id", "/*/data_nodes/**"],
+    ...["/*/data_nodes_metrics/**", "/*/resourceinfos/**", "/*/resourceinfosmark", "/*/queries/**"],
+    "/*/*/queries/**",
+  ],
+);
+const buckets = drops("buckets", "bucket", "raft groups that do not exist in the new cluster", [
+  "/*/tenants/**/dbs/**/buckets/*",
+]);
+const systemDatabases = "/*/tenants/cnosdb/dbs/";
+const system = [
+  ...drops("system-databases", "database", "the server's own metrics and views (--keep-system keeps them)", [
+    `${systemDatabases}usage_schema`,
+    `${systemDatabases}cluster_schema`,
+  ]),
+  ...drops("system-databases", "table", "and what is in them", [
+    `${systemDatabases}usage_schema/schemas/**`,
+    `${systemDatabases}cluster_schema/schemas/**`,
+  ]),
+];
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+/**
+ * The rules in the order in which they run.
+ * @param facts what the dump says beforehand; without one, as for `--print-rules`, every rule that there may be
+ * @param hash as in `Context`
+ */
+export function rulesFor(options: FilterOptions, facts: Facts, hash: Context["hash"]): Rule[] {
+  const { own, keepSystem, replica, root } = options;
+  const dropsRoot = root === "drop" || (root === "auto" && !facts.root?.hasPassword);
+  return [
+    ...own.filter(({ change }) => !change),
+    ...internal,
+    ...buckets,
+    ...(keepSystem ? [] : system),
+    {
+      name: "slashed-names",
+      text:
+        "# databases, tables and roles with a slash in their name: no version of CnosDB lists or opens them",
+      applies: ({ key }) => key.kind !== "user" && key.kind !== "tenant" && isUnlisted(key),
+    },
+    {
+      name: "root",
+      text: "# root and its memberships, if it has no password (--root): it would lock all out",
+      applies: ({ key }) =>
+        dropsRoot &&
+        (key.kind === "user" ? key.user === "root" : key.kind === "member" && key.userId === facts.root?.id),
+    },
+    {
+      name: "--prune-users",
+      text: "# with --prune-users: users who are members of no tenant carried over",
+      applies: ({ key }) => key.kind === "user" && facts.pruned.has(key.user),
+    },
+    ...options.selection.flags.map((flag) => ({
+      name: flag.text,
+      text: `# ${flag.text}`,
+      applies: ({ key }: Item) => flag.drops(namesUnder(key)),
+    })),
+    ...conversions(facts.source, options.target, hash),
+    ...(replica === undefined ? [] : [capReplica(replica)]),
+    ...own.filter(({ change }) => change),
+  ];
 }
 
 /**
- * @param text YAML: a list of `drop: PATTERN`, `patch: PATTERN` with `merge:` or `rename:`
- * @param file its name, for messages
- * @throws {UsageError} naming the line of an unknown word, a pattern that is none, or a patch that is none
+ * The list that runs, as YAML that `--rules` takes; what no pattern says is a comment.
+ * @param target a release; undefined: the newest
  */
-export async function parseRules(text: string, file: string): Promise<Rule[]> {
-  const { parse } = await loadYaml();
-  let entries: unknown;
-  try {
-    entries = parse(text) ?? [];
-  } catch (error) {
-    throw new UsageError(`${file}: no YAML: ${messageOf(error)}`);
-  }
-  if (!Array.isArray(entries)) {
-    throw new UsageError(`${file}: expected a list of rules, each starting with "- "`);
-  }
-  // Rules are the items of the outermost list, so each begins at a dash that is not indented.
-  const lines = text.split("\n").flatMap((line, i) => /^- ?/.test(line) ? [i + 1] : []);
-  if (lines.length !== entries.length) {
-    throw new UsageError(`${file}: expected each rule to start with "- " at the beginning of a line`);
-  }
-  return entries.map((entry, i) => parseRule(entry, lines[i] ?? 0, file));
+export function printRules(options: Omit<FilterOptions, "target">, target = targets.at(-1)!): string {
+  const facts = { source: anyFormat, sourceLine: 0, plainPasswords: false, pruned: new Set<string>() };
+  const rules = rulesFor({ ...options, target: targetFormat(target) }, facts, () => "");
+  return [`# in the order in which they run, for ${target}`, ...rules.map(({ text }) => text), ""].join("\n");
 }
 
-function parseRule(entry: unknown, line: number, file: string): Rule {
-  const refuse = (problem: string): never => {
-    throw new UsageError(
-      `${file}: line ${line}: ${problem}`,
-      "a rule is drop: PATTERN, or patch: PATTERN with merge: or rename:",
-    );
-  };
-  if (!isRecord(entry)) return refuse("expected words with a colon");
-  const unknown = Object.keys(entry).find((word) => !["drop", "patch", "merge", "rename"].includes(word));
-  if (unknown !== undefined) refuse(`unknown word ${JSON.stringify(unknown)}`);
-  const { drop, patch, merge, rename } = entry;
-  const pattern = drop ?? patch;
-  if ((drop === undefined) === (patch === undefined)) refuse("expected either drop: or patch:");
-  if (typeof pattern !== "string" || !pattern.startsWith("/")) {
-    return refuse("a pattern is a key: it starts with /, such as /*/tenants/test_*/**");
-  }
-  const test = glob(pattern, "/");
-  const rule = {
-    name: `rules:${line}`,
-    line,
-    text: pattern,
-    matches: 0,
-    test: (key: string) => test.test(key),
-  };
-  if (drop !== undefined) {
-    return merge === undefined && rename === undefined ? rule : refuse("drop: takes nothing else");
-  }
-  if ((merge === undefined) === (rename === undefined)) refuse("patch: needs either merge: or rename:");
-  if (merge !== undefined) {
-    if (!isRecord(merge)) refuse("merge: expected fields");
-    if (hasRounded(merge)) refuse("merge: a number beyond 2^53 cannot be given here, as YAML rounds it");
-    return { ...rule, apply: (value) => mergePatch(value, merge) };
-  }
-  if (!isRecord(rename)) return refuse("rename: expected former: new");
-  const renames = Object.entries(rename).map(([from, to]) => {
-    const paths = [from.split("."), String(to).split(".")] as const;
-    if (paths[0].slice(0, -1).join(".") !== paths[1].slice(0, -1).join(".")) {
-      refuse(`rename: ${from} to ${to}: both must be at the same place`);
-    }
-    return paths;
-  });
+function conversions(source: Range, target: Format, hash: Context["hash"]): Rule[] {
+  return stepsBetween(source, target).map(({ releases: [version], convert }) => ({
+    name: version,
+    text: `# converts to ${version}: ${Object.keys(convert).join(", ")}`,
+    applies: () => true,
+    change: ({ key }, value, personal) => {
+      const changing = changingPart(key, value);
+      const step = changing && convert[changing.kind];
+      if (!step) return value;
+      const context: Context = {
+        defaults: defaultsOf(target),
+        hash: (password, userId) => {
+          personal();
+          return hash(password, userId);
+        },
+      };
+      return changing.whole(step(changing.part, context));
+    },
+  }));
+}
+
+/** A database with at most `most` replicas, in whichever form it is; for a cluster with fewer nodes. */
+function capReplica(most: number): Rule {
   return {
-    ...rule,
-    apply: (value) => renames.reduce((text, [from, to]) => renameField(text, from, to), value),
+    name: "--replica",
+    text: `# --replica ${most}`,
+    applies: ({ key }) => key.kind === "database",
+    change: (_item, value) => {
+      if (!isObject(value)) return value;
+      const name = "options" in value ? "options" : "config";
+      const settings = value[name];
+      if (!isObject(settings) || BigInt(digitsOf(settings.replica) ?? "0") <= BigInt(most)) return value;
+      return { ...value, [name]: { ...settings, replica: most } };
+    },
   };
+}
+
+/** What an operator should know of an entry that no flag dropped. */
+export function slashNote({ key }: Item): string {
+  return `${key.kind} ${displayName(...namesOf(key))} is left out: no version of CnosDB lists or opens it`;
 }

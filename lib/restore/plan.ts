@@ -1,4 +1,5 @@
 /** What a restore would do to a target, and all that speaks against it, found before anything is written. */
+import { parseJson } from "../dump/json.ts";
 import { Failure, messageOf } from "../cli/errors.ts";
 import type { Problems } from "../cli/problems.ts";
 import type { Endpoint } from "../cnosdb/http.ts";
@@ -8,7 +9,8 @@ import { displayName } from "../cnosdb/names.ts";
 import { differingFields, ownOf, someOf, userNames } from "../dump/compare.ts";
 import { isUnlisted, type Key, kinds, namesOf } from "../dump/key.ts";
 import type { Dump, Entry } from "../dump/text.ts";
-import { assertReadable, type Format, identify } from "../versions/versions.ts";
+import { assertReadable, identifyEntry } from "../versions/entry.ts";
+import type { Format } from "../versions/versions.ts";
 
 /** An entry of something that users made. */
 export interface Item extends Entry {
@@ -52,7 +54,7 @@ export function readItems(
   const items = new Map<string, Item>();
   for (const entry of entries) {
     try {
-      const object = identify(entry.key, entry.value);
+      const object = identifyEntry(entry);
       if (object.kind === "internal" || object.kind === "bucket") continue;
       const label = object.kind === "member"
         ? `member ${displayName(users.get(object.userId) ?? object.userId)} of tenant ${
@@ -169,7 +171,7 @@ function fittest(formats: Format[], items: Item[]): Format[] {
 /** Why a format cannot read an item; undefined where it can. */
 export function unreadable({ object, value }: Item, format: Format | undefined): string | undefined {
   try {
-    if (format) assertReadable(object, value, format);
+    if (format) assertReadable(object, parseJson(value), format);
     return undefined;
   } catch (error) {
     return messageOf(error);

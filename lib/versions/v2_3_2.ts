@@ -1,19 +1,13 @@
-/** 2.3.2: a database without a TTL keeps its rows for ever; in 2.3.0 and 2.3.1 it meant 365 days. */
-import { withChanged, withMember } from "../dump/json.ts";
-import type { VersionStep } from "./common.ts";
+/** 2.3.2: a database without a TTL keeps its rows for ever; in 2.3.0 and 2.3.1 a missing TTL means 365 days. */
+import { changed, type VersionStep } from "./step.ts";
+
+const year = { time_num: 365, unit: "Day" };
 
 export const v2_3_2: VersionStep = {
-  version: "2.3.2",
-  conversions: {
-    database: (database) =>
-      withChanged(
-        database,
-        "config",
-        (config) =>
-          (config.get("ttl") ?? "null") === "null"
-            ? withMember(config, "ttl", '{"time_num":365,"unit":"Day"}')
-            : config,
-      ),
+  releases: ["2.3.2", "2.3.3"],
+  onlyIfSaid: true,
+  convert: {
+    database: (database) => changed(database, "config", (config) => ({ ...config, ttl: config.ttl ?? year })),
   },
-  shapes: {},
+  reads: {},
 };

@@ -1,94 +1,67 @@
 /** 2.4.2 and 2.4.2.1: databases got another form in which nothing may be null, durations are seconds. */
-import {
-  type RawObject,
-  readObject,
-  readString,
-  withChanged,
-  withMember,
-  writeObject,
-} from "../dump/json.ts";
-import * as s from "./shape.ts";
-import { secsDuration, type VersionStep } from "./common.ts";
-import { tenantShape } from "./v2_4_0.ts";
+import { digitsOf, isObject, type Json, type JsonObject, objectIn, wholeNumber } from "../dump/json.ts";
+import * as s from "./schema.ts";
+import { changed, limits, tenant, type VersionStep } from "./step.ts";
+
+/** A duration from 2.4.2 on: `{"duration":{"secs":…,"nanos":…},"is_inf":false}`. */
+const secsDuration = s.struct({ duration: s.struct({ secs: s.u64, nanos: s.u32 }), is_inf: s.bool });
 
 const secondsOf: Record<string, bigint> = { Minutes: 60n, Hour: 3600n, Day: 86400n };
 const mostSeconds = (1n << 64n) - 1n;
 
-/** `{"time_num":30,"unit":"Day"}` as seconds; `Inf`, and what is more than 2^64 seconds, for ever. */
-function duration(text: string): string {
-  const value = readObject(text);
-  const unit = secondsOf[readString(value.get("unit") ?? '""')];
-  const seconds = unit === undefined ? mostSeconds + 1n : BigInt(value.get("time_num") ?? "0") * unit;
-  return seconds > mostSeconds ? formatDuration(0n, true) : formatDuration(seconds, false);
+/** `{"time_num":30,"unit":"Day"}` in seconds; null, `Inf`, and what is more than 2^64 seconds, is for ever. */
+function duration(former: Json | undefined): Json {
+  const { unit, time_num: count } = isObject(former) ? former : {};
+  const seconds = BigInt(digitsOf(count) ?? "0") * (secondsOf[String(unit)] ?? mostSeconds + 1n);
+  const forEver = !isObject(former) || unit === "Inf" || seconds > mostSeconds;
+  return { duration: { secs: forEver ? 0 : wholeNumber(seconds), nanos: 0 }, is_inf: forEver };
 }
 
-function formatDuration(seconds: bigint, forEver: boolean): string {
-  return `{"duration":{"secs":${seconds},"nanos":0},"is_inf":${forEver}}`;
-}
-
-/** A member that is there and not null. */
-function given(object: RawObject, name: string): string | undefined {
-  const value = object.get(name);
-  return value === "null" ? undefined : value;
-}
+/** 2.3's effective year; 2.4.2's own default is 31557600 s. */
+const year = { time_num: 365, unit: "Day" };
 
 export const v2_4_2: VersionStep = {
-  version: "2.4.2",
-  conversions: {
+  releases: ["2.4.2", "2.4.2.1"],
+  convert: {
     tenant: (tenant) =>
-      withChanged(tenant, "options", (options) => {
-        const after = given(options, "drop_after");
-        return after && readObject(after).has("time_num")
-          ? withMember(options, "drop_after", duration(after))
-          : options;
-      }),
-    database: (database, { memcachePartitions, walMaxFileSizeBytes }) => {
-      if (database.has("options")) return database;
-      const config = readObject(database.get("config") ?? "{}");
-      const ttl = given(config, "ttl");
-      const vnodeDuration = given(config, "vnode_duration");
-      return new Map([
-        ["tenant", database.get("tenant") ?? ""],
-        ["database", database.get("database") ?? ""],
-        ["is_hidden", given(config, "db_is_hidden") ?? "false"],
-        [
-          "options",
-          writeObject(
-            new Map([
-              ["ttl", ttl ? duration(ttl) : formatDuration(0n, true)],
-              ["shard_num", given(config, "shard_num") ?? "1"],
-              // 2.3's effective year has 365 days; 2.4.2's own default is 31557600 s.
-              [
-                "vnode_duration",
-                vnodeDuration ? duration(vnodeDuration) : formatDuration(31_536_000n, false),
-              ],
-              ["replica", given(config, "replica") ?? "1"],
-            ]),
-          ),
-        ],
-        [
-          "config",
-          writeObject(
-            new Map([
-              ["precision", given(config, "precision") ?? '"NS"'],
-              ["max_memcache_size", "134217728"],
-              ["memcache_partitions", String(memcachePartitions)],
-              ["wal_max_file_size", String(walMaxFileSizeBytes)],
-              ["wal_sync", "false"],
-              ["strict_write", "false"],
-              ["max_cache_readers", "32"],
-            ]),
-          ),
-        ],
-      ]);
+      changed(
+        tenant,
+        "options",
+        (options) =>
+          "time_num" in objectIn(options, "drop_after")
+            ? { ...options, drop_after: duration(options.drop_after) }
+            : options,
+      ),
+    database: (former, { defaults }) => {
+      if ("options" in former) return former;
+      const config: JsonObject = objectIn(former, "config");
+      return {
+        tenant: former.tenant ?? null,
+        database: former.database ?? null,
+        is_hidden: config.db_is_hidden ?? false,
+        options: {
+          ttl: duration(config.ttl),
+          shard_num: config.shard_num ?? 1,
+          vnode_duration: duration(config.vnode_duration ?? year),
+          replica: config.replica ?? 1,
+        },
+        config: {
+          precision: config.precision ?? "NS",
+          max_memcache_size: 134_217_728,
+          // CREATE DATABASE writes the node's cores; CnosDB's own database public has 16.
+          memcache_partitions: 16,
+          wal_max_file_size: defaults.walMaxFileSizeBytes,
+          wal_sync: false,
+          strict_write: false,
+          max_cache_readers: 32,
+        },
+      };
     },
   },
-  shapes: {
-    tenant: tenantShape(secsDuration),
+  reads: {
+    tenant: tenant(limits, { tenant_is_hidden: s.bool }, { drop_after: s.nullable(secsDuration) }),
     database: s.struct({
-      tenant: s.string,
-      database: s.string,
-      is_hidden: s.bool,
+      ...{ tenant: s.string, database: s.string, is_hidden: s.bool },
       options: s.struct({
         ttl: secsDuration,
         shard_num: s.u64,
@@ -105,5 +78,12 @@ export const v2_4_2: VersionStep = {
         max_cache_readers: s.u64,
       }),
     }),
+  },
+  recognizes: {
+    tenant: (tenant) => {
+      const after = objectIn(objectIn(tenant, "options"), "drop_after");
+      return "time_num" in after ? false : "duration" in after ? true : undefined;
+    },
+    database: (database) => "options" in database,
   },
 };

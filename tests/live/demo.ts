@@ -16,7 +16,7 @@ const started = performance.now();
 
 const format = (() => {
   try {
-    return targetFormat(target);
+    return targetFormat(target) as "2.4.2";
   } catch (error) {
     console.error(`demo: ${(error as Error).message}`);
     Deno.exit(2);

@@ -9,7 +9,7 @@
  *
  * Exit codes: 0 all is well, 1 a check failed, 2 a variable is missing.
  */
-import { DumpWriter } from "../../lib/dump/dump.ts";
+import { writeDump } from "../../lib/dump/text.ts";
 import { parseEndpoint } from "../../lib/cnosdb/http.ts";
 import { permissions, type TableLine } from "./pipe.ts";
 
@@ -115,12 +115,13 @@ async function assertHolds(meta: string[], dump: string): Promise<string> {
 /** @throws {Error} where the new cluster holds something: restore_meta refuses it, whatever is to be restored, as here a part of its own */
 async function assertEmpty(): Promise<string> {
   await run("dump_meta", [...newMeta, "--output", file("before.dump")]);
-  const tenant = /^\/[^/]+\/tenants\/cnosdb: .*\n/m.exec(await Deno.readTextFile(file("before.dump")))?.[0];
-  if (tenant === undefined) throw new Error("it has no tenant cnosdb: was it ever started?");
+  const before = await Deno.readTextFile(file("before.dump"));
+  const [, key, value] = /^(\/[^/]+\/tenants\/cnosdb): (.*)$/m.exec(before) ?? [];
+  if (key === undefined || value === undefined) {
+    throw new Error("it has no tenant cnosdb: was it ever started?");
+  }
   const out = await Deno.open(file("own.dump"), { createNew: true, write: true, mode: 0o600 });
-  const writer = new DumpWriter(async (bytes) => void await out.write(bytes));
-  await writer.write(tenant, 1);
-  await writer.end();
+  await writeDump([{ key, value }], async (bytes) => void await out.write(bytes));
   out.close();
   await run("restore_meta", [...newMeta, "--sql", newUrl, "--dry-run"], { input: "own.dump" });
   return "";

@@ -1,5 +1,5 @@
 /** copy_tables: what it copies, what it refuses, and what it says. */
-import { formatEndMark } from "../../../lib/dump/dump.ts";
+import { formatEndMark } from "../../../lib/dump/text.ts";
 import { createHash } from "node:crypto";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../helpers/deps.ts";
 import { Pair, row, sql, ttlOf } from "./copying.ts";

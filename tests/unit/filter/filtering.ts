@@ -1,49 +1,59 @@
 /** Dumps through the filter, for tests that look at what comes out. */
-import type { Outcome } from "../../../lib/filter/account.ts";
-import { Choice } from "../../../lib/filter/choice.ts";
-import { DumpWriter } from "../../../lib/dump/dump.ts";
-import { Filter, type FilterOptions } from "../../../lib/filter/filter.ts";
-import { bytesSource } from "../../../lib/cli/io.ts";
+import { readDump, writeDump } from "../../../lib/dump/text.ts";
+import { filterDump, type Outcome } from "../../../lib/filter/filter.ts";
+import { Notes, Sums } from "../../../lib/filter/report.ts";
+import type { FilterOptions } from "../../../lib/filter/rules.ts";
+import { Selection } from "../../../lib/filter/selection.ts";
+import { Failure } from "../../../lib/cli/errors.ts";
 import type { Format } from "../../../lib/versions/versions.ts";
 
-/** What a filter gives; `error` where it refuses. */
+/** What a filter makes; `error` where it refuses. */
 export interface Filtered {
+  /** the dump, whole; empty where it refuses */
   out: string;
   /** what it says on stderr */
   notes: string[];
   error?: string;
 }
 
-/** A dump through the filter, in this process. @param outcomes gets what is told of each entry */
+/** A dump through the filter, in this process. @param outcomes gets what became of each entry */
 export async function filter(
   dump: string | Uint8Array,
   options: Partial<FilterOptions> & { target: Format },
   outcomes?: Outcome[],
 ): Promise<Filtered> {
   const bytes = typeof dump === "string" ? new TextEncoder().encode(dump) : dump;
-  const pieces: string[] = [];
-  const decoder = new TextDecoder();
-  const output = new DumpWriter((piece) => {
-    pieces.push(decoder.decode(piece, { stream: true }));
-    return Promise.resolve();
-  });
   const given: FilterOptions = {
-    choice: new Choice([], [], [], []),
-    rules: [],
-    memcachePartitions: 2,
+    selection: new Selection([], [], [], []),
+    own: [],
     root: "auto",
     keepSystem: false,
     pruneUsers: false,
     dropInvalid: false,
+    details: outcomes !== undefined,
     loadHash: () => Promise.resolve((password, id) => `$2b$12$${id}.${password.length}`),
     ...options,
   };
-  const run = new Filter(given);
-  const tell = outcomes && ((outcome: Outcome) => Promise.resolve(void outcomes.push(outcome)));
+  const [notes, sums] = [new Notes(), new Sums()];
+  const chunks = async function* () {
+    yield await Promise.resolve(bytes);
+  };
+  let out = "";
   try {
-    const survey = await run.run(bytesSource("dump", [bytes]), output, tell);
-    return { out: pieces.join(""), notes: run.account.lines(survey, "dump", given.target) };
+    const read = await readDump(chunks(), "dump", { unmarked: true });
+    const filtered = await filterDump(read, given, notes);
+    const entries = [];
+    for (const outcome of filtered.outcomes) {
+      sums.add(outcome);
+      outcomes?.push(outcome);
+      if (outcome.out) entries.push(outcome.out);
+    }
+    await writeDump(entries, (piece) => Promise.resolve(void (out += new TextDecoder().decode(piece))));
+    const lines = [...sums.lines(read, filtered.facts, given.target), ...notes.lines(entries.length)];
+    return { out, notes: lines };
   } catch (error) {
-    return { out: pieces.join(""), notes: [], error: (error as Error).message };
+    // An error of ours is no refusal.
+    if (!(error instanceof Failure)) throw error;
+    return { out, notes: [], error: error.message };
   }
 }

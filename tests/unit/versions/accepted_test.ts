@@ -1,5 +1,5 @@
 /** Conversions against what real 2.4 servers took, served from and survived a restart with (fixtures/accepted). */
-import { canonical, readObject, withChanged, withMember, writeObject } from "../../../lib/dump/json.ts";
+import { canonical } from "../../../lib/dump/json.ts";
 import type { Format } from "../../../lib/versions/versions.ts";
 import { assert, assertEquals } from "../../helpers/deps.ts";
 import { filter } from "../filter/filtering.ts";
@@ -16,12 +16,7 @@ async function filtered(dump: string, target: Format): Promise<string> {
 
 /** memcache_partitions is the number of the node's cores, so it is left out of the comparison. */
 function withoutPartitions(value: string): string {
-  if (!value.includes("memcache_partitions")) return value;
-  return canonical(
-    writeObject(
-      withChanged(readObject(value), "config", (config) => withMember(config, "memcache_partitions", "0")),
-    ),
-  );
+  return canonical(value.replace(/"memcache_partitions":\d+/, '"memcache_partitions":0'));
 }
 
 for (const target of ["2.4.0", "2.4.1", "2.4.2", "2.4.3"] as const) {

@@ -1,0 +1,163 @@
+/** What has to be known of a whole dump before its first entry is filtered. */
+import { Failure } from "../cli/errors.ts";
+import { digitsOf, InvalidValue, isObject, type Json, objectIn, parseJson } from "../dump/json.ts";
+import { candidates, type Key } from "../dump/key.ts";
+import type { Dump, Entry } from "../dump/text.ts";
+import { anyFormat, describeRange, overlap, positionOf, type Range } from "../versions/versions.ts";
+import { formatsOf, identify } from "../versions/entry.ts";
+import { bcryptHash, canLogIn } from "../versions/v2_4_0.ts";
+import { Item } from "./item.ts";
+import type { FilterOptions } from "./rules.ts";
+import { namesUnder } from "./selection.ts";
+
+export interface Facts {
+  /** the forms that the dump may be of */
+  source: Range;
+  /** the line that shows it */
+  sourceLine: number;
+  root?: { id: string; hasPassword: boolean };
+  /** whether passwords have to be hashed */
+  plainPasswords: boolean;
+  /** the names of users that `--prune-users` drops */
+  pruned: Set<string>;
+}
+
+/** Values of so many entries are read to see the dump's form; a later one that does not fit is an error where it is converted. */
+const evidenceEntries = 200;
+
+/**
+ * Reads a dump's keys, and the values of its users.
+ * @throws {Failure} where a key is there twice, or the dump is of a version that cannot be converted for the target
+ */
+export function readFacts(dump: Dump, options: FilterOptions): Facts {
+  const { selection, pruneUsers } = options;
+  const evidence = new Evidence();
+  const facts: Omit<Facts, "source" | "sourceLine"> = { plainPasswords: false, pruned: new Set() };
+  /** the members of each tenant, by user id */
+  const members = new Map<string, string[]>();
+  /** users that may be pruned: name by id */
+  const prunable = new Map<string, string>();
+  let previous = "";
+  let rising = true;
+  for (const entry of dump.entries) {
+    rising &&= entry.key > previous;
+    previous = entry.key;
+    const isEvidence = evidence.entries < evidenceEntries && evidence.take(entry);
+    if (!isEvidence && !pruneUsers && !selection.flags.length && !entry.key.includes("/users/")) continue;
+    const [key] = candidates(entry.key);
+    if (!key) continue;
+    selection.survey(namesUnder(key));
+    if (key.kind === "member" && pruneUsers) {
+      members.set(key.tenant, [...members.get(key.tenant) ?? [], key.userId]);
+    }
+    if (key.kind === "user") readUser(key, entry.value, facts, prunable);
+  }
+  if (!rising) refuseTwice(dump, options);
+  if (pruneUsers) {
+    const kept = [...members].filter(([tenant]) => !selection.drops([tenant]));
+    for (const id of kept.flatMap(([, ids]) => ids)) prunable.delete(id);
+    facts.pruned = new Set(prunable.values());
+  }
+  return { ...facts, ...evidence.source(dump.name, options) };
+}
+
+/** Whatever is wrong with the value is said where it is converted. */
+function readUser(
+  key: Key & { kind: "user" },
+  text: string,
+  facts: Pick<Facts, "root" | "plainPasswords">,
+  prunable: Map<string, string>,
+): void {
+  const user = tryParse(text);
+  if (!isObject(user)) return;
+  const options = objectIn(user, "options");
+  const { password } = options;
+  facts.plainPasswords ||= typeof password === "string" && !bcryptHash.test(password);
+  const id = digitsOf(user.id) ?? "";
+  if (key.user === "root") facts.root = { id, hasPassword: canLogIn(options) };
+  else if (![user.is_admin, user.is_root_admin, options.granted_admin].includes(true)) {
+    prunable.set(id, key.user);
+  }
+}
+
+function tryParse(text: string): Json | undefined {
+  try {
+    return parseJson(text);
+  } catch (error) {
+    if (error instanceof InvalidValue) return undefined;
+    throw error;
+  }
+}
+
+/** Keys that rise, as CnosDB dumps them, are never there twice. */
+function refuseTwice(dump: Dump, { own }: FilterOptions): void {
+  const drops = own.filter(({ change }) => !change);
+  const lines = new Map<string, number>();
+  for (const entry of dump.entries) {
+    if (drops.some((rule) => rule.applies(new Item(entry)))) {
+      continue;
+    }
+    const before = lines.get(entry.key);
+    if (before !== undefined) {
+      throw new Failure(
+        `line ${entry.line}: ${entry.key}: is there twice, first in line ${before}`,
+        "keep one of the two lines.",
+      );
+    }
+    lines.set(entry.key, entry.line);
+  }
+}
+
+/** Which version a dump is of, by the form of its first entries. */
+class Evidence {
+  entries = 0;
+  #range = anyFormat;
+  #line = 0;
+
+  /** @returns whether the entry was looked at */
+  take({ key, value, line }: Entry): boolean {
+    const parsed = tryParse(value);
+    if (parsed === undefined) return false;
+    let range: Range;
+    try {
+      range = formatsOf(identify(key, parsed), parsed);
+    } catch (error) {
+      if (error instanceof InvalidValue) return false;
+      throw error;
+    }
+    this.entries++;
+    const both = overlap(this.#range, range);
+    // A dump of two versions is refused where the entry is converted: there both lines are known.
+    if (!both) return true;
+    if (both.first !== this.#range.first || both.last !== this.#range.last) this.#line = line;
+    this.#range = both;
+    return true;
+  }
+
+  source(
+    name: string,
+    { source: given, target }: FilterOptions,
+  ): { source: Range; sourceLine: number } {
+    const [range, line] = [this.#range, this.#line];
+    if (given !== undefined) {
+      const at = positionOf(given);
+      const said = given === "2.3" ? { ...range, first: at } : { first: at, last: at };
+      if (!overlap(said, range)) {
+        throw new Failure(
+          `${name}: --source ${given}, but line ${line} has the form of ${describeRange(range)}`,
+          "leave --source away: but for 2.3.0 and 2.3.1 the version is found by itself.",
+        );
+      }
+      return { source: said, sourceLine: line };
+    }
+    if (range.first > positionOf(target)) {
+      throw new Failure(
+        `${name}: line ${line} has the form of ${
+          describeRange(range)
+        }, which is later than the target ${target}`,
+        "a dump can only be converted for a later version.",
+      );
+    }
+    return { source: range, sourceLine: line };
+  }
+}

@@ -1,0 +1,84 @@
+/** An entry on its way through the filter. */
+import { digitsOf, formatJson, isObject, parseJson } from "../dump/json.ts";
+import { candidates, type Key } from "../dump/key.ts";
+import type { Entry } from "../dump/text.ts";
+import { identifyEntry } from "../versions/entry.ts";
+
+/** An entry and what it is about, which is found out where a rule asks for it. */
+export class Item {
+  #key: Key | undefined;
+  #headLength: number | undefined;
+
+  constructor(readonly entry: Entry) {}
+
+  /** @throws {InvalidValue} where the key is none of CnosDB's, or does not fit the value */
+  get key(): Key {
+    return this.#key ??= this.#identify();
+  }
+
+  /**
+   * How much of the value is its id and names, as CnosDB writes them: values of one kind with the same rest convert alike. Undefined
+   * where the value begins otherwise.
+   */
+  get headLength(): number | undefined {
+    this.#key ??= this.#identify();
+    return this.#headLength;
+  }
+
+  #identify(): Key {
+    const { key, value } = this.entry;
+    const [read] = candidates(key);
+    this.#headLength = read && lengthOfHead(read, value);
+    return read && this.#headLength !== undefined ? read : identifyEntry(this.entry);
+  }
+}
+
+const largestId = String((1n << 128n) - 1n);
+
+/** The length of the value's beginning that holds the key's names; undefined where it does not begin like that. */
+function lengthOfHead(key: Key, value: string): number | undefined {
+  switch (key.kind) {
+    case "user":
+      return headWithId(value, key.user);
+    case "tenant":
+      return headWithId(value, key.tenant);
+    case "role":
+      return headWithId(value, key.role);
+    case "database":
+      return begins(value, `{"tenant":${formatJson(key.tenant)},"database":${formatJson(key.database)},`);
+    case "table": {
+      const [tenant, database, table] = [key.tenant, key.database, key.table].map(formatJson);
+      return begins(value, `{"TsKvTableSchema":{"tenant":${tenant},"db":${database},"name":${table},`);
+    }
+    case "bucket":
+      return begins(value, '{"id":');
+    case "internal":
+      return undefined;
+    default:
+      return 0;
+  }
+}
+
+function headWithId(value: string, name: string): number | undefined {
+  const id = idOf(value);
+  if (id === undefined || id.length > largestId.length) return undefined;
+  if (id.length === largestId.length && id > largestId) return undefined;
+  return begins(value, `{"id":${id},"name":${formatJson(name)},`);
+}
+
+function begins(value: string, head: string): number | undefined {
+  return value.startsWith(head) ? head.length : undefined;
+}
+
+/** The digits of the id that a value begins with, as CnosDB writes a user's, a tenant's and a role's. */
+function idOf(value: string): string | undefined {
+  return /^\{"id":(0|[1-9]\d*),/.exec(value)?.[1];
+}
+
+/** The digits of a user's id. @throws {InvalidValue} where the value is no JSON */
+export function userIdOf(value: string): string {
+  const id = idOf(value);
+  if (id !== undefined) return id;
+  const user = parseJson(value);
+  return (isObject(user) && digitsOf(user.id)) || "";
+}
