@@ -5,7 +5,7 @@
 import { lookup } from "node:dns/promises";
 import { closestString } from "../cli/deps.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
-import type { TableName } from "../copy/ledger.ts";
+import type { TableName } from "../cnosdb/names.ts";
 import { counted } from "../cli/progress.ts";
 import { quoteText } from "../cnosdb/sql.ts";
 import { addressTowards, serveStage } from "./stage_server.ts";

@@ -12,6 +12,7 @@ const contained: Record<typeof scripts[number], string[]> = {
   filter_meta: ["bcryptjs", "deno-std"],
   restore_meta: ["bcryptjs", "deno-std"],
   copy_tables: ["deno-std", "postgres"],
+  compare_tables: ["deno-std"],
 };
 
 /** The bundles, and an empty cache, in a directory that is gone at the end. */

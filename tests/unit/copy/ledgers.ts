@@ -1,9 +1,9 @@
 /** Both kinds of ledger for tests. A PostgreSQL takes seconds to start: it is there where CNOSDB_TEST_ALL is set. */
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
-import { loadPostgres } from "../../../../lib/cli/deps.ts";
-import type { TableName } from "../../../../lib/cnosdb/names.ts";
-import { TestPostgres } from "../postgres.ts";
+import { loadPostgres } from "../../../lib/cli/deps.ts";
+import type { TableName } from "../../../lib/cnosdb/names.ts";
+import { TestPostgres } from "./postgres.ts";
 
 type Row = Record<string, unknown>;
 
