@@ -104,7 +104,7 @@ export async function readList(
   const list = await readTables(opened.readable, file ?? "stdin", wanted);
   if (list.names.length + list.definitions.length) return list;
   throw new UsageError(
-    `no tables to copy: ${file ?? "stdin"} has none that is wanted`,
+    `no tables: ${file ?? "stdin"} has none that is wanted`,
     "say --all for all tables of the source; or did the command before in the pipe fail?",
   );
 }

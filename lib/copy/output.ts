@@ -57,11 +57,13 @@ export class RunOutput {
 
   /**
    * Prints the last line and says what it came to.
+   * @param isPlan whether to differ is what was asked for
    * @returns the exit code @throws why the run stopped before its end, or that not all is well
    */
-  async end({ statuses, rows, bytes, stopped }: RunTotals): Promise<number> {
+  async end({ statuses, rows, bytes, stopped }: RunTotals, isPlan: boolean): Promise<number> {
     const seconds = (Date.now() - this.#startedMs) / 1000;
-    const exit = stopped === undefined ? exitCodeOf(statuses) : stopped instanceof Interrupted ? 130 : 1;
+    const found = isPlan && exitCodeOf(statuses) === 3 ? 0 : exitCodeOf(statuses);
+    const exit = stopped === undefined ? found : stopped instanceof Interrupted ? 130 : 1;
     const end = {
       ...Object.fromEntries(statuses),
       rows,
@@ -79,9 +81,9 @@ export class RunOutput {
     } finally {
       this.#file?.close();
     }
-    const parts = [...statuses].map(([status, tables]) => `${counted(tables, "table")} ${status}`);
+    const parts = [...statuses].map(([status, tables]) => `${tables} ${status}`);
     this.progress.say(
-      `${parts.join(", ") || "no table"}; ${counted(rows, "row")} copied, in ${describeSeconds(seconds)}`,
+      `tables: ${parts.join(", ") || "none"}; ${counted(rows, "row")} copied, in ${describeSeconds(seconds)}`,
     );
     if (stopped instanceof ReaderGone) {
       throw new Failure("nobody reads stdout any more", "let its reader read to the end.");

@@ -128,7 +128,7 @@ export async function runTables(
   const { from, to, list, ledger, ttls, range, verify } = plan;
   if (ledger && !await ledger.start(proofOf(plan), list?.names)) {
     throw new UsageError(
-      `no tables to copy: neither a file nor a list on stdin, and ${ledger.name} knows none for these clusters`,
+      `no tables: neither a file nor a list on stdin, and ${ledger.name} knows none for these clusters`,
       "say --all for all tables of the source.",
     );
   }
@@ -152,7 +152,7 @@ export async function runTables(
   }
   const undone = total - [...totals.statuses.values()].reduce((sum, n) => sum + n, 0);
   if (undone > 0) output.progress.say(`${undone} of ${total} tables are not done`);
-  return await output.end(totals);
+  return await output.end(totals, plan.task === "plan");
 }
 
 /** From when on the cluster lets rows in, with what expires until they are there. */

@@ -313,9 +313,7 @@ export class TableCopy {
       ? `${source} on both sides, but with other values`
       : `${source} on the source, ${target} on the target`;
     return {
-      error: `it differs, ${tellWindow(part)}: ${what}${
-        more.length ? `; and in ${more.length} more windows` : ""
-      }`,
+      error: `${tellWindow(part)}: ${what}${more.length ? `; and in ${more.length} more windows` : ""}`,
     };
   }
 }

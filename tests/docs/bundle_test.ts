@@ -73,7 +73,8 @@ Deno.test("the scripts as single files", async (t) => {
     );
     const result = await clusters.migrate("2.4.3.4", { script: (name) => bundles.command(name) });
     assertEquals(result.code, 0, result.stderr);
-    assertEquals(result.tables.map(({ status }) => status), Array(18).fill("verified"), result.stderr);
+    const statuses = result.tables.map(({ status }) => status).filter((status) => status !== "definition");
+    assertEquals(statuses, Array(18).fill("equal"), result.stderr);
     await clusters.young.restart();
     assertEquals(clusters.differingRows(), []);
   });
