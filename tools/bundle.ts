@@ -8,7 +8,7 @@
  */
 import config from "../deno.json" with { type: "json" };
 
-export const scripts = ["dump_meta", "filter_meta", "restore_meta", "copy_tables"] as const;
+export const scripts = ["dump_meta", "filter_meta", "restore_meta", "copy_tables", "compare_tables"] as const;
 
 /** What a terminal takes of a line that is pasted (4096 on Linux), and what is bearable to paste. */
 export const mostLineBytes = 4_000;

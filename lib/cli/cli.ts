@@ -207,7 +207,7 @@ export async function main(
     else Deno.exit(await run(args, controller.signal, args.on("quiet") ? () => {} : complain));
     Deno.exit(0);
   } catch (thrown) {
-    if (thrown instanceof ReaderGone) Deno.exit(0);
+    if (thrown instanceof ReaderGone) Deno.exit(1);
     const error = controller.signal.aborted && !(thrown instanceof Failure)
       ? controller.signal.reason
       : thrown;

@@ -1,192 +1,249 @@
-/** The copying of all tables of a ledger: takes them, several at once, until none is left or it has to stop. */
-import { type CopyRun, databaseKey, SourceChanged, TableCopy, type TableResult } from "./copy_table.ts";
-import { Difference, Failure } from "../cli/errors.ts";
-import { Gate } from "./gate.ts";
+/** All tables of a list: takes them a few at a time, spread over databases, until none is left or the run has to stop. */
+import { Failure, Interrupted, messageOf } from "../cli/errors.ts";
+import { atOnce } from "../cli/pool.ts";
+import { counted } from "../cli/progress.ts";
 import { pause } from "../cnosdb/http.ts";
-import type { LedgerTable } from "./ledger.ts";
-import { troubleOf } from "./side.ts";
+import { displayTable, type TableName } from "../cnosdb/names.ts";
+import { concernsTable, gistOf, RowsExpired } from "./cluster.ts";
+import { lookAtTables, type Seen } from "./compare.ts";
+import { databaseKey, Refused } from "./profile.ts";
+import { proven, type Status, type TableResult } from "./result.ts";
+import { unionMost } from "./statements.ts";
+import { type CopyContext, TableCopy } from "./table.ts";
+import { tableKey, type WorkList } from "./tables.ts";
+import type { Ttls } from "./ttl.ts";
+import { overlap, type Window } from "./windows.ts";
 
-/** What a run came to, by its tables. */
-export interface CopyTotals {
-  done: number;
-  /** rows imported, or exported with `--only export` */
-  rows: number;
-  failed: number;
-  /** of the failed, those whose reading back found a difference */
-  different: number;
-  changed: number;
-  /** by how much the targets grew that were copied to */
-  grown: number;
-  /** TTLs that could not be set back */
-  ttlFailures: Failure[];
-  /** why it ended before all was done */
-  stopped?: Failure;
+/** A run over all tables. */
+export interface RunOptions {
+  readonly context: CopyContext;
+  /** aborts the context's signal */
+  readonly halt: AbortController;
+  readonly list: WorkList;
+  /** what of each table is compared */
+  readonly outer: Window;
+  /** what the target still lets in, where rows that expired are to be skipped */
+  readonly notExpired?: ((name: TableName) => Promise<Window>) | undefined;
+  /** what an export half told, by `tableKey` */
+  readonly told: ReadonlyMap<string, TableResult>;
+  readonly ttls?: Ttls | undefined;
+  readonly jobs: number;
+  /** takes a table's line; the run ends where it throws */
+  readonly onResult: (result: TableResult) => Promise<void>;
+  readonly say: (text: string) => void;
 }
 
-export type CopyOptions =
-  & Pick<CopyRun, "stage" | "ledger" | "settings" | "onEvent">
-  & Partial<Pick<CopyRun, "from" | "to" | "ttls" | "exported" | "pauseMs">>
-  & {
-    /** takes the line of each table as it ends */
-    onResult: (result: TableResult) => Promise<void>;
-  };
+/** What a run came to. */
+export interface RunTotals {
+  /** tables of the whole list by what became of them, whoever did it */
+  readonly statuses: Map<Status, number>;
+  /** what this run copied */
+  rows: number;
+  bytes: number;
+  /** why it ended before all was done */
+  stopped?: unknown;
+}
 
-/** Where others hold what is left, it is looked again so often whether it became free. */
+/** How often to look for tables that other workers have released. */
 const lookAgainMs = 1_000;
+/** How often a table is looked at again because rows expired on their way. */
+const expiriesMost = 3;
 
-/** A worker. */
-export class Copy {
-  readonly totals: CopyTotals = {
-    done: 0,
-    rows: 0,
-    failed: 0,
-    different: 0,
-    changed: 0,
-    grown: 0,
-    ttlFailures: [],
-  };
-  /** tables left by database; what other workers take is not known here */
-  readonly #left = new Map<string, number>();
+/** Copies, or compares, all tables of a list. */
+export class TableRun {
+  readonly totals: RunTotals = { statuses: new Map(), rows: 0, bytes: 0 };
+  /** tables at work by database */
   readonly #held = new Map<string, number>();
-  readonly #halt = new AbortController();
-  readonly #run: CopyRun;
-  #staged = { rows: 0, bytes: 0 };
+  readonly #printed = new Set<string>();
+  readonly #complaints = new Map<string, number>();
+  #ended: TableResult[] = [];
+  #writing: Promise<void> | undefined;
 
-  constructor(private readonly options: CopyOptions) {
-    const { jobs, exportJobs, importJobs, aheadBytes } = options.settings;
-    const gate = new Gate({
-      jobs,
-      exportJobs,
-      importJobs,
-      aheadBytes,
-      left: (database) => this.#left.get(database) ?? 0,
-      overloaded: (error) => troubleOf(error) === "wait",
-    });
-    this.#run = {
-      pauseMs: 500,
-      ...options,
-      gate,
-      stopped: this.#halt.signal,
-      imported: false,
-      stop: (reason) => this.#stop(reason),
-      estimateBytes: (rows) => this.#staged.rows && Math.ceil(rows * this.#staged.bytes / this.#staged.rows),
-      onStaged: (rows, bytes) => {
-        this.#staged.rows += rows;
-        this.#staged.bytes += bytes;
-      },
-    };
-    this.#halt.signal.addEventListener("abort", () => gate.stop(this.#halt.signal.reason));
-  }
+  constructor(private readonly options: RunOptions) {}
 
   /**
-   * Copies until nothing is left. What runs when it has to stop goes on to the end of its statement.
+   * Works until nothing is left. What runs when it has to stop goes on to the end of its statement.
    * @param stop no further statement is begun when it is aborted
    */
-  async run(stop: AbortSignal): Promise<CopyTotals> {
-    const { ledger } = this.options;
-    for (const signal of [stop, ledger.lost]) {
-      const halt = () => this.#stop(signal.reason);
-      if (signal.aborted) halt();
-      signal.addEventListener("abort", halt);
-    }
-    for (const { tenant, database, step, tables } of await ledger.counts()) {
-      if (/^(verified|failed|source-changed)$/.test(step)) continue;
-      const key = databaseKey({ tenant, database });
-      this.#left.set(key, (this.#left.get(key) ?? 0) + tables);
-    }
-    await this.#settle((key) => !this.#left.get(key));
+  async run(stop: AbortSignal): Promise<RunTotals> {
+    const halt = () => this.#stop(stop.reason);
+    stop.addEventListener("abort", halt);
     try {
+      stop.throwIfAborted();
+      await this.#tellEarlier();
       await this.#takeTables();
+      await this.#tellOthers();
     } catch (error) {
       this.#stop(error);
     }
-    while (!ledger.lost.aborted) {
-      await this.#settle(() => true);
-      const over = this.#halt.signal.aborted || this.totals.ttlFailures.length > 0;
-      if (over || (await ledger.ttlsRaised()).length === 0) break;
-      // Another worker is at it, or died at it and is not known to be dead yet.
-      await pause(lookAgainMs, this.#halt.signal).catch(() => {});
+    stop.removeEventListener("abort", halt);
+    await this.options.list.release().catch(() => {});
+    for (const [text, tables] of this.#complaints) {
+      if (tables > 1) this.options.say(`${counted(tables, "table")} in all: ${text}`);
     }
     return this.totals;
   }
 
+  /** Lines of tables that are proven already, unless the target has no row now where there were rows. */
+  async #tellEarlier(): Promise<void> {
+    const { list, jobs } = this.options;
+    const groups: TableResult[][] = [];
+    const tell = () => atOnce(jobs, groups.splice(0), (results) => this.#tellGroup(results));
+    for await (const { status, result } of list.rows()) {
+      if (!proven.has(status) || result === undefined) continue;
+      const one = JSON.parse(result) as TableResult;
+      const group = groups.at(-1);
+      if (group && group.length < unionMost && group[0]!.tenant === one.tenant) group.push(one);
+      else groups.push([one]);
+      if (groups.length > jobs) await tell();
+    }
+    await tell();
+  }
+
+  async #tellGroup(results: readonly TableResult[]): Promise<void> {
+    const { list, context: { target, task } } = this.options;
+    const filled = task === "export" ? [] : results.filter(({ source }) => source?.rows);
+    // Where one of them is gone, the statement is refused, and none is believed.
+    const there = await target?.anyRow(filled).catch((error) => {
+      if (!concernsTable(error)) throw error;
+      return [];
+    }) ?? [];
+    const gone = new Set(filled.filter((_, i) => !there[i]));
+    if (gone.size) await list.reopen([...gone]);
+    for (const result of results) if (!gone.has(result)) await this.#print({ ...result, earlier: true });
+  }
+
   async #takeTables(): Promise<void> {
-    const { ledger, settings } = this.options;
-    // Enough that imports of several databases are ready while others run, few enough to be left to other workers.
-    const heldMost = Math.max(8, 4 * settings.jobs);
+    const { list, context: { signal } } = this.options;
     const running = new Set<Promise<void>>();
-    let ended = Promise.withResolvers<void>();
-    const halted = new Promise<void>((resolve) =>
-      this.#halt.signal.addEventListener("abort", () => resolve())
-    );
     try {
-      while (!this.#halt.signal.aborted) {
-        const table = running.size < heldMost ? await ledger.claim() : undefined;
-        if (table) {
-          const work = this.#copy(table).finally(() => {
-            running.delete(work);
-            ended.resolve();
-          });
+      while (!signal.aborted) {
+        const names = this.#mayTakeMore() ? await list.claim(unionMost) : [];
+        if (names.length) {
+          const work = this.#work(names).finally(() => running.delete(work));
           running.add(work);
-        } else if (running.size) {
-          await Promise.race([ended.promise, halted]);
-          ended = Promise.withResolvers();
-        } else {
-          const { waiting, working } = await ledger.pending();
-          if (waiting + working === 0) break;
-          await pause(lookAgainMs, this.#halt.signal);
-        }
+        } else if (running.size) await Promise.race(running);
+        else if (await list.others() > 0) await pause(lookAgainMs, signal);
+        else break;
       }
     } finally {
       await Promise.all(running);
     }
   }
 
-  /** One table, from its claim to its line. Never throws: what ends the run is remembered. */
-  async #copy(table: LedgerTable): Promise<void> {
-    const { ledger, settings, onResult } = this.options;
-    const key = databaseKey(table);
-    this.#held.set(key, (this.#held.get(key) ?? 0) + 1);
+  /** Enough that imports of several databases are ready while others run, few enough to be left to other workers. */
+  #mayTakeMore(): boolean {
+    const { jobs } = this.options;
+    const tables = [...this.#held.values()].reduce((sum, n) => sum + n, 0);
+    return tables < 2 * unionMost || this.#held.size < jobs && tables < jobs * unionMost;
+  }
+
+  /** Tables of one database, from their claim to their lines. Never throws: what ends the run is remembered. */
+  async #work(names: readonly TableName[]): Promise<void> {
+    const key = databaseKey(names[0]!);
+    this.#held.set(key, (this.#held.get(key) ?? 0) + names.length);
     try {
-      const copy = new TableCopy(this.#run, table);
-      const { result, failure } = await copy.copy();
-      const { totals } = this;
-      if (failure === undefined) {
-        totals.done++;
-        totals.rows += result.rows_imported ?? result.rows_exported ?? 0;
-        totals.grown += copy.grown;
-      } else if (failure instanceof SourceChanged) totals.changed++;
-      else totals.failed++;
-      if (failure instanceof Difference) totals.different++;
-      if (failure !== undefined && settings.failFast) {
-        this.#stop(new Failure("stopped at the first failure, as --fail-fast says"));
-      }
-      await onResult(result);
+      const seen = await this.#lookAt(names);
+      await Promise.all(names.map((name, i) => this.#one(name, seen[i]!)));
     } catch (error) {
       this.#stop(error);
-      if (!ledger.lost.aborted) await ledger.release(table.id).catch(() => {});
     } finally {
-      this.#held.set(key, (this.#held.get(key) ?? 1) - 1);
-      this.#left.set(key, (this.#left.get(key) ?? 1) - 1);
-      // Other tables of the database may need the TTL still.
-      if (!this.#held.get(key)) {
-        await this.#settle((other) => other === key && !this.#left.get(key)).catch((e) => this.#stop(e));
+      this.#held.set(key, this.#held.get(key)! - names.length);
+      if (!this.#held.get(key)) this.#held.delete(key);
+    }
+    for (const { message, hint } of await this.options.ttls?.restore() ?? []) {
+      this.options.say(`error: ${message}; ${hint}`);
+    }
+  }
+
+  async #lookAt(names: readonly TableName[]): Promise<(Seen | Failure)[]> {
+    const { context, outer, notExpired } = this.options;
+    const bound = notExpired ? overlap(outer, await notExpired(names[0]!)) : outer;
+    return await lookAtTables(context, names, bound);
+  }
+
+  async #one(name: TableName, seen: Seen | Failure, expiries = 0): Promise<void> {
+    const { context, told } = this.options;
+    const given = told.get(tableKey(name))?.windows;
+    try {
+      if (seen instanceof Failure) throw seen;
+      if (context.task === "import" && !given) {
+        throw new Refused("it was not exported: its line has no windows");
+      }
+      await this.#end(
+        await new TableCopy(context, seen, context.task === "import" ? given : undefined).run(),
+      );
+    } catch (error) {
+      const again = error instanceof RowsExpired && expiries < expiriesMost;
+      if (again) await this.#one(name, (await this.#lookAt([name]))[0]!, expiries + 1);
+      else if (concernsTable(error) || error instanceof RowsExpired) await this.#end(failed(name, error));
+      else throw error;
+    }
+  }
+
+  /** Writes down what became of a table, together with those that end meanwhile. */
+  #end(result: TableResult): Promise<void> {
+    this.#ended.push(result);
+    this.#writing ??= this.#write().finally(() => this.#writing = undefined);
+    return this.#writing;
+  }
+
+  async #write(): Promise<void> {
+    while (this.#ended.length) {
+      const results = this.#ended.splice(0);
+      await this.options.list.finish(results.map((one) => ({
+        name: { tenant: one.tenant, database: one.database, table: one.table },
+        status: one.status,
+        result: JSON.stringify(one),
+        rows: one.source?.rows ?? 0,
+      })));
+      for (const one of results) {
+        this.#complain(one);
+        await this.#print(one);
       }
     }
   }
 
-  #stop(reason: unknown): void {
-    if (this.#halt.signal.aborted) return;
-    this.totals.stopped = reason instanceof Failure
-      ? reason
-      : new Failure(String(reason), undefined, { cause: reason });
-    this.#halt.abort(this.totals.stopped);
+  /** Says why a table is not well; what is said of many is said once, and counted. */
+  #complain({ error, hint, status, ...name }: TableResult): void {
+    if (error === undefined) return;
+    const gist = gistOf(error.replaceAll(displayTable(name), "it"));
+    const before = this.#complaints.get(gist) ?? 0;
+    this.#complaints.set(gist, before + 1);
+    if (before === 0) {
+      this.options.say(`${displayTable(name)}: ${status}: ${error}${hint ? ` (${hint})` : ""}`);
+    }
   }
 
-  /** Sets back the TTLs of databases in which nothing is left to be imported. */
-  async #settle(free: (key: string) => boolean): Promise<void> {
-    const failures = await this.options.ttls?.settle((ttl) => free(databaseKey(ttl))) ?? [];
-    // What fails now is tried once more at the end, and told then.
-    this.totals.ttlFailures = failures;
+  async #print(result: TableResult): Promise<void> {
+    const { totals: { statuses } } = this;
+    this.#printed.add(tableKey(result));
+    statuses.set(result.status, (statuses.get(result.status) ?? 0) + 1);
+    this.totals.rows += result.earlier ? 0 : result.copied?.rows ?? 0;
+    this.totals.bytes += result.earlier ? 0 : result.copied?.bytes ?? 0;
+    await this.options.onResult(result);
   }
+
+  /** Lines of tables that other workers ended meanwhile. */
+  async #tellOthers(): Promise<void> {
+    if (this.options.context.signal.aborted) return;
+    for await (const { name, result, status } of this.options.list.rows()) {
+      if (status === "" || result === undefined || this.#printed.has(tableKey(name))) continue;
+      await this.#print({ ...JSON.parse(result), earlier: true });
+    }
+  }
+
+  #stop(reason: unknown): void {
+    if (this.options.halt.signal.aborted) return;
+    this.totals.stopped = reason;
+    const failure = reason instanceof Failure ? reason : new Interrupted(messageOf(reason));
+    this.options.halt.abort(failure);
+    this.options.context.schedule.stop(failure);
+  }
+}
+
+function failed({ tenant, database, table }: TableName, failure: Failure): TableResult {
+  const status = failure instanceof Refused ? "refused" : "failed";
+  const hint = failure.hint ? { hint: failure.hint } : {};
+  return { tenant, database, table, status, error: messageOf(failure), ...hint };
 }

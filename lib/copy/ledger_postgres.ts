@@ -1,16 +1,17 @@
-/** The ledger of several workers: a PostgreSQL that all of them reach, whose clock their leases are measured by. */
+/** A ledger in PostgreSQL: for workers on several machines, whose leases are measured by its clock. */
 import { loadPostgres } from "../cli/deps.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
-import type { LedgerOptions } from "./ledger.ts";
-import { type Query, type Row, Store, type Value } from "./ledger_store.ts";
+import type { Store, Value } from "./ledger_store.ts";
 
 type Sql = ReturnType<Awaited<ReturnType<typeof loadPostgres>>["default"]>;
 
 const connectSeconds = 10;
+/** How long what passes by itself is tried again: a server that is restarted. */
+const patienceMs = 60_000;
 
 /** The codes of errors after which the connection is gone. */
 const lost = /^(CONNECT|ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_AGAIN|08|57P0|53300)/;
-/** The codes of errors that pass: a lost connection, and two transactions that were in each other's way. */
+/** The codes of errors that pass: a lost connection, and two statements that were in each other's way. */
 const passing = new RegExp(`${lost.source}|^(40P01|40001)`);
 
 const hints: [RegExp, string][] = [
@@ -21,11 +22,8 @@ const hints: [RegExp, string][] = [
   [passing, "is it running, and reachable from here? Start again: it goes on where it stopped."],
 ];
 
-/**
- * @param url what it leaves out is taken from PGHOST, PGUSER, PGPASSWORD and so on
- * @throws {UsageError} where it is none
- */
-export async function postgresStore(url: string, options: Required<LedgerOptions>): Promise<Store> {
+/** @param url what it leaves out is taken from PGHOST, PGUSER, PGPASSWORD and so on @throws {UsageError} where it is none */
+export async function postgresStore(url: string, readOnly: boolean): Promise<Store> {
   // up to the last @, as a password may hold one; so may the parameters
   const name = url.replace(/\/\/.*@/s, "//").replace(/\?.*/s, "");
   const { default: postgres } = await loadPostgres();
@@ -38,12 +36,12 @@ export async function postgresStore(url: string, options: Required<LedgerOptions
       onnotice: () => {},
       onclose: () => client.isLost = true,
       types: { bigint: { to: 20, from: [20], serialize: String, parse: Number } },
-      connection: { application_name: "copy_tables", default_transaction_read_only: options.readOnly },
+      connection: { application_name: "copy_tables", default_transaction_read_only: readOnly },
     });
     return Object.assign(client, { sql });
   };
   try {
-    return new PostgresStore(name, connect, options.leaseMs);
+    return new PostgresStore(name, connect);
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw error;
     const hint = "in its password % @ : / ? # are written %25 %40 %3A %2F %3F %23.";
@@ -57,64 +55,66 @@ interface Client {
   isLost: boolean;
 }
 
-class PostgresStore extends Store {
+class PostgresStore implements Store {
+  readonly isAlone = false;
+  readonly now = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)";
+  readonly tables =
+    "SELECT relname AS name FROM pg_class WHERE relkind = 'r' AND relname LIKE 'cnosdb_migrate_%' AND pg_table_is_visible(oid)";
+  // as text, since the client would make JSON of a parameter that is JSON
+  readonly items = "json_array_elements(CAST(CAST($1 AS TEXT) AS JSON)) AS _(value)";
+  readonly skipLocked = "FOR UPDATE SKIP LOCKED";
   #client: Client;
+  /** nothing is tried again before a first answer: a wrong host or password is told at once */
+  #hasAnswered = false;
 
-  constructor(name: string, private readonly connect: () => Client, leaseMs: number) {
-    super(name, false, {
-      serial: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
-      exists: "SELECT 1 AS there WHERE to_regclass('cnosdb_migrate_run') IS NOT NULL",
-      lock: "SELECT pg_advisory_xact_lock(hashtext('cnosdb_migrate'))",
-      expires: `clock_timestamp() + interval '${leaseMs} milliseconds'`,
-      expired: "expires < clock_timestamp()",
-      forUpdate: "FOR UPDATE",
-      skipLocked: "FOR UPDATE SKIP LOCKED",
-      hasWritingSubqueries: true,
-      lockForClaim: "FOR UPDATE OF d SKIP LOCKED FOR KEY SHARE OF w",
-    });
+  constructor(readonly name: string, private readonly connect: () => Client) {
     this.#client = connect();
   }
 
-  protected async run(text: string, values: readonly Value[]): Promise<Row[]> {
-    if (this.#client.isLost) {
-      await this.end();
-      this.#client = this.connect();
+  async opened(): Promise<void> {}
+
+  async run<T>(sql: string, values: readonly Value[] = []): Promise<T[]> {
+    return [...await this.#send((client) => client.unsafe(sql, [...values], { prepare: true }))] as T[];
+  }
+
+  /** A server syncs as it is set up to. */
+  sync(): void {}
+
+  async script(sql: string): Promise<void> {
+    // without parameters it is one message and one transaction
+    await this.#send((client) =>
+      client.unsafe(`SELECT pg_advisory_xact_lock(hashtext('cnosdb_migrate'));${sql}`)
+    );
+  }
+
+  async #send<T>(work: (sql: Sql) => PromiseLike<T>): Promise<T> {
+    const giveUpMs = performance.now() + (this.#hasAnswered ? patienceMs : 0);
+    for (let pauseMs = 100;; pauseMs = Math.min(2 * pauseMs, 5000)) {
+      if (this.#client.isLost) {
+        this.#client.sql.end({ timeout: 0 }).catch(() => {});
+        this.#client = this.connect();
+      }
+      const client = this.#client;
+      try {
+        const answer = await work(client.sql);
+        this.#hasAnswered = true;
+        return answer;
+      } catch (error) {
+        const code = error instanceof Error && "code" in error ? String(error.code) : "";
+        client.isLost ||= lost.test(code);
+        if (!passing.test(code) || performance.now() + pauseMs > giveUpMs) throw this.#explain(error, code);
+      }
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
-    return await this.#send(this.#client, text, values);
   }
 
-  async #send(client: Client, text: string, values: readonly Value[]): Promise<Row[]> {
-    try {
-      return [...await client.sql.unsafe(text, [...values], { prepare: true })];
-    } catch (error) {
-      client.isLost ||= lost.test(codeOf(error));
-      throw error;
-    }
-  }
-
-  protected async begin(): Promise<Query> {
-    await this.run("BEGIN", []);
-    const client = this.#client;
-    return async (text, values = []) => {
-      if (!client.isLost) return await this.#send(client, text, values);
-      throw Object.assign(new Error("the connection was lost"), { code: "CONNECTION_CLOSED" });
-    };
-  }
-
-  protected isPassing(error: unknown): boolean {
-    return passing.test(codeOf(error));
-  }
-
-  protected explain(error: unknown): unknown {
-    const code = codeOf(error);
+  #explain(error: unknown, code: string): unknown {
     if (!code) return error;
     const hint = hints.find(([pattern]) => pattern.test(code))?.[1];
     return new Failure(`ledger ${this.name}: ${messageOf(error)} (${code})`, hint, { cause: error });
   }
 
-  protected end(): Promise<void> {
-    return this.#client.sql.end({ timeout: this.#client.isLost ? 0 : connectSeconds });
+  async close(): Promise<void> {
+    await this.#client.sql.end({ timeout: this.#client.isLost ? 0 : connectSeconds });
   }
 }
-
-const codeOf = (error: unknown) => error instanceof Error && "code" in error ? String(error.code) : "";

@@ -1,10 +1,12 @@
-/** The ledger of one process: a SQLite file, which others may read at any time. */
+/** A ledger in a SQLite file: for the workers of one machine. */
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { Failure, messageOf } from "../cli/errors.ts";
-import type { LedgerOptions } from "./ledger.ts";
-import { type Query, type Row, Store, type Value } from "./ledger_store.ts";
+import type { Store, Value } from "./ledger_store.ts";
 
-const busyMs = 5000;
+/** How long a process waits for another one's statement. */
+const busyMs = 10_000;
 /** How long the log gets, 64 MiB, before it goes into the file, which syncs both. */
 const checkpointPages = 16_384;
 
@@ -13,128 +15,124 @@ const hints: [RegExp, string][] = [
   [/disk is full|disk I\/O/, "make room on its disk and start again: it goes on where it stopped."],
   [
     /malformed|not a database/,
-    "it is damaged, or no ledger. Put a copy of it back, or move it away to begin anew: tables that were copied " +
-    "before then need --into-existing.",
+    "it is damaged, or no ledger. Move it away: a new one is made, and what is equal is found equal.",
   ],
   [/locked/, "another program has it open."],
-  [/^/, "it and its directory must be writable."],
+  [/^/, "it and its directory must be there and writable; --ledger FILE names another place."],
 ];
 
-/** @throws {Failure} where the file cannot be used, or another process works on it */
-export async function sqliteStore(path: string, { readOnly }: Required<LedgerOptions>): Promise<Store> {
-  const lock = readOnly ? await mustExist(path) : await lockLedger(path);
+/** @throws {Failure} where the file cannot be used */
+export async function sqliteStore(path: string, readOnly: boolean): Promise<Store> {
+  let lock: Deno.FsFile | undefined;
   try {
-    return new SqliteStore(path, lock);
+    for (const file of ["", "-lock", "-wal", "-shm", "-journal"]) await refuseSymlink(path + file);
+    if (readOnly) return new SqliteStore(path, await openReadOnly(path));
+    // The system frees this lock with its process, however that ends: who gets it alone knows that all others are gone.
+    // It is of a file beside the ledger, on which SQLite has locks of its own.
+    lock = await make(`${path}-lock`);
+    const isAlone = await lock.tryLock(true);
+    if (!isAlone) await lock.lock(false);
+    (await make(path, false))?.close();
+    const database = new DatabaseSync(resolve(path), { timeout: busyMs });
+    database.exec(`PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${checkpointPages}`);
+    return new SqliteStore(path, database, isAlone, lock);
   } catch (error) {
     lock?.close();
     throw explain(path, error);
   }
 }
 
-async function mustExist(path: string): Promise<undefined> {
+async function refuseSymlink(path: string): Promise<void> {
+  const found = await Deno.lstat(path).catch(() => undefined);
+  if (found?.isSymlink) {
+    throw new Failure(`ledger ${path}: is a symbolic link`, "name the file that it points to.");
+  }
+}
+
+/** Makes a file for its owner alone, and opens it; also one that is there, unless SQLite may have it open. */
+async function make(path: string): Promise<Deno.FsFile>;
+async function make(path: string, evenIfThere: false): Promise<Deno.FsFile | undefined>;
+async function make(path: string, evenIfThere = true): Promise<Deno.FsFile | undefined> {
+  try {
+    return await Deno.open(path, { read: true, write: true, createNew: true, mode: 0o600 });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    return evenIfThere ? await Deno.open(path, { read: true, write: true }) : undefined;
+  }
+}
+
+async function openReadOnly(path: string): Promise<DatabaseSync> {
   await Deno.stat(path).catch((error) => {
     const hint = "--ledger FILE names it; it is made when tables are copied.";
     throw new Failure(`ledger ${path}: cannot be read: ${messageOf(error)}`, hint);
   });
-}
-
-/**
- * Makes the file where it is not there, for its owner alone, and locks one beside it, as SQLite has locks of its own on
- * the ledger. The system frees the lock with the process, however that ends; the file stays.
- */
-async function lockLedger(path: string): Promise<Deno.FsFile> {
-  const options = { read: true, write: true, create: true, mode: 0o600 };
-  let lock: Deno.FsFile | undefined;
+  const database = new DatabaseSync(resolve(path), { readOnly: true, timeout: busyMs });
   try {
-    (await Deno.open(path, options)).close();
-    lock = await Deno.open(`${path}-lock`, options);
-    if (await lock.tryLock(true)) {
-      await lock.truncate();
-      await lock.write(new TextEncoder().encode(`${Deno.pid}\n`));
-      return lock;
-    }
+    database.prepare("SELECT name FROM sqlite_master").all();
+    return database;
   } catch (error) {
-    lock?.close();
-    const hint = "its directory must be there, writable and not full; --ledger FILE names another place.";
-    throw new Failure(`ledger ${path}: cannot be opened for writing: ${messageOf(error)}`, hint);
+    database.close();
+    const wal = await Deno.stat(`${path}-wal`).catch(() => undefined);
+    if (!/unable to open|readonly/.test(messageOf(error)) || wal?.size) throw error;
+    // no file can be made beside it; without a log there is nobody who writes
+    const url = pathToFileURL(resolve(path));
+    url.searchParams.set("immutable", "1");
+    return new DatabaseSync(url, { readOnly: true });
   }
-  lock.close();
-  const process = (await Deno.readTextFile(`${path}-lock`).catch(() => "")).trim();
-  throw new Failure(
-    `ledger ${path}: locked by ${process ? `process ${process}` : "another process"}`,
-    "one process works on it at a time; --status looks at it meanwhile, --ledger postgres://… is for several.",
-  );
 }
 
-class SqliteStore extends Store {
-  readonly #database: DatabaseSync;
+class SqliteStore implements Store {
+  readonly now = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+  readonly tables = "SELECT name FROM sqlite_master WHERE type = 'table'";
+  readonly items = "json_each($1)";
+  readonly skipLocked = "";
   readonly #statements = new Map<string, StatementSync>();
 
-  constructor(path: string, private readonly lock: Deno.FsFile | undefined) {
-    super(path, true, {
-      serial: "INTEGER PRIMARY KEY",
-      exists: "SELECT name FROM sqlite_master WHERE name = 'cnosdb_migrate_run'",
-      lock: "SELECT 1",
-      expires: "1",
-      expired: "expires = 0",
-      forUpdate: "",
-      skipLocked: "",
-      hasWritingSubqueries: false,
-      lockForClaim: "",
+  constructor(
+    readonly name: string,
+    private readonly database: DatabaseSync,
+    readonly isAlone = false,
+    private readonly lock?: Deno.FsFile,
+  ) {}
+
+  async opened(): Promise<void> {
+    if (this.isAlone) await this.lock?.lock(false);
+  }
+
+  run<T>(sql: string, values: readonly Value[] = []): Promise<T[]> {
+    return this.#do(() => {
+      let statement = this.#statements.get(sql);
+      if (!statement) this.#statements.set(sql, statement = this.database.prepare(sql.replaceAll("$", "?")));
+      return statement.all(...values) as T[];
     });
-    this.#database = new DatabaseSync(path, { readOnly: !lock, timeout: busyMs });
-    try {
-      const isThere = this.#run(this.dialect.exists).length > 0;
-      if (!isThere && this.#run("SELECT 1 FROM sqlite_master LIMIT 1").length) {
-        throw new Failure(`ledger ${path}: a SQLite file, but no ledger`, "--ledger FILE names another.");
-      }
-      if (!lock) return;
-      this.#database.exec(`PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = ${checkpointPages}`);
-      // with the lock held, every worker that is in the ledger is gone
-      if (isThere) this.#run("UPDATE cnosdb_migrate_worker SET expires = 0");
-    } catch (error) {
-      this.#database.close();
-      throw error;
-    }
   }
 
-  #run(sql: string, values: readonly Value[] = []): Row[] {
-    let statement = this.#statements.get(sql);
-    if (!statement) {
-      statement = this.#database.prepare(sql.replaceAll("$", "?"));
-      this.#statements.set(sql, statement);
-    }
-    return statement.all(...values) as Row[];
+  sync(always: boolean): void {
+    this.database.exec(`PRAGMA synchronous = ${always ? "FULL" : "NORMAL"}`);
+  }
+
+  script(sql: string): Promise<void> {
+    return this.#do(() => this.database.exec(`PRAGMA journal_mode = WAL; BEGIN IMMEDIATE; ${sql} COMMIT`));
   }
 
   // deno-lint-ignore require-await -- what it throws must be a rejection
-  protected async run(sql: string, values: readonly Value[] = []): Promise<Row[]> {
-    return this.#run(sql, values);
-  }
-
-  protected async begin(durable: boolean): Promise<Query> {
-    this.#database.exec(`PRAGMA synchronous = ${durable ? "FULL" : "NORMAL"}`);
-    await this.run("BEGIN IMMEDIATE");
-    return (sql, values) => this.run(sql, values);
-  }
-
-  protected isPassing(): boolean {
-    return false;
-  }
-
-  protected explain(error: unknown): unknown {
-    return explain(this.name, error);
-  }
-
-  // deno-lint-ignore require-await -- what it throws must be a rejection
-  protected async end(): Promise<void> {
-    this.#database.close();
+  async close(): Promise<void> {
+    this.database.close();
     this.lock?.close();
+  }
+
+  // deno-lint-ignore require-await -- the same
+  async #do<T>(work: () => T): Promise<T> {
+    try {
+      return work();
+    } catch (error) {
+      throw explain(this.name, error);
+    }
   }
 }
 
 function explain(path: string, error: unknown): unknown {
-  if (!(error instanceof Error && "code" in error && error.code === "ERR_SQLITE_ERROR")) return error;
-  const hint = hints.find(([pattern]) => pattern.test(error.message))?.[1];
+  if (error instanceof Failure || error instanceof Deno.errors.NotCapable) return error;
+  const hint = hints.find(([pattern]) => pattern.test(messageOf(error)))?.[1];
   return new Failure(`ledger ${path}: ${messageOf(error)}`, hint, { cause: error });
 }

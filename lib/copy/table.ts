@@ -1,225 +1,333 @@
-/** One table in SQL: what it is made of, how it goes out and comes in, and what proves that two are equal. */
-import { Failure } from "../cli/errors.ts";
-import type { Summary, TableName } from "./ledger.ts";
-import type { Side } from "./side.ts";
-import { quoteName, quoteText, type Row } from "../cnosdb/sql.ts";
-import { formatTime, parseTime } from "../cnosdb/time.ts";
-
-/** A column as `information_schema.columns` tells: kind TIME, TAG or FIELD; type such as STRING or TIMESTAMP(NANOSECOND). */
-export interface Column {
-  name: string;
-  kind: string;
-  type: string;
-}
-
-/** A stretch of time, `[from, to)`, as written in SQL; open where a bound is missing. */
-export interface Span {
-  from?: string | undefined;
-  to?: string | undefined;
-}
-
-const fileFormat = "FILE_FORMAT = (TYPE = 'PARQUET')";
-
-const full = ({ database, table }: TableName) => quoteName(database, table);
-
-function where({ from, to }: Span): string {
-  const bounds = [
-    ...(from === undefined ? [] : [`time >= ${quoteText(from)}`]),
-    ...(to === undefined ? [] : [`time < ${quoteText(to)}`]),
-  ];
-  return bounds.length ? ` WHERE ${bounds.join(" AND ")}` : "";
-}
-
 /**
- * Writes a table, or a stretch of it, into a directory of the stage. Never DELIMITER: 2.4.1 and later refuse it.
- * @param connection `CONNECTION = (…)` and a blank, or nothing; every version takes it before FILE_FORMAT alone
+ * One table: what differs between its two sides is copied until nothing does. Nothing is remembered of it: a run that was killed, rows
+ * that came late, a target made anew are all the same case, windows that differ.
  */
-export function exportSql(name: TableName, url: string, connection: string, span: Span = {}): string {
-  const rows = where(span);
-  const source = rows ? `(SELECT * FROM ${full(name)}${rows})` : full(name);
-  return `COPY INTO ${quoteText(url)} FROM ${source} ${connection}${fileFormat}`;
+import { Failure, messageOf } from "../cli/errors.ts";
+import { atOnce } from "../cli/pool.ts";
+import { pause } from "../cnosdb/http.ts";
+import type { TableName } from "../cnosdb/names.ts";
+import { meaningOf } from "../cnosdb/refusals.ts";
+import { directoryName, type Stage } from "../stage/stage.ts";
+import { ClusterTrouble, concernsTable, RowsExpired } from "./cluster.ts";
+import { compareWindows, type Comparison, differingColumns, rowsPerWindow, type Seen } from "./compare.ts";
+import { type Profiler, Refused } from "./profile.ts";
+import type { Status, TableResult } from "./result.ts";
+import type { Hold, Schedule, Step } from "./schedule.ts";
+import { exportSql, importSql, readCopied } from "./statements.ts";
+import { addUp, differs, joinForCopying, noRows, type Part } from "./windows.ts";
+import { sameSummary, tellSummary, tellWindow, window } from "./windows.ts";
+
+/** What is to be done with what differs; `plan`: say what would be copied. */
+export type Task = "copy" | "compare" | "plan" | "export" | "import";
+
+/** What all tables of a run share. */
+export interface CopyContext extends Comparison {
+  readonly task: Task;
+  /** whether the target is profiled again after an import */
+  readonly proves: boolean;
+  readonly stage?: Stage | undefined;
+  readonly schedule: Schedule;
+  /** no further statement is begun when it is aborted */
+  readonly signal: AbortSignal;
+  /** the first pause before rows that do not show are looked for again; doubled each time */
+  readonly lookAgainMs: number;
+  /** bytes that so many rows will take in the stage, as far as is known */
+  readonly estimateBytes: (rows: number) => number;
+  /** lets rows in that are older than the database's TTL; missing where they are to be skipped */
+  readonly raiseTtl?: ((name: TableName) => Promise<void>) | undefined;
+  /** whether any import of this run brought rows, so that the target does see the stage */
+  readonly anyArrived: () => boolean;
+  /** told how many rows of a table are to be copied, and of each window that has arrived (of an export half, that was written) */
+  readonly onPlanned: (rows: number) => void;
+  readonly onCopied: (rows: number, bytes: number) => void;
 }
 
-/** Reads a directory of the stage into a table; without the last slash it would be "is directory". */
-export function importSql(name: TableName, url: string, connection: string): string {
-  return `COPY INTO ${full(name)} FROM ${quoteText(`${url}/`)} ${connection}${fileFormat}`;
-}
+/** How often what differs is copied before it is said that it differs. */
+const roundsMost = 4;
+/** How often rows that do not show are looked for again (one new table in 50 on 2.4.0 and 2.4.1): half a second, doubled, 8 s in all. */
+const looksAgain = 4;
+/** How often an export is made anew where an import took another number of rows. */
+const exportsMost = 3;
+/** So many differing windows are told, and of so many the columns. */
+const windowsTold = 100;
+const columnsTold = 4;
 
-/** A statement that writes one row to the stage, to see whether a side can reach it. */
-export function probeSql(url: string, connection: string): string {
-  return `COPY INTO ${quoteText(url)} FROM (SELECT 1 AS x) ${connection}${fileFormat}`;
-}
+/** The copying, or comparing, of one table. */
+export class TableCopy {
+  /** windows that need nothing more, and those that differ */
+  #settled: Part[] = [];
+  #left: Part[] = [];
+  readonly #copied = { rows: 0, bytes: 0, windows: 0 };
+  /** what changed on the source meanwhile */
+  readonly #moved: string[] = [];
 
-/**
- * Exact on every version, unlike count(*) or count(time) alone, which count duplicates on 2.4.3.
- * @param more what else is selected
- */
-export function summarySql(name: TableName, span: Span = {}, more: string[] = []): string {
-  const columns = ["count(time) AS n", "min(time) AS t0", "max(time) AS t1", ...more].join(", ");
-  return `SELECT ${columns} FROM ${full(name)}${where(span)}`;
-}
+  /** @param given the windows that an export half told of the table: what they hold, and where they lie */
+  constructor(
+    private readonly context: CopyContext,
+    private readonly seen: Seen,
+    private readonly given?: readonly Partial<Part>[] | undefined,
+  ) {}
 
-/** The rows that a COPY INTO says it moved. @throws {Failure} where it says something else, as for a stream table */
-export function rowsOf(answer: Row[], name: TableName): number {
-  const rows = answer[0]?.rows;
-  if (typeof rows !== "number") {
-    throw new Failure(
-      `COPY of ${full(name)} answered ${JSON.stringify(answer).slice(0, 100)}, not a number of rows`,
+  /**
+   * Does all that is to be done with the table.
+   * @returns what became of it @throws {ClusterTrouble | Interrupted | RowsExpired} which say nothing about the table
+   */
+  async run(): Promise<TableResult> {
+    const { context, seen: { name } } = this;
+    const started = new Date();
+    let status: Status;
+    let told: Pick<TableResult, "error" | "hint"> = {};
+    try {
+      status = await this.#bring();
+      told = this.#tell(status);
+    } catch (error) {
+      if (!concernsTable(error)) throw error;
+      status = error instanceof Refused ? "refused" : "failed";
+      told = { error: messageOf(error), ...(error.hint ? { hint: error.hint } : {}) };
+    }
+    const all = [...this.#settled, ...this.#left];
+    const shown = status === "exported" ? all.map(({ target: _, ...part }) => part) : await this.#differing();
+    return {
+      ...name,
+      status,
+      ...(context.source || this.given ? { source: addUp(all.map(({ source }) => source)) } : {}),
+      ...(context.target ? { target: addUp(all.map(({ target }) => target)) } : {}),
+      verify: !context.proves ? "none" : context.full ? "full" : "count",
+      copied: this.#copied,
+      started: started.toISOString(),
+      seconds: Math.round(Date.now() - started.getTime()) / 1000,
+      ...(shown.length || status === "exported" ? { windows: shown } : {}),
+      ...told,
+    };
+  }
+
+  async #bring(): Promise<Status> {
+    const { context, seen } = this;
+    const { task } = context;
+    const done = task === "export" ? "exported" : task === "import" ? "imported" : "equal";
+    this.#sort(this.given ? await this.#partsOfExport(this.given) : await compareWindows(context, seen));
+    const excess = this.#left.filter(hasMore);
+    if (excess.length && task !== "compare" && !context.intoExisting) throw refusal(excess);
+    for (let round = 1; this.#left.length; round++) {
+      if (task === "compare") return "differs";
+      const more = this.#left.filter(hasMore);
+      const some = this.#left.filter((part) => !hasMore(part));
+      const units = this.given ? some : joinForCopying(some, rowsPerWindow(context, seen.columns));
+      this.#left = [...more, ...units];
+      if (task === "plan") return "differs";
+      if (round === 1) context.onPlanned(units.reduce((rows, { source }) => rows + source.rows, 0));
+      const brought: Part[] = [];
+      await atOnce(2, units, async (unit) => void brought.push(await this.#copy(unit)));
+      if (task === "export") {
+        this.#sort(brought, (part) => part.source.rows > 0 && part.directory === undefined);
+        return this.#left.length ? "source-changed" : done;
+      }
+      if (!context.proves) return "imported";
+      this.#sort([...more, ...await this.#lookAgain(brought)]);
+      if (this.#left.every(hasMore) || round === roundsMost) break;
+    }
+    if (this.#left.length) return this.#moved.length ? "source-changed" : "differs";
+    if (task === "import") { for (const { directory } of this.#settled) await this.#remove(directory); }
+    return done;
+  }
+
+  /** Parts that differ are left to be done, the others are settled. */
+  #sort(parts: readonly Part[], isLeft: (part: Part) => boolean = differs): void {
+    this.#left = parts.filter(isLeft);
+    this.#settled.push(...parts.filter((part) => !isLeft(part)));
+  }
+
+  /** The windows of an export half's line, with what the target holds in them. */
+  async #partsOfExport(given: readonly Partial<Part>[]): Promise<Part[]> {
+    const told = given.map((part) => ({ ...part, source: part.source ?? noRows, target: noRows }));
+    for (const { directory = "", source } of told) {
+      // One path part, or anything could be read, and removed, outside of the stage.
+      if (source.rows === 0 || /^[A-Za-z0-9_-]+$/.test(directory)) continue;
+      throw new Refused(
+        `${JSON.stringify(directory)} is no directory of a stage`,
+        "expected what --only export prints.",
+      );
+    }
+    if (this.context.full && told.some(({ source }) => source.rows > 0 && source.digest === undefined)) {
+      throw new Refused("it was exported without --verify full, so there is no digest to compare with");
+    }
+    const held = await this.#ask(this.context.target, told);
+    return told.map((part, i) => ({ ...part, target: held[i]! }));
+  }
+
+  /** Brings one window over, from a directory of its own each time. */
+  async #copy(unit: Part): Promise<Part> {
+    const { context } = this;
+    for (let tries = 1; tries <= exportsMost && unit.source.rows > 0; tries++) {
+      const done = await context.schedule.staged(async (hold) => {
+        hold.bytes = context.estimateBytes(unit.source.rows);
+        const { directory, source: { rows } } = unit;
+        if (directory !== undefined) {
+          return await this.#import(directory, rows, hold.bytes, true) ? unit : undefined;
+        }
+        const made = await this.#export(unit, hold);
+        if (context.task === "export") {
+          return await this.#keepExport(unit, made.directory, made.rows, hold.bytes);
+        }
+        try {
+          return await this.#import(made.directory, made.rows, hold.bytes, tries === exportsMost)
+            ? unit
+            : undefined;
+        } finally {
+          await this.#remove(made.directory);
+        }
+      });
+      if (done) return done;
+    }
+    return unit;
+  }
+
+  async #export({ from, to }: Part, hold: Hold): Promise<{ directory: string; rows: number }> {
+    const { context: { source, stage }, seen: { name } } = this;
+    return await source!.inTurn(name, "export", async (send) => {
+      const directory = directoryName(name, crypto.randomUUID().slice(0, 8));
+      try {
+        const sql = exportSql(name, window(from, to), stage!.exportUrl(directory), stage!.exportConnection);
+        const rows = readCopied(await send(sql, { tenant: name.tenant, database: name.database }));
+        hold.bytes = rows ? await stage!.bytes(directory) ?? hold.bytes : 0;
+        return { directory, rows };
+      } catch (error) {
+        // What of it arrives later is refused, and not taken for a table's rows.
+        await this.#remove(directory);
+        throw error;
+      }
+    }, hold);
+  }
+
+  /** @returns whether as many rows came in as went out @param last whether it is a failure where not */
+  async #import(directory: string, rows: number, bytes: number, last: boolean): Promise<boolean> {
+    const { context: { target, stage, raiseTtl }, seen: { name } } = this;
+    if (rows === 0) return true;
+    const sql = importSql(name, stage!.importUrl(directory), stage!.importConnection);
+    const options = { tenant: name.tenant, database: name.database };
+    const once = () => target!.inTurn(name, "import", async (send) => readCopied(await send(sql, options)));
+    const imported = await once().catch(async (error) => {
+      if (meaningOf(error) !== "expired") throw error;
+      if (!raiseTtl) throw new RowsExpired(messageOf(error));
+      await raiseTtl(name);
+      return await once();
+    });
+    if (imported === rows) this.#count(rows, bytes);
+    else if (last) throw this.#misses(directory, rows, imported);
+    return imported === rows;
+  }
+
+  #misses(directory: string, exported: number, imported: number): Failure {
+    const { stage, anyArrived } = this.context;
+    const told = `${imported} rows were imported of ${exported} that had been exported`;
+    if (imported > 0 || anyArrived()) return new Failure(told, stage?.problem());
+    return new ClusterTrouble(
+      `${told}: the target does not see what the source wrote to ${stage?.exportUrl(directory)}`,
+      stage?.problem() ??
+        "give --import-stage, the path at which the target's nodes see it; or leave --stage out: then the script is the stage.",
     );
   }
-  return rows;
-}
 
-/** The columns of a TSKV table, in the order of their names. @throws {Failure} where there is no such table */
-export async function columnsOf(side: Side, { tenant, database, table }: TableName): Promise<Column[]> {
-  const sql = "SELECT column_name, column_type, data_type FROM information_schema.columns " +
-    `WHERE database_name = ${quoteText(database)} AND table_name = ${quoteText(table)}`;
-  const columns = (await side.run(sql, { tenant })).map((row): Column => ({
-    name: String(row.column_name),
-    kind: String(row.column_type),
-    type: String(row.data_type),
-  })).sort((a, b) => a.name < b.name ? -1 : 1);
-  if (columns.length === 0) {
-    throw new Failure(`there is no such table on the ${side.role} cluster, or it may not be read`);
+  /** Keeps what an export wrote, if it is what the profile says, or where writers go on, what it says now. */
+  async #keepExport(unit: Part, directory: string, rows: number, bytes: number): Promise<Part | undefined> {
+    const [source = noRows] = rows === unit.source.rows
+      ? [unit.source]
+      : await this.#ask(this.context.source, [unit]);
+    this.#note(unit, source);
+    if (source.rows !== rows) return void await this.#remove(directory);
+    this.#count(rows, bytes);
+    return rows > 0 ? { ...unit, source, directory } : { ...unit, source };
   }
-  // Of stream and external tables every column is a FIELD. COPY of a stream table starts a query that never ends.
-  if (!columns.some(({ kind }) => kind === "TIME")) {
-    throw new Failure(
-      `it is a stream or an external table on the ${side.role} cluster; only TSKV tables are copied`,
-    );
-  }
-  return columns;
-}
 
-/** What differs between the columns of a table on both sides; what only one has would be lost or null in silence. */
-export function columnDifferences(old: Column[], young: Column[]): string[] {
-  const told = ({ kind, type }: Column) => `${kind} ${type}`;
-  const there = new Map(young.map((column) => [column.name, column]));
-  const differences = old.flatMap((column) => {
-    const other = there.get(column.name);
-    there.delete(column.name);
-    if (!other) return [`column ${JSON.stringify(column.name)} is on the old cluster only`];
-    return told(column) === told(other) ? [] : [
-      `column ${JSON.stringify(column.name)} is ${told(column)} on the old cluster, ${
-        told(other)
-      } on the new`,
+  #count(rows: number, bytes: number): void {
+    this.#copied.rows += rows;
+    this.#copied.bytes += bytes;
+    this.#copied.windows++;
+    this.context.onCopied(rows, bytes);
+  }
+
+  async #remove(directory: string | undefined): Promise<void> {
+    if (directory !== undefined) await this.context.stage?.remove(directory);
+  }
+
+  /** Profiles the target again, and the source too where they differ still. Rows that show late are looked for again. */
+  async #lookAgain(units: readonly Part[]): Promise<Part[]> {
+    const { source, target, lookAgainMs, signal } = this.context;
+    const equal: Part[] = [];
+    let left = units;
+    for (let look = 0; left.length; look++) {
+      const held = await this.#ask(target, left, "verify");
+      const now = left.map((part, i): Part => ({ ...part, target: held[i]! }));
+      equal.push(...now.filter((part) => !differs(part)));
+      left = now.filter(differs);
+      const late = left.some((part) => part.target.rows < part.source.rows);
+      if (!late || look === looksAgain) break;
+      await pause(lookAgainMs * 2 ** look, signal);
+    }
+    if (!source) return [...equal, ...left];
+    const held = await this.#ask(source, left);
+    return [
+      ...equal,
+      ...left.map((part, i): Part => {
+        this.#note(part, held[i]!);
+        return { ...part, source: held[i]! };
+      }),
     ];
-  });
-  return [
-    ...differences,
-    ...[...there.keys()].map((name) => `column ${JSON.stringify(name)} is on the new cluster only`),
-  ];
-}
-
-/** Counts a table, or a stretch of it. A full scan. */
-export async function summarize(side: Side, name: TableName, span: Span = {}): Promise<Summary> {
-  const row = (await side.run(summarySql(name, span), { tenant: name.tenant, database: name.database }))[0];
-  if (typeof row?.n !== "number") {
-    throw new Failure(`${side.url}: count(time) of ${full(name)} gave no number`);
   }
-  const time = (value: Row[string]) => {
-    if (typeof value !== "string") return undefined;
-    const nanos = parseTime(value);
-    return nanos === undefined ? value : formatTime(nanos);
-  };
-  const [min, max] = [time(row.t0), time(row.t1)];
-  return { rows: row.n, ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }) };
-}
 
-/** Whether two summaries tell the same. */
-export function sameSummary(a: Summary, b: Summary): boolean {
-  return a.rows === b.rows && a.min === b.min && a.max === b.max;
-}
-
-/** What differs between the summaries of both sides: one text, or none. */
-export function summaryDifferences(old: Summary, young: Summary): string[] {
-  return sameSummary(old, young)
-    ? []
-    : [`${tellSummary(old)} on the old cluster, ${tellSummary(young)} on the new`];
-}
-
-/** A summary as an operator reads it. */
-export function tellSummary({ rows, min, max }: Summary): string {
-  return rows === 0 ? "no rows" : `${rows} rows from ${min} to ${max}`;
-}
-
-/**
- * What is computed over a column for `--verify full`; each is the same on 2.3 and 2.4 whatever the order of the rows.
- * Integers of 64 bits go as text, as JSON's readers round them.
- */
-function digestsOf({ name, type }: Column): Record<string, string> {
-  const column = quoteName(name);
-  const count = `count(${column})`;
-  if (type.startsWith("TIMESTAMP")) {
-    return { count, xor: `CAST(bit_xor(CAST(${column} AS BIGINT)) AS STRING)` };
+  async #ask(side: Profiler | undefined, parts: readonly Part[], step: Step = "profile") {
+    const { name, columns } = this.seen;
+    const more = this.context.full ? { columns } : {};
+    return await side?.summaries(
+      parts.map(({ from, to }) => ({ name, window: window(from, to), ...more })),
+      step,
+    ) ?? [];
   }
-  switch (type) {
-    case "BIGINT":
-    case "BIGINT UNSIGNED":
-      return { count, xor: `CAST(bit_xor(${column}) AS STRING)` };
-    case "BOOLEAN":
-      return { count, true: `sum(CAST(${column} AS BIGINT))` };
-    case "DOUBLE":
-      return { count, min: `min(${column})`, max: `max(${column})` };
-    default:
+
+  #note(part: Part, now: Part["source"]): void {
+    if (sameSummary(now, part.source)) return;
+    this.#moved.push(`${tellWindow(part)}: ${tellSummary(part.source)} before, ${tellSummary(now)} now`);
+  }
+
+  async #differing(): Promise<Part[]> {
+    const { context, seen } = this;
+    const parts = this.#left.filter(differs).slice(0, windowsTold);
+    if (!context.full || context.task !== "compare") return parts;
+    return await Promise.all(parts.map(async (part, i) => {
+      const columns = i < columnsTold ? await differingColumns(context, seen, part) : [];
+      return columns.length ? { ...part, columns } : part;
+    }));
+  }
+
+  #tell(status: Status): Pick<TableResult, "error" | "hint"> {
+    const [part, ...more] = this.#left.filter(differs);
+    if (status === "source-changed") {
       return {
-        count,
-        octets: `sum(octet_length(${column}))`,
-        md5: `sum(ascii(substr(md5(${column}), 1, 1)))`,
+        error: `the source changed meanwhile, ${this.#moved.slice(-3).join("; ")}`,
+        hint: "stop the writers and run it again, or bound it by --until.",
       };
+    }
+    if (status !== "differs" || !part || this.context.task === "plan") return {};
+    const [source, target] = [tellSummary(part.source), tellSummary(part.target)];
+    const what = source === target
+      ? `${source} on both sides, but with other values`
+      : `${source} on the source, ${target} on the target`;
+    return {
+      error: `${tellWindow(part)}: ${what}${more.length ? `; and in ${more.length} more windows` : ""}`,
+    };
   }
 }
 
-/** Digests by `column what`, such as `temperature max`. @param columns of both sides */
-export async function digest(
-  side: Side,
-  name: TableName,
-  columns: Column[],
-  span: Span = {},
-): Promise<Map<string, string>> {
-  const digests = new Map<string, string>();
-  const wanted = columns.flatMap((column) =>
-    Object.entries(digestsOf(column)).map(([what, sql]) => ({ label: `${column.name} ${what}`, sql }))
+const hasMore = ({ source, target }: Part) => target.rows > source.rows;
+
+function refusal(excess: readonly Part[]): Refused {
+  const [first, ...more] = excess;
+  const { source, target } = first!;
+  return new Refused(
+    `the target has more rows than the source, ${tellWindow(first!)}: ${tellSummary(target)} against ${
+      tellSummary(source)
+    }` +
+      (more.length ? `; and so in ${more.length} more windows` : ""),
+    "empty it there, or give --into-existing: rows with the same time and tags are overwritten, others stay.",
   );
-  // A hundred at a time: a table may have thousands of columns, and a statement has its limits.
-  for (let at = 0; at < wanted.length; at += 100) {
-    const part = wanted.slice(at, at + 100);
-    const sql = summarySql(name, span, part.map(({ sql }, i) => `${sql} AS d${i}`));
-    const row = (await side.run(sql, { tenant: name.tenant, database: name.database }))[0] ?? {};
-    for (const [i, { label }] of part.entries()) digests.set(label, String(row[`d${i}`] ?? "none"));
-  }
-  return digests;
-}
-
-/** What differs between the digests of both sides. */
-export function digestDifferences(old: Map<string, string>, young: Map<string, string>): string[] {
-  return [...old].flatMap(([label, value]) => {
-    const other = young.get(label);
-    return value === other ? [] : [`${label} is ${value} on the old cluster, ${other} on the new`];
-  });
-}
-
-/**
- * Cuts a table's time at whole multiples of a duration. The first piece is open to the past (to `from` where that is given),
- * the last one to the future, so that every row is in one of them whatever is written meanwhile.
- * @param source its rows, of which those before `from` are left out
- * @param seconds 0: one piece
- * @throws {Failure} where that makes too many pieces to be of use
- */
-export function cutSpan(source: Summary, seconds: number, from?: string): Span[] {
-  const [min, max] = [parseTime(source.min ?? ""), parseTime(source.max ?? "")];
-  if (!seconds || min === undefined || max === undefined) return [{ from }];
-  const nanos = BigInt(seconds) * 1_000_000_000n;
-  const floor = (time: bigint) => time - ((time % nanos) + nanos) % nanos;
-  const bound = from === undefined ? min : parseTime(from) ?? min;
-  const start = floor(bound > min ? bound : min);
-  const count = max < start ? 1n : (floor(max) - start) / nanos + 1n;
-  if (count > 10_000n) {
-    throw new Failure(
-      `its rows from ${formatTime(start)} to ${source.max} would be ${count} pieces`,
-      "take a longer --split.",
-    );
-  }
-  const cuts = Array.from({ length: Number(count) - 1 }, (_, i) => formatTime(start + nanos * BigInt(i + 1)));
-  return [from, ...cuts].map((begin, i) => ({ from: begin, to: cuts[i] }));
 }

@@ -102,3 +102,12 @@ export class Selection {
       .map(({ flag, name }) => `${flag} ${name}`);
   }
 }
+
+/** Whether a table is selected by the flags of a command line, which `filter_meta` and `copy_tables` share. */
+export function tableSelection(
+  args: { values(name: string): string[] },
+): (name: { tenant: string; database: string; table: string }) => boolean {
+  const values = (flag: string) => args.values(flag);
+  const selection = new Selection(values("tenant"), values("database"), values("table"), values("exclude"));
+  return ({ tenant, database, table }) => !selection.drops([tenant, database, table]);
+}

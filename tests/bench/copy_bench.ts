@@ -1,13 +1,10 @@
 /**
- * What the scheduler and the ledger cost. Against stand-ins that take 150 ms a statement and let imports into one database wait
- * for each other: how near to the best that this wait allows, and what spreading imports over databases gains. Then the ledger
- * alone, and a list of a million tables. `deno task bench` fails where a bound is missed.
+ * What the scheduler costs. Against stand-ins that take 150 ms a statement and let imports into one database wait for each other: how
+ * near to the best that this wait allows, and what spreading imports over databases gains. Then a list of 100 000 empty tables.
+ * `deno task bench` fails where a bound is missed.
  */
-import { openLedger } from "../../lib/copy/ledger.ts";
-import type { RunIdentity } from "../../lib/copy/ledger.ts";
 import { startChild } from "../faults/copy_child.ts";
 import { Pair } from "../unit/copy/copying.ts";
-import { TestPostgres } from "../unit/copy/postgres.ts";
 import type { RecordedRequest } from "../standin/standin.ts";
 
 /** 64 tables in 8 databases of unequal size. */
@@ -44,8 +41,11 @@ async function copying(sizes: number[], jobs: number, times: Times, apart = fals
   let ms = 0;
   for (const part of parts) {
     // In a process of its own, so that the servers' work is not taken for its own.
-    const settings = { jobs, exportJobs: jobs, importJobs: jobs };
-    const { output } = await startChild({ place: pair.place, settings, options: { tables: part ?? [] } })
+    const { output } = await startChild({
+      place: pair.place,
+      settings: { jobs },
+      options: { tables: part ?? [] },
+    })
       .done;
     ms += Number(/"ms":([\d.]+)\}$/m.exec(output)?.[1]);
   }
@@ -61,7 +61,7 @@ function bestOf(requests: RecordedRequest[], jobs: number): number {
   const tables = new Map<string, RecordedRequest[]>();
   for (const request of requests) {
     const [, database, table] = /"(\w+)"\."(\w+)"/.exec(request.body) ??
-      /database_name = '(\w+)' AND table_name = '(\w+)'/.exec(request.body) ?? [];
+      [];
     if (table === undefined) continue;
     const key = `${database}.${table}`;
     tables.set(key, [...tables.get(key) ?? [], request]);
@@ -111,71 +111,13 @@ Deno.bench("16 tables in 4 databases, --jobs 1", once, async () => {
   report("--jobs 1", await copying([8, 4, 3, 1], 1, equal), 5);
 });
 
-const run: RunIdentity = { from: "http://old:8902", to: "http://new:8902", stage: "served", options: {} };
-
-/** Takes empty tables from their plan to verified as the copying does, eight at once. */
-async function ledgerAlone(where: string, tables: number): Promise<void> {
-  const startMs = performance.now();
-  const ledger = await openLedger(where, run);
-  await ledger.plan((function* () {
-    for (let i = 0; i < tables; i++) yield { tenant: "cnosdb", database: `d${i % 8}`, table: `table_${i}` };
-  })());
-  const plannedMs = performance.now();
-  const worker = async () => {
-    for (let table = await ledger.claim(); table; table = await ledger.claim()) {
-      await ledger.cut(table.id, [{}]);
-      await ledger.update(table.id, { step: "exporting" });
-      await ledger.updatePiece(table.id, 0, { step: "exporting", directory: "copy/t" });
-      await ledger.updatePiece(table.id, 0, { step: "exported", rowsExported: 0 });
-      await ledger.update(table.id, { step: "exported" });
-      await ledger.updatePiece(table.id, 0, { step: "imported" });
-      await ledger.update(table.id, { step: "imported" });
-      await ledger.update(table.id, {
-        step: "verified",
-        source: { rows: 0 },
-        target: { rows: 0 },
-        seconds: 0.1,
-      });
-    }
-  };
-  await Promise.all(Array.from({ length: 8 }, worker));
-  await ledger.close();
-  const [plan, work] = [plannedMs - startMs, performance.now() - plannedMs].map((ms) =>
-    (ms / 1000).toFixed(1)
-  );
-  const mebibytes = Math.round(Deno.memoryUsage().rss / 2 ** 20);
-  console.log(
-    `  ${
-      /^postgres/.test(where) ? "PostgreSQL" : "SQLite"
-    }: ${tables} tables planned in ${plan} s, worked through in ${work} s, ${mebibytes} MiB`,
-  );
-}
-
-Deno.bench("ledger of 100 000 empty tables, SQLite", once, async () => {
-  const directory = await Deno.makeTempDir();
-  await ledgerAlone(`${directory}/ledger.sqlite`, 100_000);
-  await Deno.remove(directory, { recursive: true });
-});
-
-Deno.bench("ledger of 100 000 empty tables, PostgreSQL", once, async () => {
-  const server = await TestPostgres.start();
-  await ledgerAlone(await server.newDatabase(), 100_000);
-  await server.stop();
-});
-
-Deno.bench("a list of a million tables", once, async () => {
-  await using pair = await Pair.start();
-  const { child, done } = pair.start(["--fail-fast", "--jobs", "1"], {
-    stdinFrom: async function* () {
-      for (let i = 0; i < 1000; i++) {
-        await Promise.resolve();
-        yield Array.from(
-          { length: 1000 },
-          (_, j) => `{"tenant":"cnosdb","database":"db","table":"a_table_with_some_name_${i * 1000 + j}"}\n`,
-        ).join("");
-      }
-    },
-  });
+Deno.bench("100 000 empty tables in 8 databases", once, async () => {
+  const databases = Object.fromEntries(Array.from({ length: 8 }, (_, d) => [
+    `d${d}`,
+    { tables: Object.fromEntries(Array.from({ length: 12_500 }, (_, t) => [`table_${t}`, 0])) },
+  ]));
+  await using pair = await Pair.start({ databases });
+  const { child, done } = pair.start(["--all", "--jobs", "8"]);
   let mebibytes = 0;
   const timer = setInterval(() => {
     const status = Deno.readTextFileSync(`/proc/${child.pid}/status`);
@@ -184,6 +126,6 @@ Deno.bench("a list of a million tables", once, async () => {
   const startMs = performance.now();
   const ran = await done.finally(() => clearInterval(timer));
   const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
-  console.log(`  planned and stopped at the first failure in ${seconds} s, at most ${mebibytes} MiB`);
-  if (ran.code !== 1 || mebibytes > 300) throw new Error(`${mebibytes} MiB, exit ${ran.code}: ${ran.stderr}`);
+  console.log(`  ${seconds} s, at most ${mebibytes} MiB`);
+  if (ran.code !== 0 || mebibytes > 300) throw new Error(`${mebibytes} MiB, exit ${ran.code}: ${ran.stderr}`);
 });

@@ -2,7 +2,7 @@
  * What the ledger alone costs a copy: 100 000 tables in 100 databases added, claimed sixteen at a time, finished and listed, without a
  * server. The PostgreSQL does not sync its commits: that is a matter of its disk.
  */
-import { openLedger } from "../../lib/copy/next/ledger.ts";
+import { openLedger } from "../../lib/copy/ledger.ts";
 import { TestPostgres } from "../unit/copy/postgres.ts";
 
 const tables = 100_000;

@@ -3,8 +3,8 @@
  * those that fail; read the difference before it is committed.
  *
  * A file holds a list of cases: `name`, `args`, `stdin` (text, or `{ file }` below fixtures/), `stdout` (the same), `stderr`, `code`,
- * and where servers are needed `standin` (options of startStandIn; `{meta}`, `{sql}` stand for its URLs). `[WILD]` matches
- * anything in a line, `[WILDLINE]` any number of lines.
+ * and where servers are needed `standin` (options of startStandIn; `{meta}`, `{sql}` stand for its URLs) and `target`, a second one
+ * (`{to}`). With `seeded: true` the tables of its dump have rows. `[WILD]` matches anything in a line, `[WILDLINE]` any number of lines.
  */
 import { assertEquals, fail, parseYaml, stringifyYaml } from "../helpers/deps.ts";
 import { runScript } from "../helpers/run.ts";
@@ -20,6 +20,7 @@ interface Case {
   code?: number;
   env?: Record<string, string>;
   standin?: Record<string, unknown>;
+  target?: Record<string, unknown>;
 }
 
 const root = new URL("../../", import.meta.url);
@@ -45,22 +46,25 @@ function compare(what: string, actual: string, expected: string): void {
   fail(`${what} does not match.\n--- got\n${actual}\n--- expected\n${expected}`);
 }
 
+/** Starts a stand-in with what a case says of it. */
+async function start(options: Record<string, unknown> | undefined) {
+  if (!options) return undefined;
+  const { seedRows, startStandIn } = await import("../standin/standin.ts");
+  const { dump: file, seeded, ...more } = options;
+  const dump = file === undefined ? {} : { dump: await textOf({ file: String(file) }) };
+  const rows = dump.dump !== undefined && seeded ? { rows: seedRows(dump.dump) } : {};
+  return await startStandIn({ ...more, ...dump, ...rows } as Parameters<typeof startStandIn>[0]);
+}
+
 /** Runs a case; under `--update` gives it as it should be. */
 async function check(script: string, given: Case): Promise<Case> {
-  const { startStandIn } = given.standin
-    ? await import("../standin/standin.ts")
-    : { startStandIn: undefined };
-  const { dump, ...options } = given.standin ?? {};
-  const standIn = await startStandIn?.(
-    {
-      ...options,
-      ...(dump === undefined ? {} : { dump: await textOf({ file: String(dump) }) }),
-    } as Parameters<typeof startStandIn>[0],
-  );
-  const fill = (text: string) =>
-    standIn ? text.replaceAll("{meta}", standIn.metaUrl).replaceAll("{sql}", standIn.sqlUrl) : text;
-  const unfill = (text: string) =>
-    standIn ? text.replaceAll(standIn.metaUrl, "{meta}").replaceAll(standIn.sqlUrl, "{sql}") : text;
+  const [standIn, target] = [await start(given.standin), await start(given.target)];
+  const urls = [
+    ...(standIn ? [["{meta}", standIn.metaUrl], ["{sql}", standIn.sqlUrl]] as const : []),
+    ...(target ? [["{to}", target.sqlUrl]] as const : []),
+  ];
+  const fill = (text: string) => urls.reduce((filled, [mark, url]) => filled.replaceAll(mark, url), text);
+  const unfill = (text: string) => urls.reduce((emptied, [mark, url]) => emptied.replaceAll(url, mark), text);
   try {
     const result = await runScript(script, given.args.map(fill), fill(await textOf(given.stdin)), given.env);
     const [stdout, stderr] = [unfill(result.stdout), unfill(result.stderr)];
@@ -81,6 +85,7 @@ async function check(script: string, given: Case): Promise<Case> {
     return next;
   } finally {
     await standIn?.close();
+    await target?.close();
   }
 }
 

@@ -11,7 +11,8 @@ const contained: Record<typeof scripts[number], string[]> = {
   dump_meta: ["deno-std"],
   filter_meta: ["bcryptjs", "deno-std"],
   restore_meta: ["bcryptjs", "deno-std"],
-  copy_tables: ["aws4fetch", "deno-std", "postgres"],
+  copy_tables: ["deno-std", "postgres"],
+  compare_tables: ["deno-std"],
 };
 
 /** The bundles, and an empty cache, in a directory that is gone at the end. */
@@ -72,7 +73,8 @@ Deno.test("the scripts as single files", async (t) => {
     );
     const result = await clusters.migrate("2.4.3.4", { script: (name) => bundles.command(name) });
     assertEquals(result.code, 0, result.stderr);
-    assertEquals(result.tables.map(({ status }) => status), Array(18).fill("verified"), result.stderr);
+    const statuses = result.tables.map(({ status }) => status).filter((status) => status !== "definition");
+    assertEquals(statuses, Array(18).fill("equal"), result.stderr);
     await clusters.young.restart();
     assertEquals(clusters.differingRows(), []);
   });

@@ -2,14 +2,14 @@
  * A worker in a process of its own, to be killed: `deno run -A tests/copy_child.ts CONFIG`, CONFIG being JSON. Prints a
  * line for each table that ended, and at the end `{"totals":…,"ms":…}`.
  */
-import type { CopySettings } from "../../lib/copy/copy_table.ts";
+import type { RunPlan } from "../../lib/copy/runs.ts";
 import { copyTables, type Place, type RunOptions } from "../unit/copy/copying.ts";
 
 /** What a worker is told. */
 export interface ChildConfig {
   place: Place;
-  settings: Partial<CopySettings>;
-  options: Pick<RunOptions, "tables" | "ledger" | "files" | "leaseMs" | "retry">;
+  settings: Partial<Omit<RunPlan, "from" | "to" | "list" | "stage" | "ledger" | "ttls">>;
+  options: Pick<RunOptions, "tables" | "ledger" | "files" | "leaseMs" | "patienceMs">;
 }
 
 /** Starts a worker. */
@@ -32,7 +32,7 @@ export function startChild(
 
 if (import.meta.main) {
   const { place, settings, options } = JSON.parse(Deno.args[0] ?? "") as ChildConfig;
-  const onResult = (result: unknown) => Promise.resolve(console.log(JSON.stringify(result)));
-  const { totals, ms } = await copyTables(place, settings, { ...options, hooks: { onResult } });
-  console.log(JSON.stringify({ totals, ms }));
+  const { totals, results, ms } = await copyTables(place, settings, options);
+  for (const result of results) console.log(JSON.stringify(result));
+  console.log(JSON.stringify({ totals: { ...totals, statuses: Object.fromEntries(totals.statuses) }, ms }));
 }

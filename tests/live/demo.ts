@@ -4,7 +4,6 @@
  *
  *     deno task demo [--target VERSION]
  */
-import { textTable } from "../../lib/copy/copy_progress.ts";
 import { displayName } from "../../lib/dump/key.ts";
 import { targetFormat } from "../../lib/versions/versions.ts";
 import { Clusters, origins } from "./pipe.ts";
@@ -46,23 +45,28 @@ failed ||= differing.size > 0;
 
 const rows = tables.sort((a, b) => name(a) < name(b) ? -1 : 1).map((table) => [
   name(table),
-  String(table.rows_exported ?? ""),
-  String(table.rows_imported ?? ""),
+  String(table.copied?.rows ?? ""),
   table.status,
   differing.has(`${table.tenant}/${table.database}/${table.table}`) ? "DIFFERENT" : "equal",
 ]);
-console.log(`\n${textTable([["table", "exported", "imported", "status", "after restart"], ...rows])}`);
+console.log(`\n${textTable([["table", "rows", "status", "after restart"], ...rows])}`);
 const held = (pattern: RegExp) => [...clusters.young.store.keys()].filter((key) => pattern.test(key)).length;
 console.log(
   `\ncarried over: ${held(/\/users\/(?!root$)/)} users, ${held(/\/tenants\/[^/]+$/)} tenants, ` +
     `${held(/\/dbs\/(?!usage_schema|cluster_schema)[^/]+$/)} databases, ${
       held(/\/roles\//)
     } role, ${tables.length} tables, ` +
-    `${tables.reduce((sum, table) => sum + (table.rows_imported ?? 0), 0)} rows`,
+    `${tables.reduce((sum, table) => sum + (table.copied?.rows ?? 0), 0)} rows`,
 );
 console.log(`${failed ? "FAILED" : "all equal"}, ${((performance.now() - started) / 1000).toFixed(1)} s`);
 Deno.exitCode = failed ? 1 : 0;
 
 function name({ tenant, database, table }: { tenant: string; database: string; table: string }): string {
   return displayName(tenant, database, table);
+}
+
+/** Rows of text in columns. */
+function textTable(rows: string[][]): string {
+  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
+  return rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i]!)).join("  ").trimEnd()).join("\n");
 }

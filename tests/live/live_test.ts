@@ -64,7 +64,7 @@ Deno.test("the live check takes a stage, credentials in URLs, and flags of filte
     "acme",
   );
   assertEquals([code, names], [0, passed], stdout + stderr);
-  assert([...Deno.readDirSync(stage)].length > 0);
+  assertEquals([...Deno.readDirSync(stage)], [], "what was imported is removed");
   assert(![...clusters.young.store.keys()].some((key) => key.includes("/tenants/acme")));
   assert(!(stdout + stderr).includes("unchecked"), stderr);
 });

@@ -64,7 +64,7 @@ export class Clusters implements AsyncDisposable {
     return {
       code: output.code,
       stderr: stderr === "piped" ? new TextDecoder().decode(output.stderr) : "",
-      tables: text === "" ? [] : text.split("\n").map((row) => JSON.parse(row) as TableLine),
+      tables: tableLines(text),
     };
   }
 
@@ -88,10 +88,15 @@ export interface TableLine {
   database: string;
   table: string;
   status: string;
-  rows_exported?: number;
-  rows_imported?: number;
+  earlier?: true;
+  copied?: { rows: number };
   seconds?: number;
   error?: string;
+}
+
+/** The lines of tables among what a run printed. */
+export function tableLines(stdout: string): TableLine[] {
+  return stdout.split("\n").filter((line) => line.includes('"table":')).map((line) => JSON.parse(line));
 }
 
 function rowsText(rows: Rows, key: string): string {

@@ -19,8 +19,9 @@ async function assertCarriedOver(
   result: Awaited<ReturnType<Clusters["migrate"]>>,
 ) {
   assertEquals(result.code, 0, result.stderr);
-  assertEquals(result.tables.length, 18, result.stderr);
-  assert(result.tables.every((table) => table.status === "verified"), JSON.stringify(result.tables));
+  const tables = result.tables.filter(({ status }) => status !== "definition");
+  assertEquals(tables.length, 18, result.stderr);
+  assert(tables.every(({ status }) => status === "equal"), JSON.stringify(tables));
   await clusters.young.restart();
   assertEquals(clusters.differingRows(), []);
   const accepted = entries(await Deno.readTextFile(new URL(`fixtures/accepted/${version}.dump`, root)));

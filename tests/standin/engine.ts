@@ -15,6 +15,7 @@ import {
   type Type,
   type Value,
 } from "./sql_values.ts";
+import { Troubles } from "./troubles.ts";
 import { fileName, openStage, queryId, readFile, type Retry, StoreError, writeFile } from "./stage.ts";
 
 /** A tenant's limit on rows written: below one a write fails, and counts against it otherwise. */
@@ -34,6 +35,10 @@ export interface Session {
   signal: AbortSignal;
   /** Stops an import after half its rows, as a node that dies. */
   half: boolean;
+  /** Which data node it came to, counting from 0. */
+  node: number;
+  /** Rows that were read for it so far. */
+  scanned?: number;
 }
 
 export interface EngineOptions {
@@ -41,6 +46,10 @@ export interface EngineOptions {
   nowMs: () => number;
   statementMs: number;
   importMs: number;
+  scanMsPer1000Rows: number;
+  importMsPer1000Rows: number;
+  elections: number;
+  late: { rows: number; looks: number } | undefined;
   retry: Retry;
 }
 
@@ -69,6 +78,7 @@ export async function pause(ms: number, signal: AbortSignal): Promise<void> {
 /** The SQL side of one cluster. */
 export class Engine {
   readonly limits = new Map<string, Limit>();
+  readonly troubles = new Troubles();
   /** Queries that never end, by id. */
   readonly queries = new Map<string, string>();
   readonly #duplicates = new Map<string, number>();
@@ -91,18 +101,28 @@ export class Engine {
     if (parser.statements > 1) {
       throw new SqlError("010013", `Multi-statement not allow, found num:${parser.statements}, sql:${sql}`);
     }
-    const { user, signal } = session;
+    const { user } = session;
     const altersUser = parser.accept("ALTER", "USER");
     if (this.options.auth && this.#from("2.4.1") && user.mustChangePassword && !altersUser) {
       throw new SqlError("010004", "Insufficient privileges, expected [change password]");
     }
+    this.troubles.check(sql, session.node, false);
+    const result = await this.#carryOut(parser, sql, session, altersUser);
+    this.troubles.check(sql, session.node, true);
+    return result;
+  }
+
+  async #carryOut(parser: Parser, sql: string, session: Session, altersUser: boolean): Promise<Result> {
+    const { signal } = session;
     if (altersUser) return await this.#alterUser(parser);
     if (parser.accept("COPY", "INTO")) return await this.#copy(parser, sql, session);
     await pause(this.options.statementMs, signal);
     if (parser.peek.text.toUpperCase() === "SELECT") {
       const query = parser.query();
       parser.end();
-      return this.#select(query, session);
+      const result = this.#select(query, session);
+      await this.#scan(session);
+      return result;
     }
     if (parser.accept("SHOW", "DATABASES")) return this.#showDatabases(session);
     if (parser.accept("SHOW", "TABLES")) return this.#showTables(parser, session);
@@ -158,7 +178,9 @@ export class Engine {
         ? { name: column.name, type: "TIMESTAMP" as const, unit }
         : { name: column.name, type: type as Type };
     });
-    const rows = this.rows.get(rowsKey(table.tenant, table.database, name)) ?? [];
+    const key = rowsKey(table.tenant, table.database, name);
+    const rows = this.troubles.visible(key, this.rows.get(key) ?? []);
+    session.scanned = (session.scanned ?? 0) + rows.length;
     const ids = new Set(table.columns.map((column) => column.id));
     if (this.#from("2.4.1") && ids.size < table.columns.length && rows.length > 0) {
       // Seen on real servers; the text is not recorded.
@@ -167,7 +189,7 @@ export class Engine {
         "Datafusion: Arrow error: Invalid argument error: column types must match schema types",
       );
     }
-    const duplicates = this.#duplicates.get(rowsKey(table.tenant, table.database, name)) ?? 0;
+    const duplicates = this.#duplicates.get(key) ?? 0;
     return { label: name, columns, rows, duplicates };
   }
 
@@ -177,6 +199,11 @@ export class Engine {
       emptyIsNull: !this.#from("2.4.1"),
       nowMs: this.options.nowMs,
     });
+  }
+
+  /** Waits as long as the rows that were read take. */
+  async #scan({ scanned = 0, signal }: Session): Promise<void> {
+    await pause(scanned / 1000 * this.options.scanMsPer1000Rows, signal);
   }
 
   #systemTable(database: string, name: string, session: Session): Relation | undefined {
@@ -645,6 +672,7 @@ export class Engine {
     const result = this.#select(query, session);
     checkFormat();
     await pause(this.options.statementMs, session.signal);
+    await this.#scan(session);
     if (result.rows.length > 0) {
       try {
         await stage.write(fileName(this.version), writeFile(result));
@@ -729,7 +757,8 @@ export class Engine {
       if (!(error instanceof StoreError)) throw error;
       throw new SqlError("010001", `Datafusion: Object Store error: ${error.message}`);
     }
-    const { importMs, statementMs } = this.options;
+    const { statementMs, importMsPer1000Rows } = this.options;
+    const importMs = this.options.importMs + rows.length / 1000 * importMsPer1000Rows;
     const write = () => this.#write(table, names, rows, session, importMs || statementMs);
     await (importMs > 0 ? this.#inTurn(`${session.tenant}/${table.database}`, write) : write());
     return count(rows.length);
@@ -744,7 +773,7 @@ export class Engine {
   }
 
   /** An error of the meta service met while writing, which the coordinator wraps before 2.4.2. */
-  #writeError(code: string, message: string): SqlError {
+  writeError(code: string, message: string): SqlError {
     return this.#from("2.4.2")
       ? new SqlError(code, message)
       : new SqlError("050001", `Meta request error: ${message}`);
@@ -780,7 +809,19 @@ export class Engine {
     if (rows.some((row) => fields.every(({ name }) => (row[name] ?? null) === null))) {
       throw new SqlError(this.#from("2.4.2") ? "050034" : "020002", "Fields can't be empty");
     }
+    this.troubles.checkLeader(`${tenant}/${table.database}`, this.options.elections);
     this.#takeTokens(tenant, rows.length);
+    const { late } = this.options, first = this.#rowsOf(table).length === 0;
+    this.put(tenant, table.database, table.name, rows);
+    if (late !== undefined && first) {
+      this.troubles.hide(rowsKey(tenant, table.database, table.name), late.rows, late.looks);
+    }
+  }
+
+  /** Writes rows into a table, making buckets where there are none. Throws SqlError. */
+  put(tenant: string, databaseName: string, name: string, rows: readonly Row[]): void {
+    const table = this.meta.table(tenant, databaseName, name);
+    if (table === undefined) throw new SqlError("030019", `Table not found: ${databaseName}.${name}`);
     const database = this.meta.database(tenant, table.database)!;
     const { unit } = columnType(table.columns[0]!);
     const oldest = this.#oldest(database, unit);
@@ -797,12 +838,12 @@ export class Engine {
       if (last !== undefined) continue;
       const nodes = this.meta.healthyNodes().length;
       if (database.replica > BigInt(nodes)) {
-        throw this.#writeError(
+        throw this.writeError(
           "030053",
           `Valid node is not enough, need: ${database.replica}, but found: ${nodes}`,
         );
       }
-      if (time < oldest) throw this.#writeError("030034", "Operation not support: create expired bucket");
+      if (time < oldest) throw this.writeError("030034", "Operation not support: create expired bucket");
       this.meta.createBucket(tenant, database, time, unit);
       buckets = this.meta.buckets(tenant, table.database);
       last = buckets.find(holds);
@@ -819,7 +860,7 @@ export class Engine {
     const refill = (now - (this.#refilledMs.get(tenant) ?? now)) / 1000 * limit.refillPerSecond;
     this.#refilledMs.set(tenant, now);
     limit.rows = Math.min(limit.max, limit.rows + refill);
-    if (limit.rows < 1) throw this.#writeError("030024", "CoordDataIn reached limit");
+    if (limit.rows < 1) throw this.writeError("030024", "CoordDataIn reached limit");
     limit.rows -= rows;
   }
 }

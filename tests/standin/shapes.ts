@@ -359,7 +359,7 @@ export function newDatabase(
 }
 
 /** The dump of a cluster that was just made, with one data node. */
-export function freshDump(version: Version, cluster: string): string {
+export function freshDump(version: Version, cluster: string, dataNodes = 1): string {
   const shapes = shapesOf(version);
   const from = (other: Version) => since(version, other);
   const tenantId = from("2.4.0")
@@ -389,15 +389,22 @@ export function freshDump(version: Version, cluster: string): string {
     is_admin: true,
     is_root_admin: true,
   };
-  const node = { id: 1001n, grpc_addr: "localhost:8903", http_addr: "localhost:8902", attribute: "Hot" };
-  const metrics = { id: 1001n, disk_free: 67502333952n, time: 1795344733n, status: "Healthy" };
+  const nodes = Array.from({ length: dataNodes }, (_, i) => ({
+    id: 1001n + BigInt(i),
+    grpc_addr: `localhost:${8903 + 10 * i}`,
+    http_addr: `localhost:${8902 + 10 * i}`,
+    attribute: "Hot",
+  }));
+  const metrics = { disk_free: 67502333952n, time: 1795344733n, status: "Healthy" };
   const databases: [string, bigint][] = [["public", 536870912n], ["usage_schema", 2097152n]];
   if (from("2.4.2")) databases.unshift(["cluster_schema", 2097152n]);
   return [
     ...(from("2.4.0") ? ["/already_init_key: true"] : []),
     `/${cluster}/auto_incr_id: 1`,
-    `/${cluster}/data_nodes/1001: ${shapes.dataNode.write(node)}`,
-    `/${cluster}/data_nodes_metrics/1001: ${shapes.nodeMetrics.write(metrics)}`,
+    ...nodes.map((node) => `/${cluster}/data_nodes/${node.id}: ${shapes.dataNode.write(node)}`),
+    ...nodes.map(({ id }) =>
+      `/${cluster}/data_nodes_metrics/${id}: ${shapes.nodeMetrics.write({ id, ...metrics })}`
+    ),
     ...(from("2.4.1") ? [`/${cluster}/resourceinfosmark: [1001,true]`] : []),
     `/${cluster}/tenants/cnosdb: ${shapes.tenant.write(tenant)}`,
     ...databases.map(([name, bytes]) =>

@@ -3,8 +3,8 @@
  * migration meets, over real HTTP. It keeps its store in memory, reads and writes real files on COPY, and is as
  * treacherous as the real one; `recorded_test.ts` holds it to answers of real servers.
  *
- * As a process: `deno run -A tests/standin.ts --version 2.4.2 [--mode single] [--dump FILE] [--rows] [--auth]
- * [--meta-nodes 3] [--cluster NAME]` prints a line {metaUrl, followerUrls, sqlUrl} and serves until its stdin is
+ * As a process: `deno run -A tests/standin/standin.ts --version 2.4.2 [--mode single] [--dump FILE] [--rows] [--auth]
+ * [--meta-nodes 3] [--data-nodes 3] [--cluster NAME]` prints a line {metaUrl, followerUrls, sqlUrl, sqlUrls} and serves until its stdin is
  * closed or SIGTERM. A line `restart` on its stdin restarts it, and is answered by {"restarted":true} or {"panic":…}.
  */
 import http, { type IncomingMessage, type ServerResponse } from "node:http";
@@ -13,10 +13,11 @@ import type { AddressInfo, Socket } from "node:net";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { Engine, hashPassword, type Limit, pause, verifyPassword } from "./engine.ts";
 import { Meta } from "./meta.ts";
-import { type Rows, seedRows } from "./rows.ts";
+import { type Row, type Rows, seedRows } from "./rows.ts";
 import { SerdeError } from "./serde.ts";
 import { type Fields, freshDump, since, type Version, VERSIONS } from "./shapes.ts";
 import { format, FORMAT_NAMES } from "./sql_answers.ts";
+import { isWrite, type Troubles } from "./troubles.ts";
 import { StackOverflow } from "./sql_parser.ts";
 import { SqlError } from "./sql_values.ts";
 
@@ -29,6 +30,14 @@ export interface StandInOptions {
   /** 2.3's single instance has no /dump and no /restore, and one that panics takes its meta service with it. */
   mode?: "single" | "separate";
   metaNodes?: 1 | 3;
+  /** Data nodes with a URL each; without a dump the store knows as many. */
+  dataNodes?: 1 | 3;
+  /** The first so many writes into each database find no leader, as its replica groups are just made. */
+  elections?: number;
+  /** So many writes are refused after a data node's start, as it has not reported itself ("found: 0"). */
+  unreported?: number;
+  /** A table's rows that show late: the first `looks` at it after it got its first rows miss `rows` of them. */
+  late?: { rows: number; looks: number };
   /** The dump, framed or not, that fills the store; without it a cluster that was just made. */
   dump?: string;
   /** The cluster's name where there is no dump. */
@@ -46,6 +55,9 @@ export interface StandInOptions {
     statementMs?: number;
     /** How long an import takes; imports into one database then wait for each other. */
     importMs?: number;
+    /** What 1 000 rows take more, to be read and to be imported. */
+    scanMsPer1000Rows?: number;
+    importMsPer1000Rows?: number;
     /** Between tries of an S3 request, of which there are `s3Retries` more. */
     s3PauseMs?: number;
     s3Retries?: number;
@@ -57,7 +69,7 @@ export interface RecordedRequest {
   /** Counts from 0. */
   number: number;
   role: "meta" | "sql";
-  /** Which of the meta nodes, counting from 0. */
+  /** Which of the meta nodes or data nodes, counting from 0. */
   node: number;
   method: string;
   path: string;
@@ -92,6 +104,10 @@ export interface StandIn {
   readonly metaUrl: string;
   readonly followerUrls: string[];
   readonly sqlUrl: string;
+  /** Of all data nodes. */
+  readonly sqlUrls: string[];
+  /** What goes wrong inside the cluster and passes by itself. */
+  readonly troubles: Troubles;
   /** The meta store, which may be changed at any time. */
   readonly store: Map<string, string>;
   readonly rows: Rows;
@@ -108,6 +124,12 @@ export interface StandIn {
   setLeader(node: number): void;
   /** Drops buckets that lie wholly beyond their database's TTL, with their rows, as a server does in the background. */
   dropExpired(): void;
+  /** Writes rows past all latencies, limits and troubles, as another client's writes that went well. Throws SqlError. */
+  put(tenant: string, database: string, table: string, rows: readonly Row[]): void;
+  /** Ends a data node, counting from 0; what is under way on it is cut. */
+  stopNode(node: number): Promise<void>;
+  /** Starts a data node again, at its port. */
+  startNode(node: number): Promise<void>;
   /** Cuts what is under way and starts anew. Throws what a real server's panic says, and is closed then. */
   restart(): Promise<void>;
   close(): Promise<void>;
@@ -203,14 +225,15 @@ class Cluster implements StandIn {
   readonly #meta: Meta;
   readonly #engine: Engine;
   readonly #metaNodes: Node[];
-  readonly #sqlNode: Node;
+  readonly #sqlNodes: Node[];
   #leader = 0;
   #writes = 0;
   readonly #waiting: (() => void)[] = [];
 
   constructor(readonly options: StandInOptions) {
     this.version = options.version;
-    const dump = options.dump ?? freshDump(options.version, options.cluster ?? "cluster_xxx");
+    const dump = options.dump ??
+      freshDump(options.version, options.cluster ?? "cluster_xxx", options.dataNodes);
     const cluster = /^(?:\* )?\/([^/]+)\/(?:tenants|users|data_nodes|auto_incr_id)/m.exec(dump)?.[1];
     this.#meta = new Meta(options.version, cluster ?? "cluster_xxx", dump);
     this.rows = options.rows ?? new Map();
@@ -219,21 +242,37 @@ class Cluster implements StandIn {
       nowMs: options.nowMs ?? Date.now,
       statementMs: options.latency?.statementMs ?? 0,
       importMs: options.latency?.importMs ?? 0,
+      scanMsPer1000Rows: options.latency?.scanMsPer1000Rows ?? 0,
+      importMsPer1000Rows: options.latency?.importMsPer1000Rows ?? 0,
+      elections: options.elections ?? 0,
+      late: options.late,
       retry: { retries: options.latency?.s3Retries ?? 10, pauseMs: options.latency?.s3PauseMs ?? 5 },
     });
     this.#metaNodes = Array.from(
       { length: options.metaNodes ?? 1 },
       (_, i) => new Node((request, response) => this.#serve("meta", i, request, response)),
     );
-    this.#sqlNode = new Node((request, response) => this.#serve("sql", 0, request, response));
+    this.#sqlNodes = Array.from(
+      { length: options.dataNodes ?? 1 },
+      (_, i) => new Node((request, response) => this.#serve("sql", i, request, response)),
+    );
   }
 
   get #nodes(): Node[] {
-    return [...this.#metaNodes, this.#sqlNode];
+    return [...this.#metaNodes, ...this.#sqlNodes];
   }
 
   async open(): Promise<void> {
     for (const node of this.#nodes) await node.open();
+    for (let i = 0; i < this.#sqlNodes.length; i++) this.#startsUnreported(i);
+  }
+
+  #startsUnreported(node: number): void {
+    const { unreported = 0 } = this.options;
+    if (unreported > 0) {
+      const refusal = this.#engine.writeError("030053", "Valid node is not enough, need: 1, but found: 0");
+      this.troubles.fail({ times: unreported, refusal, when: (sql, at) => at === node && isWrite(sql) });
+    }
   }
 
   get metaUrl(): string {
@@ -245,7 +284,15 @@ class Cluster implements StandIn {
   }
 
   get sqlUrl(): string {
-    return this.#sqlNode.url;
+    return this.sqlUrls[0]!;
+  }
+
+  get sqlUrls(): string[] {
+    return this.#sqlNodes.map((node) => node.url);
+  }
+
+  get troubles(): Troubles {
+    return this.#engine.troubles;
   }
 
   get store(): Map<string, string> {
@@ -268,8 +315,23 @@ class Cluster implements StandIn {
     this.#engine.dropExpired();
   }
 
+  put(tenant: string, database: string, table: string, rows: readonly Row[]): void {
+    this.#engine.put(tenant, database, table, rows);
+  }
+
+  async stopNode(node: number): Promise<void> {
+    await this.#sqlNodes[node]!.close();
+  }
+
+  async startNode(node: number): Promise<void> {
+    await this.#sqlNodes[node]!.open();
+    this.#startsUnreported(node);
+  }
+
   async restart(): Promise<void> {
     await this.close();
+    this.crash = undefined;
+    this.troubles.clear();
     try {
       this.#meta.checkStart();
     } catch (error) {
@@ -286,10 +348,10 @@ class Cluster implements StandIn {
   }
 
   /** The process of the data node is gone, as a real one's when a statement fills its stack. */
-  async #die(error: StackOverflow): Promise<void> {
+  async #die(error: StackOverflow, node: number): Promise<void> {
     this.crash = error.message;
     console.error("The stand-in's data node died:", error.message);
-    await this.#sqlNode.close();
+    await this.stopNode(node);
   }
 
   async #serve(
@@ -343,7 +405,7 @@ class Cluster implements StandIn {
         : await this.#answerSql(call);
       answer = instead ?? real!;
     } catch (error) {
-      if (error instanceof StackOverflow) return void this.#die(error);
+      if (error instanceof StackOverflow) return void this.#die(error, node);
       if ((error as Error).name !== "AbortError") {
         console.error(
           "The stand-in failed on",
@@ -544,7 +606,7 @@ class Cluster implements StandIn {
       }
       this.#checkTenant(tenant);
       const body = format(
-        await this.#engine.run(request.body, { user, tenant, database, signal, half }),
+        await this.#engine.run(request.body, { user, tenant, database, signal, half, node: request.node }),
         as,
       );
       const kind = since(this.version, "2.4.3") && (as === "csv" || as === "table") ? "text" : "application";
@@ -622,19 +684,21 @@ if (import.meta.main) {
     console.error(`--version is one of ${VERSIONS.join(", ")}`);
     Deno.exit(2);
   }
+  const dataNodes = flags.get("--data-nodes") === "3" ? 3 : 1;
   const dump = flags.has("--dump")
     ? await Deno.readTextFile(flags.get("--dump")!)
-    : freshDump(version, flags.get("--cluster") ?? "cluster_xxx");
+    : freshDump(version, flags.get("--cluster") ?? "cluster_xxx", dataNodes);
   const standIn = await startStandIn({
     version,
     dump,
     mode: flags.get("--mode") === "single" ? "single" : "separate",
     metaNodes: flags.get("--meta-nodes") === "3" ? 3 : 1,
+    dataNodes,
     auth: flags.has("--auth"),
     rows: flags.has("--rows") ? seedRows(dump) : new Map(),
   });
-  const { metaUrl, followerUrls, sqlUrl } = standIn;
-  console.log(JSON.stringify({ metaUrl, followerUrls, sqlUrl }));
+  const { metaUrl, followerUrls, sqlUrl, sqlUrls } = standIn;
+  console.log(JSON.stringify({ metaUrl, followerUrls, sqlUrl, sqlUrls }));
   Deno.addSignalListener("SIGTERM", () => Deno.exit(0));
   for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
     if (chunk.trim() !== "restart") continue;

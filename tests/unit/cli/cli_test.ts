@@ -44,7 +44,7 @@ Deno.test("what cannot be meant is refused", () => {
 
 Deno.test("--help lists every flag, and no line of any script's help is over 100 columns", async () => {
   assertStringIncludes(help(command), "-j, --jobs N");
-  for (const script of ["dump_meta", "filter_meta", "restore_meta", "copy_tables"]) {
+  for (const script of ["dump_meta", "filter_meta", "restore_meta", "copy_tables", "compare_tables"]) {
     const { stdout, code } = await runScript(script, ["--help"]);
     assertEquals(code, 0);
     assertEquals(stdout.split("\n").filter((line) => line.length > 100), [], script);

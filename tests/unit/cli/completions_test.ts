@@ -79,7 +79,7 @@ _thing`;
 });
 
 Deno.test("every script prints completions of all its flags for each shell, and refuses another", async () => {
-  for (const script of ["dump_meta", "filter_meta", "restore_meta", "copy_tables"]) {
+  for (const script of ["dump_meta", "filter_meta", "restore_meta", "copy_tables", "compare_tables"]) {
     const help = await runScript(script, ["--help"]);
     const flags = [...help.stdout.matchAll(/^ {2}(?:-\w,| {3}) --([\w-]+)/gm)].map(([, name]) => name ?? "");
     assert(flags.length > 8, help.stdout);

@@ -1,12 +1,15 @@
 /** What the tests of copy_tables share: two stand-ins with tables, runs in this process and of the real one. */
-import { Copy, type CopyOptions, type CopyTotals } from "../../../lib/copy/copy.ts";
-import type { CopyEvent, CopySettings, TableResult } from "../../../lib/copy/copy_table.ts";
 import { parseEndpoint } from "../../../lib/cnosdb/http.ts";
+import type { TableName } from "../../../lib/cnosdb/names.ts";
+import { Cluster } from "../../../lib/copy/cluster.ts";
+import type { RunTotals } from "../../../lib/copy/copy.ts";
 import { openLedger } from "../../../lib/copy/ledger.ts";
-import { Side } from "../../../lib/copy/side.ts";
-import { servedStage } from "../../../lib/stage/served.ts";
-import { StorageStage } from "../../../lib/stage/storage.ts";
 import { Ttls } from "../../../lib/copy/ttl.ts";
+import type { Standing } from "../../../lib/copy/progress.ts";
+import type { TableResult } from "../../../lib/copy/result.ts";
+import { prepareRun, proofOf, type RunPlan } from "../../../lib/copy/runs.ts";
+import type { Step } from "../../../lib/copy/schedule.ts";
+import { servedStage, StorageStage } from "../../../lib/stage/stage.ts";
 import {
   rowsKey,
   type StandIn,
@@ -85,10 +88,11 @@ export class Pair implements AsyncDisposable {
   }
 
   /** Starts the script as a process. */
-  start(args: string[], { stdin, stdinFrom, env = {}, urls = true }: ScriptOptions = {}) {
+  start(args: string[], options: ScriptOptions = {}) {
+    const { stdin, stdinFrom, env = {}, urls = true, name = "copy_tables" } = options;
     const sides = urls ? ["--from", this.old.sqlUrl, "--to", this.young.sqlUrl] : [];
     const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-lock", new URL("scripts/copy_tables.ts", root).pathname, ...sides, ...args],
+      args: ["run", "-A", "--no-lock", new URL(`scripts/${name}.ts`, root).pathname, ...sides, ...args],
       cwd: this.directory,
       env: { ...env, NO_COLOR: "1" },
       stdin: stdin === undefined && !stdinFrom ? "null" : "piped",
@@ -108,7 +112,7 @@ export class Pair implements AsyncDisposable {
           signal,
           stdout: text,
           stderr: new TextDecoder().decode(stderr),
-          results: lines.map((line) => JSON.parse(line)),
+          results: lines.map((line) => JSON.parse(line)).filter((line) => line.table !== undefined),
         };
       });
     // Not before it is asked for: it takes the streams.
@@ -121,10 +125,10 @@ export class Pair implements AsyncDisposable {
   }
 
   /** Copies in this process, by default all tables that have rows on the old cluster. */
-  copy(settings: Partial<CopySettings> = {}, options: RunOptions = {}): Promise<CopyRan> {
+  copy(plan: Partial<RunPlan> = {}, options: RunOptions = {}): Promise<CopyRan> {
     const keys = [...this.old.rows.keys()].map((key) => key.split("/"));
     const tables = keys.map(([tenant = "", database = "", table = ""]) => ({ tenant, database, table }));
-    return copyTables(this.place, settings, { tables, ...options });
+    return copyTables(this.place, plan, { tables, ...options });
   }
 
   /** What a process is told that copies between these. */
@@ -143,6 +147,8 @@ export interface ScriptOptions {
   stdin?: string;
   stdinFrom?: () => AsyncIterable<string>;
   env?: Record<string, string>;
+  /** which script, copy_tables unless told */
+  name?: string;
   /** whether --from and --to are given */
   urls?: boolean;
   whileRunning?: (child: Deno.ChildProcess) => Promise<void>;
@@ -158,15 +164,14 @@ export interface Ran {
 }
 
 export interface RunOptions {
-  tables?: { tenant: string; database: string; table: string }[];
+  tables?: TableName[];
   ledger?: string;
   /** files on a disk, instead of the served stage */
   files?: boolean;
   stop?: AbortSignal;
   leaseMs?: number;
-  /** false: what failed before stays as it is */
-  retry?: boolean;
-  hooks?: Partial<CopyOptions>;
+  patienceMs?: number;
+  onStep?: (name: TableName, step: Step, end?: true) => void;
 }
 
 /** Between which clusters, and where its ledger and files are. */
@@ -179,38 +184,52 @@ export interface Place {
 /** Copies in this process. */
 export async function copyTables(
   place: Place,
-  settings: Partial<CopySettings>,
+  settings: Partial<RunPlan>,
   options: RunOptions,
 ): Promise<CopyRan> {
-  const from = new Side("old", parseEndpoint(place.from, 8902));
-  const to = new Side("new", parseEndpoint(place.to, 8902));
-  const stop = options.stop ?? new AbortController().signal;
+  const times = { patienceMs: options.patienceMs ?? 5_000, pauseMs: 2 };
+  const cluster = (role: "source" | "target", urls: string) =>
+    new Cluster(role, urls.split(",").map((url) => parseEndpoint(url, 8902)), times);
+  const [from, to] = [cluster("source", place.from), cluster("target", place.to)];
   const { signal } = new AbortController();
-  await Promise.all([from.checkVersion(signal), to.checkVersion(signal)]);
+  await Promise.all([from.open(signal), to.open(signal)]);
   const stage = options.files
-    ? new StorageStage(new URL(`file://${place.directory}/stage`))
-    : await servedStage({ from: [from.url], to: [to.url], say: () => {} });
-  const run = { from: from.url, to: to.url, stage: stage.name, options: {} };
+    ? new StorageStage({ url: new URL(`file://${place.directory}/stage`), connection: {}, clean: true })
+    : await servedStage(from.nodeUrl, to.nodeUrl, undefined, () => {});
   const { ledger: where = `${place.directory}/ledger.sqlite`, leaseMs } = options;
-  const ledger = await openLedger(where, run, leaseMs === undefined ? {} : { leaseMs });
-  const results: TableResult[] = [];
-  const events: CopyEvent[] = [];
+  const ledger = await openLedger(where, leaseMs === undefined ? {} : { leaseMs });
+  const [results, said]: [TableResult[], string[]] = [[], []];
+  const counts: Partial<Standing> = {};
   try {
-    await ledger.plan(options.tables ?? []);
-    if (options.retry !== false) await ledger.retryFailed();
-    const worker = new Copy({
-      settings: { ...defaults, ...settings },
-      ...{ from, to, stage, ledger, ttls: new Ttls(to, ledger), pauseMs: 1 },
-      onEvent: (event) => events.push(event),
-      onResult: (result) => {
-        results.push(result);
-        return Promise.resolve();
+    const run = (sql: string, o: { tenant: string }) =>
+      to.run(sql, o, { signal: AbortSignal.timeout(5_000) });
+    const ttls = new Ttls({ url: to.url, version: to.version, run }, ledger, to.url);
+    const list = { names: options.tables ?? [], definitions: [], told: new Map() };
+    const plan: RunPlan = {
+      ...{
+        task: "copy",
+        from,
+        to,
+        list,
+        range: {},
+        verify: "count",
+        jobs: 4,
+        stage,
+        ledger,
+        ttls,
+        lookAgainMs: 1,
       },
-      ...options.hooks,
+      ...settings,
+    };
+    await ledger.start(proofOf(plan), list.names);
+    const worker = prepareRun(plan, (result) => Promise.resolve(void results.push(result)), {
+      step: options.onStep ?? (() => {}),
+      add: (more) => Object.assign(counts, more),
+      say: (text) => void said.push(text),
     });
     const startMs = performance.now();
-    const totals = await worker.run(stop);
-    return { totals, ms: performance.now() - startMs, results, events, ttls: await ledger.ttlsRaised() };
+    const totals = await worker.run(options.stop ?? signal);
+    return { totals, ms: performance.now() - startMs, results, said };
   } finally {
     await ledger.close();
     await stage.close();
@@ -218,26 +237,13 @@ export async function copyTables(
 }
 
 export interface CopyRan {
-  totals: CopyTotals;
+  totals: RunTotals;
   /** from the first claim to the last table */
   ms: number;
   results: TableResult[];
-  events: CopyEvent[];
-  ttls: unknown[];
+  /** what was told to the operator */
+  said: string[];
 }
-
-export const defaults: CopySettings = {
-  jobs: 4,
-  exportJobs: 4,
-  importJobs: 4,
-  aheadBytes: 2 ** 31,
-  attempts: 3,
-  splitSeconds: 0,
-  expired: "raise",
-  verify: "count",
-  intoExisting: false,
-  failFast: false,
-};
 
 /** Row `i` of a table made by `Pair`. */
 export function row(i: number, timeMs: number): Row {

@@ -1,11 +1,18 @@
-/** TTLs and times, as every version prints and takes them. */
-import { assertEquals, assertThrows } from "../../helpers/deps.ts";
+/** TTLs as every version prints and takes them; raised and set back, with whatever may come between. */
 import { Failure } from "../../../lib/cli/errors.ts";
-import { cutSpan } from "../../../lib/copy/table.ts";
-import { formatTime, parseDuration, parseTime } from "../../../lib/cnosdb/time.ts";
-import { formatTtl, parseTtl } from "../../../lib/copy/ttl.ts";
-import { startStandIn, VERSIONS } from "../../standin/standin.ts";
-import { sql, ttlOf } from "./copying.ts";
+import { parseEndpoint } from "../../../lib/cnosdb/http.ts";
+import { SqlClient } from "../../../lib/cnosdb/sql.ts";
+import { type Ledger, openLedger } from "../../../lib/copy/ledger.ts";
+import { formatTtl, parseTtl, Ttls, type TtlTarget } from "../../../lib/copy/ttl.ts";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "../../helpers/deps.ts";
+import { type StandIn, startStandIn, VERSIONS } from "../../standin/standin.ts";
+import { type Kind, kinds, named } from "./ledgers.ts";
 
 Deno.test("parseTtl() reads what information_schema.databases prints on every version", () => {
   const printed: [string, number][] = [
@@ -27,86 +34,218 @@ Deno.test("parseTtl() reads what information_schema.databases prints on every ve
 
 Deno.test("formatTtl() writes what ALTER DATABASE takes: one unit up to 2.4.1, seconds from 2.4.2", () => {
   for (const version of ["2.4.0", "2.4.1"]) {
-    assertEquals(formatTtl(2_592_000, version), "30d");
-    assertEquals(formatTtl(7_200, version), "2h");
-    assertEquals(formatTtl(5_400, version), "90m");
+    assertEquals([2_592_000, 7_200, 5_400].map((s) => formatTtl(s, version)), ["30d", "2h", "90m"]);
     for (const seconds of [90, Infinity]) {
       assertThrows(() => formatTtl(seconds, version), Failure, "takes no TTL");
     }
   }
   for (const version of ["2.4.2", "2.4.3", "2.4.10"]) {
-    assertEquals(formatTtl(2_592_000, version), "2592000s");
-    assertEquals(formatTtl(Infinity, version), "INF");
+    assertEquals([formatTtl(2_592_000, version), formatTtl(Infinity, version)], ["2592000s", "INF"]);
   }
 });
 
-Deno.test("a TTL that is read, raised and set back reads as before on every version", async () => {
-  for (const version of VERSIONS) {
-    const cluster = await startStandIn({ version });
+const cluster = "new_cluster";
+const day = 86_400;
+
+/** A stand-in with a database `db` of 30 days, seen by workers that share a ledger. */
+class Scene implements AsyncDisposable {
+  readonly #ledgers: Ledger[] = [];
+  private constructor(readonly standIn: StandIn, readonly where: string, readonly kind: Kind) {}
+
+  static async make(kind: Kind, version: (typeof VERSIONS)[number] = "2.4.2"): Promise<Scene> {
+    const standIn = await startStandIn({ version });
+    const scene = new Scene(standIn, await kind.fresh(), kind);
+    await scene.run("CREATE DATABASE db WITH TTL '30d'");
+    return scene;
+  }
+
+  run(sql: string): Promise<Record<string, unknown>[]> {
+    const client = new SqlClient(parseEndpoint(this.standIn.sqlUrl, 8902), new AbortController().signal);
+    return client.query(sql, { tenant: "cnosdb" });
+  }
+
+  async days(): Promise<number> {
+    const [row] = await this.run("SELECT ttl FROM information_schema.databases WHERE database_name = 'db'");
+    return parseTtl(String(row!.ttl)) / day;
+  }
+
+  /** @param before is called before each ALTER, @param after after it */
+  async worker(before = async () => {}, after = async () => {}, where = this.where) {
+    const ledger = await openLedger(where);
+    this.#ledgers.push(ledger);
+    await ledger.start("proof", named("db", 2));
+    const client = new SqlClient(parseEndpoint(this.standIn.sqlUrl, 8902), new AbortController().signal);
+    const target: TtlTarget = {
+      url: this.standIn.sqlUrl,
+      version: await client.version(),
+      run: async (sql, options) => {
+        if (sql.startsWith("ALTER")) await before();
+        const rows = await client.query(sql, options);
+        if (sql.startsWith("ALTER")) await after();
+        return rows;
+      },
+    };
+    return { ledger, ttls: new Ttls(target, ledger, cluster) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const ledger of this.#ledgers) await ledger.close().catch(() => {});
+    await this.standIn.close();
+  }
+}
+
+async function finish(ledger: Ledger): Promise<void> {
+  const names = await ledger.claim(9);
+  await ledger.finish(names.map((name) => ({ name, status: "equal", result: "{}", rows: 1 })));
+}
+
+/** What kills a worker where it is called, for its ledger's rows are all that others see of it then. */
+class Killed extends Error {}
+const kill = () => Promise.reject(new Killed());
+
+function both(name: string, test: (kind: Kind) => Promise<void>): void {
+  for (const kind of kinds) Deno.test(`a TTL ${name} (${kind.name})`, () => test(kind));
+}
+
+Deno.test("a TTL that is raised and set back reads as before on every version", async () => {
+  for (const version of VERSIONS.filter((version) => version.startsWith("2.4"))) {
+    await using scene = await Scene.make(kinds[0]!, version);
+    const { ledger, ttls } = await scene.worker();
     for (const ttl of ["1d", "36h", "90m", "400d"]) {
-      await sql(cluster, `CREATE DATABASE db WITH TTL '${ttl}'`);
-      const before = await ttlOf(cluster, "db");
-      await sql(cluster, `ALTER DATABASE db SET TTL '100000d'`);
-      assertEquals(parseTtl(await ttlOf(cluster, "db")), 100_000 * 86_400);
-      await sql(cluster, `ALTER DATABASE db SET TTL '${formatTtl(parseTtl(before), version)}'`);
-      assertEquals(parseTtl(await ttlOf(cluster, "db")), parseTtl(before), `${version} ${ttl}`);
-      await sql(cluster, "DROP DATABASE db");
+      await scene.run(`ALTER DATABASE db SET TTL '${ttl}'`);
+      const before = await scene.days();
+      await ttls.raise("cnosdb", "db");
+      assertEquals(await scene.days(), 100_000);
+      await finish(ledger);
+      assertEquals(await ttls.restore(), []);
+      assertEquals(await scene.days(), before, `${version} ${ttl}`);
     }
-    await cluster.close();
+    assertEquals(await ledger.ttls(), []);
   }
 });
 
-Deno.test("parseTime() and formatTime() keep every nanosecond, before 1970 too", () => {
-  for (
-    const text of [
-      "2023-11-14T22:13:24.999014997",
-      "1970-01-01T00:00:00",
-      "1969-12-31T23:59:59.5",
-      "1677-09-21T00:12:44",
-    ]
-  ) {
-    assertEquals(formatTime(parseTime(text)!), text);
-  }
-  assertEquals(parseTime("2026-11-22"), parseTime("2026-11-22T00:00:00Z"));
-  assertEquals(parseTime("2026-11-22 08:30"), parseTime("2026-11-22T08:30:00"));
-  assertEquals(parseTime("2026-11-22T08:30:00+08:00"), parseTime("2026-11-22T00:30:00Z"));
-  for (const text of ["", "yesterday", "2026-13-01", "22.11.2026"]) {
-    assertEquals(parseTime(text), undefined, text);
+both(
+  "is raised once however often it is asked for, and set back when its database's tables are done",
+  async (kind) => {
+    await using scene = await Scene.make(kind);
+    const [a, b] = [await scene.worker(), await scene.worker()];
+    await Promise.all([a, a, b, b].map(({ ttls }) => ttls.raise("cnosdb", "db")));
+    assertEquals(await scene.days(), 100_000);
+    assertEquals(await a.ttls.restore(), []);
+    assertEquals(await scene.days(), 100_000, "tables are still to be done");
+    const [one, two] = [await a.ledger.claim(1), await b.ledger.claim(1)];
+    for (const [{ ledger }, names] of [[a, one], [b, two]] as const) {
+      assertEquals(await scene.days(), 100_000);
+      await ledger.finish(names.map((name) => ({ name, status: "equal", result: "{}", rows: 1 })));
+      await b.ttls.restore();
+    }
+    assertEquals(await scene.days(), 30);
+    assertEquals(await a.ledger.ttls(), []);
+  },
+);
+
+both("that the operator changed meanwhile is left as it is", async (kind) => {
+  await using scene = await Scene.make(kind);
+  const { ledger, ttls } = await scene.worker();
+  await ttls.raise("cnosdb", "db");
+  await scene.run("ALTER DATABASE db SET TTL '365d'");
+  await ledger.close();
+  const next = await scene.worker();
+  await finish(next.ledger);
+  assertEquals(await next.ttls.restore(), []);
+  assertEquals([await scene.days(), await next.ledger.ttls()], [365, []]);
+});
+
+both("of a run that was killed before, in or after its ALTER is set back by the next one", async (kind) => {
+  for (const [before, after, raisedDays] of [[kill, undefined, 30], [undefined, kill, 100_000]] as const) {
+    await using scene = await Scene.make(kind);
+    const dead = await scene.worker(before, after);
+    await assertRejects(() => dead.ttls.raise("cnosdb", "db"), Killed);
+    await dead.ledger.close();
+    assertEquals(await scene.days(), raisedDays);
+    const next = await scene.worker();
+    assertEquals((await next.ttls.raised(["cnosdb"])).length, raisedDays === 30 ? 0 : 1);
+    await finish(next.ledger);
+    assertEquals(await next.ttls.restore(), []);
+    assertEquals(await scene.days(), 30);
   }
 });
 
-Deno.test("parseDuration() takes what operators write", () => {
-  assertEquals(["1d", "12h", "90m", "1d12h", "2 weeks", "30 min"].map(parseDuration), [
-    86_400,
-    43_200,
-    5_400,
-    129_600,
-    1_209_600,
-    1_800,
-  ]);
-  for (const text of ["", "1", "d", "1x", "1.5d"]) assertEquals(parseDuration(text), undefined, text);
+both("that a suspended worker raises after others have set it back is known to the ledger", async (kind) => {
+  // it wakes between its row in the ledger and its ALTER, when all is done
+  await using scene = await Scene.make(kind);
+  const other = await scene.worker();
+  const suspended = await scene.worker(async () => {
+    await other.ttls.raise("cnosdb", "db");
+    await finish(other.ledger);
+    assertEquals(await other.ttls.restore(), []);
+    assertEquals(await scene.days(), 30);
+  });
+  await suspended.ttls.raise("cnosdb", "db");
+  assertEquals(await scene.days(), 100_000);
+  assertEquals((await other.ledger.ttls()).length, 1);
+  await other.ttls.restore();
+  assertEquals([await scene.days(), await other.ledger.ttls()], [30, []]);
 });
 
-Deno.test("cutSpan() cuts at whole multiples and leaves no gap", () => {
-  const source = { rows: 3, min: "2026-01-01T12:00:00", max: "2026-01-03T00:00:00" };
-  assertEquals(cutSpan(source, 86_400), [
-    { from: undefined, to: "2026-01-02T00:00:00" },
-    { from: "2026-01-02T00:00:00", to: "2026-01-03T00:00:00" },
-    { from: "2026-01-03T00:00:00", to: undefined },
-  ]);
-  assertEquals(cutSpan(source, 86_400, "2026-01-02T06:00:00"), [
-    { from: "2026-01-02T06:00:00", to: "2026-01-03T00:00:00" },
-    { from: "2026-01-03T00:00:00", to: undefined },
-  ]);
-  assertEquals(cutSpan(source, 86_400, "2027-01-01T00:00:00"), [{
-    from: "2027-01-01T00:00:00",
-    to: undefined,
-  }]);
-  assertEquals(cutSpan(source, 0).length, 1);
-  assertEquals(cutSpan({ rows: 0 }, 86_400).length, 1);
-  assertThrows(
-    () => cutSpan({ ...source, min: "1970-01-01T00:00:00" }, 60),
-    Failure,
-    "would be 29456641 pieces",
+both("that a suspended worker raises is known even if it is killed right after its ALTER", async (kind) => {
+  await using scene = await Scene.make(kind);
+  const other = await scene.worker();
+  const suspended = await scene.worker(async () => {
+    await finish(other.ledger);
+    assertEquals(await other.ttls.restore(), []);
+  }, kill);
+  await assertRejects(() => suspended.ttls.raise("cnosdb", "db"), Killed);
+  assertEquals(await scene.days(), 100_000);
+  await other.ttls.restore();
+  assertEquals([await scene.days(), await other.ledger.ttls()], [30, []]);
+});
+
+both(
+  "that was set back between a suspended worker's ALTER and its confirmation is not taken for raised",
+  async (kind) => {
+    await using scene = await Scene.make(kind);
+    const other = await scene.worker();
+    const suspended = await scene.worker(undefined, async () => {
+      await finish(other.ledger);
+      await other.ttls.restore();
+      await scene.run("ALTER DATABASE db SET TTL '365d'");
+    });
+    await suspended.ttls.raise("cnosdb", "db");
+    await other.ttls.restore();
+    assertEquals([await scene.days(), await other.ledger.ttls()], [365, []]);
+  },
+);
+
+both("that is raised in no ledger is named", async (kind) => {
+  await using scene = await Scene.make(kind);
+  await (await scene.worker()).ttls.raise("cnosdb", "db");
+  const { ttls } = await scene.worker(undefined, undefined, await kind.fresh());
+  const [sentence, ...more] = await ttls.raised(["cnosdb"]);
+  assertStringIncludes(
+    sentence!,
+    "the TTL of cnosdb.db is 100000d, as a copy raises it, and this ledger does not know",
   );
+  assertEquals(more, []);
+  await ttls.raise("cnosdb", "db");
+  await ttls.restore();
+  assertEquals(await scene.days(), 100_000, "what it was is not known");
+});
+
+both("that cannot be set back is told with the statement to run, and stays in the ledger", async (kind) => {
+  await using scene = await Scene.make(kind);
+  let refuse = false;
+  const { ledger, ttls } = await scene.worker(() =>
+    refuse ? Promise.reject(new Error("no")) : Promise.resolve()
+  );
+  await ttls.raise("cnosdb", "db");
+  await finish(ledger);
+  refuse = true;
+  const [failure] = await ttls.restore();
+  assertStringIncludes(failure!.message, "the TTL of cnosdb.db is still raised: no");
+  assertStringIncludes(failure!.hint!, `in tenant cnosdb: ALTER DATABASE "db" SET TTL '2592000s'`);
+  assertEquals((await ledger.ttls()).length, 1);
+  refuse = false;
+  assertEquals(await ttls.restore(), []);
+  assert(await scene.days() === 30);
 });

@@ -1,0 +1,110 @@
+/** What copy_tables and compare_tables share of their command lines. */
+import type { Args, Flag } from "../cli/cli.ts";
+import { Failure, messageOf, UsageError } from "../cli/errors.ts";
+import { readText } from "../cli/io.ts";
+import type { TableName } from "../cnosdb/names.ts";
+import { sqlEndpoint } from "../cnosdb/sql.ts";
+import { formatTime, parseDuration, parseTime } from "../cnosdb/time.ts";
+import { Cluster } from "./cluster.ts";
+import { listTables, readTables, type TableList } from "./tables.ts";
+import { type Window, window } from "./windows.ts";
+
+const many = true as const;
+
+/** The flags of both scripts. */
+export const sharedFlags: Flag[] = [
+  {
+    name: "from",
+    value: "URL",
+    many,
+    help: "a data node of the source (host:8902), or several of it; or CNOSDB_FROM",
+  },
+  { name: "to", value: "URL", many, help: "a data node of the target, or several of it; or CNOSDB_TO" },
+  { name: "ca", value: "FILE", help: "PEM of a certificate authority to trust, for https" },
+  { name: "all", help: "all tables of the source, instead of a list" },
+  {
+    name: "tenant",
+    value: "TENANT",
+    many,
+    help: "of the list, that tenant's tables alone; * and ? as in a shell",
+  },
+  { name: "database", value: "TENANT.DATABASE", many, help: "of the list, that database's" },
+  { name: "table", value: "TENANT.DATABASE.TABLE", many, help: "of the list, that one" },
+  { name: "exclude", value: "NAME", many, help: "of the list, not that tenant, database or table" },
+  { name: "since", value: "TIME", help: "only rows from then on, such as 2026-11-22T10:00:00Z" },
+  { name: "until", value: "TIME", help: "only rows before then" },
+  { name: "jobs", short: "j", value: "N", help: "statements at once, on both sides together (default 4)" },
+  { name: "output", short: "o", value: "FILE", help: "where the lines go instead of stdout" },
+];
+
+/** The cluster of `--from` or `--to`. @throws {UsageError} where it is missing or no URL */
+export async function readCluster(args: Args, role: "source" | "target"): Promise<Cluster> {
+  const [flag, variable] = role === "source" ? ["from", "CNOSDB_FROM"] : ["to", "CNOSDB_TO"];
+  const given = args.values(flag!).join(",") || Deno.env.get(variable!) || "";
+  const urls = given.split(",").filter(Boolean);
+  const endpoints = (urls.length ? urls : [undefined]).map((url) => sqlEndpoint(`--${flag}`, url, variable!));
+  const ca = args.value("ca");
+  const patience = parseDuration(Deno.env.get("CNOSDB_RETRY_FOR") ?? "10m");
+  if (patience === undefined) throw new UsageError("CNOSDB_RETRY_FOR: expected a duration such as 10m");
+  return new Cluster(role, endpoints, {
+    patienceMs: patience * 1000,
+    ca: ca === undefined ? ca : await readText(ca),
+  });
+}
+
+/** The bounds of `--since` and `--until`. @throws {UsageError} where they are no times, or none lies between them */
+export function readRange(args: Args): Window {
+  const time = (flag: string) => {
+    const text = args.value(flag);
+    if (text === undefined) return undefined;
+    const nanos = parseTime(text);
+    if (nanos !== undefined) return formatTime(nanos);
+    throw new UsageError(`--${flag} ${JSON.stringify(text)}: expected a time such as 2026-11-22T10:00:00Z`);
+  };
+  const range = window(time("since"), time("until"));
+  if (range.from !== undefined && range.to !== undefined && range.to <= range.from) {
+    throw new UsageError("--until is not after --since");
+  }
+  return range;
+}
+
+/** Bytes of `2GiB`, `500MB`, `1000`. @throws {UsageError} where it is no size */
+export function readBytes(flag: string, text: string): number {
+  const [, number, unit = ""] = /^(\d+)\s*([kmgt]i?b?|b?)$/i.exec(text) ?? [];
+  if (number === undefined) {
+    throw new UsageError(`--${flag} ${JSON.stringify(text)}: expected a size such as 2GiB`);
+  }
+  return Number(number) * (/i/i.test(unit) ? 1024 : 1000) ** "bkmgt".indexOf(unit[0]?.toLowerCase() ?? "b");
+}
+
+/**
+ * The tables of FILE or stdin, or with `--all` those of the source.
+ * @param wanted which of them are taken
+ * @returns undefined where stdin is a terminal, so that nobody gave a list
+ * @throws {Failure} where the input is not whole, or has no table
+ */
+export async function readList(
+  args: Args,
+  source: Cluster | undefined,
+  wanted: (name: TableName) => boolean,
+  signal: AbortSignal,
+): Promise<TableList | undefined> {
+  const [file, more] = args.positional;
+  if (more !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(more)}`);
+  if (args.on("all")) {
+    if (!source || file !== undefined) {
+      throw new UsageError("--all asks the source, so give --from, and no file");
+    }
+    return await listTables(source, wanted, signal);
+  }
+  if (file === undefined && Deno.stdin.isTerminal()) return undefined;
+  const opened = file === undefined || file === "-" ? Deno.stdin : await Deno.open(file).catch((error) => {
+    throw new Failure(`${file}: cannot be read: ${messageOf(error)}`);
+  });
+  const list = await readTables(opened.readable, file ?? "stdin", wanted);
+  if (list.names.length + list.definitions.length) return list;
+  throw new UsageError(
+    `no tables: ${file ?? "stdin"} has none that is wanted`,
+    "say --all for all tables of the source; or did the command before in the pipe fail?",
+  );
+}

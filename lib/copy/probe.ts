@@ -1,0 +1,46 @@
+/** What is asked before the first table moves: can both sides reach the stage? */
+import { Failure, messageOf } from "../cli/errors.ts";
+import { SqlError } from "../cnosdb/sql.ts";
+import { directoryName, type Stage } from "../stage/stage.ts";
+import { type Cluster, ClusterTrouble } from "./cluster.ts";
+import { probeSql, readCopied } from "./statements.ts";
+
+/**
+ * Has a side write one row to the stage, into a directory that is never imported.
+ * @param tenant one in which our user may work
+ * @throws {Failure} saying what to do where it cannot
+ */
+export async function probeStage(
+  stage: Stage,
+  cluster: Cluster,
+  tenant: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const source = cluster.role === "source";
+  const directory = directoryName(
+    { tenant: "probe", database: "of", table: "stage" },
+    crypto.randomUUID().slice(0, 8),
+  );
+  const where = source ? stage.exportUrl(directory) : stage.importUrl(directory);
+  const connection = source ? stage.exportConnection : stage.importConnection;
+  try {
+    const rows = readCopied(
+      await cluster.run(probeSql(where, connection), { tenant }, { signal, patienceMs: 30_000 }),
+    );
+    if (rows !== 1) throw new Failure(`a probe of 1 row wrote ${rows} to ${where}`);
+  } catch (error) {
+    const refusal = error instanceof Failure && !(error instanceof SqlError) ? error.cause : error;
+    if (error instanceof ClusterTrouble || !(refusal instanceof SqlError)) throw error;
+    const served = /endpoint_url = '([^']*)'/.exec(connection)?.[1];
+    throw new Failure(
+      `the ${cluster.role}, ${cluster.url}, cannot write to the stage ${
+        stage.durable ? where : `that this script serves at ${served}`
+      }: ${refusal.serverMessage || messageOf(refusal)}`,
+      stage.durable
+        ? "its directory must be there and writable for the user that the database runs as; for a storage see --connection."
+        : "give an address of this machine that the cluster's nodes reach by --serve-address HOST:PORT, and open that port in the firewall.",
+    );
+  } finally {
+    await stage.remove(directory, true);
+  }
+}

@@ -1,0 +1,143 @@
+/** What one cluster says of tables: their columns, and what lies in stretches of them. Several questions go in one statement. */
+import { Failure } from "../cli/errors.ts";
+import { displayTable, type TableName } from "../cnosdb/names.ts";
+import type { Row } from "../cnosdb/sql.ts";
+import type { Cluster, Send } from "./cluster.ts";
+import type { Hold, Schedule, Step } from "./schedule.ts";
+import * as statements from "./statements.ts";
+import type { Ask, Column } from "./statements.ts";
+import { type Bin, noRows, overlap, type Summary } from "./windows.ts";
+
+/** What databases are told apart by here; no name has a NUL. */
+export const databaseKey = ({ tenant, database }: Pick<TableName, "tenant" | "database">) =>
+  `${tenant}\0${database}`;
+
+/** Nothing was copied, and copying again would be refused again. */
+export class Refused extends Failure {
+  override name = "Refused";
+}
+
+/** Before 1970 date_bin is not to be relied on (see `binsSql`). */
+const epoch = "1970-01-01T00:00:00";
+/** Databases whose columns are kept: those that are at work. */
+const columnsKept = 64;
+/** Columns that are digested in one statement, so that its text stays below 16 MiB by far. */
+const columnsInStatement = 4_000;
+
+/** Asks one cluster, when its turn comes. */
+export class Profiler {
+  readonly #columns = new Map<string, Promise<Map<string, Column[]>>>();
+
+  /** @param signal no further statement is begun when it is aborted */
+  constructor(
+    readonly cluster: Cluster,
+    private readonly schedule: Schedule,
+    private readonly signal: AbortSignal,
+    private readonly told: {
+      onStep?: (name: TableName, step: Step, end?: true) => void;
+      onAgain?: (error: unknown) => void;
+    } = {},
+  ) {}
+
+  /** Does something with the cluster, and again where a failure passes by itself. @param action begins afresh each time */
+  inTurn<T>(name: TableName, step: Step, action: (send: Send) => Promise<T>, hold?: Hold): Promise<T> {
+    const { cluster, schedule, signal, told: { onStep, onAgain } } = this;
+    const turn = { role: cluster.role, step, database: databaseKey(name), ...(hold ? { hold } : {}) };
+    const once = async (send: Send) => {
+      onStep?.(name, step);
+      try {
+        return await action(send);
+      } finally {
+        onStep?.(name, step, true);
+      }
+    };
+    return cluster.attempt((send) => schedule.turn(turn, () => once(send)), {
+      signal,
+      ...(onAgain ? { onAgain } : {}),
+    });
+  }
+
+  #query(name: TableName, sql: string, step: Step = "profile"): Promise<Row[]> {
+    const { tenant, database } = name;
+    return this.inTurn(name, step, (send) => send(sql, { tenant, database }));
+  }
+
+  /**
+   * The columns of a table; those of all tables of its database are asked for at once, and once.
+   * @throws {Refused} where there is no such table that holds rows of its own, or it may not be read
+   */
+  async columns(name: TableName): Promise<Column[]> {
+    const key = databaseKey(name);
+    let found = this.#columns.get(key);
+    if (!found) {
+      this.#columns.set(
+        key,
+        found = this.#query(name, statements.columnsSql(name.database)).then(statements.readColumns),
+      );
+      found.catch(() => this.#columns.delete(key));
+      const [oldest] = this.#columns.keys();
+      if (this.#columns.size > columnsKept) this.#columns.delete(oldest!);
+    }
+    const columns = (await found).get(name.table);
+    const { role, user } = this.cluster;
+    if (!columns) {
+      throw new Refused(`${displayTable(name)} is not on the ${role}, or ${user} may not read it`);
+    }
+    // Of stream and external tables every column is a FIELD. COPY of a stream table starts a query that never ends.
+    if (columns.some(({ kind }) => kind === "TIME")) return columns;
+    throw new Refused(
+      `${displayTable(name)} is a stream or an external table on the ${role}; only TSKV tables are copied`,
+    );
+  }
+
+  /** Forgets what columns there were: they are asked for anew. */
+  forgetColumns(): void {
+    this.#columns.clear();
+  }
+
+  /** What lies in stretches of tables of one tenant, in the order of the questions. */
+  async summaries(asks: readonly Ask[], step: Step = "profile"): Promise<Summary[]> {
+    const most = Math.max(1, ...asks.map(({ columns }) => columns?.length ?? 0));
+    const size = Math.max(1, Math.min(statements.unionMost, Math.floor(columnsInStatement / most)));
+    const answers: Summary[] = [];
+    for (let at = 0; at < asks.length; at += size) {
+      const some = asks.slice(at, at + size);
+      answers.push(
+        ...statements.readSummaries(
+          await this.#query(some[0]!.name, statements.summariesSql(some), step),
+          some,
+        ),
+      );
+    }
+    return answers;
+  }
+
+  /** A stretch of a table by bins of so many seconds. What is older than 1970 is one bin. @param early whether there is any such */
+  async bins(ask: Ask, seconds: number, early: boolean): Promise<Bin[]> {
+    const later = early ? { ...ask, window: overlap(ask.window, { from: epoch }) } : ask;
+    const bins = statements.readBins(await this.#query(ask.name, statements.binsSql(later, seconds)), ask);
+    const [before = noRows] = early
+      ? await this.summaries([{ ...ask, window: overlap(ask.window, { to: epoch }) }])
+      : [];
+    return before.first === undefined ? bins : [{ ...before, start: before.first }, ...bins];
+  }
+
+  /** Digests of a stretch of a table by column, each with the key of its row in it. */
+  async columnDigests(ask: Required<Ask>): Promise<Map<string, string>> {
+    const columns = (ask.columns ?? []).filter(({ kind }) => kind === "FIELD");
+    const digests = new Map<string, string>();
+    for (let at = 0; at < columns.length; at += statements.columnsMost) {
+      const some = columns.slice(at, at + statements.columnsMost);
+      const [row] = await this.#query(ask.name, statements.columnDigestsSql(ask, some));
+      for (const [i, { name }] of some.entries()) digests.set(name, String(row?.[`d${i}`]));
+    }
+    return digests;
+  }
+
+  /** Whether tables of one tenant have a row. @param names at most `unionMost` */
+  async anyRow(names: readonly TableName[]): Promise<boolean[]> {
+    const rows = names.length ? await this.#query(names[0]!, statements.anyRowSql(names)) : [];
+    const found = new Map(rows.map((row) => [row.t, row.n]));
+    return names.map((_, i) => Number(found.get(String(i)) ?? 0) > 0);
+  }
+}

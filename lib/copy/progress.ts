@@ -1,0 +1,122 @@
+/** How far a run is, by rows: on a terminal a line for each statement at work, elsewhere a log line now and then. */
+import { describeSeconds } from "../cli/progress.ts";
+import { displayTable, type TableName } from "../cnosdb/names.ts";
+import type { Step } from "./schedule.ts";
+
+/** What is known of a run at a moment. */
+export interface Standing {
+  readonly tables: number;
+  /** ended, well or not */
+  readonly ended: number;
+  readonly failed: number;
+  /** rows that are to be copied, of the tables that were looked at so far, and those that arrived */
+  readonly rowsPlanned: number;
+  readonly rowsCopied: number;
+  readonly bytes: number;
+  readonly elapsedSeconds: number;
+}
+
+const verbs = { profile: "comparing", export: "exporting", import: "importing", verify: "checking" };
+/** How often it is drawn on a terminal, and logged elsewhere. */
+const drawMs = 200;
+const logMs = 10_000;
+const linesMost = 20;
+
+/** `1.2 GB`. */
+export function describeBytes(bytes: number): string {
+  const unit = Math.min(4, Math.floor(Math.log10(Math.max(bytes, 1)) / 3));
+  const number = bytes / 1000 ** unit;
+  return `${number < 10 && unit ? number.toFixed(1) : Math.round(number)} ${
+    ["B", "kB", "MB", "GB", "TB"][unit]
+  }`;
+}
+
+/** One line: what matters most comes first, as a terminal may be narrow. The time left is that of the rows that are known of. */
+export function describeStanding(standing: Standing): string {
+  const { tables, ended, failed, rowsPlanned, rowsCopied, bytes } = standing;
+  const seconds = Math.max(standing.elapsedSeconds, 0.001);
+  const leftSeconds = (rowsPlanned - rowsCopied) * seconds / rowsCopied;
+  return [
+    ...(rowsPlanned ? [`${Math.floor(100 * rowsCopied / rowsPlanned)} % of ${rowsPlanned} rows`] : []),
+    `${ended}/${tables} tables`,
+    ...(failed ? [`${failed} not well`] : []),
+    ...(rowsCopied && leftSeconds > 0 ? [`${describeSeconds(leftSeconds)} left`] : []),
+    ...(rowsCopied
+      ? [`${Math.round(rowsCopied / seconds)} rows/s, ${describeBytes(bytes / seconds)}/s`]
+      : []),
+    `${describeSeconds(seconds)} so far`,
+  ].join(", ");
+}
+
+/** Counts what a run does, and shows it. */
+export class Progress {
+  readonly #atWork = new Map<string, { text: string; sinceMs: number }>();
+  readonly #startMs = Date.now();
+  readonly #timer: ReturnType<typeof setInterval>;
+  readonly #counts = { ended: 0, failed: 0, rowsPlanned: 0, rowsCopied: 0, bytes: 0 };
+  #drawn = 0;
+
+  /** @param show where it is written, and how wide that is where it is a terminal */
+  constructor(
+    private readonly script: string,
+    private readonly tables: number,
+    private readonly show: { columns: number | undefined; write: (text: string) => void },
+  ) {
+    this.#timer = setInterval(() => this.#draw(), show.columns ? drawMs : logMs);
+  }
+
+  step(name: TableName, step: Step, end?: true): void {
+    const key = `${displayTable(name)} ${step}`;
+    if (end) this.#atWork.delete(key);
+    else this.#atWork.set(key, { text: `${verbs[step]} ${displayTable(name)}`, sinceMs: Date.now() });
+  }
+
+  /** Adds to what is counted. */
+  add(more: Partial<Omit<Standing, "tables" | "elapsedSeconds">>): void {
+    for (const [key, n] of Object.entries(more)) this.#counts[key as keyof typeof more] += n;
+  }
+
+  /** Writes a line above what is drawn. */
+  say(text: string): void {
+    this.hide();
+    this.show.write(`${this.script}: ${text}\n`);
+  }
+
+  /** Takes away what is drawn, until it is drawn again in a moment. */
+  hide(): void {
+    if (this.#drawn) this.show.write(`\x1b[${this.#drawn}A\x1b[J`);
+    this.#drawn = 0;
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.hide();
+  }
+
+  #draw(): void {
+    const { columns, write } = this.show;
+    const elapsedSeconds = (Date.now() - this.#startMs) / 1000;
+    const text = describeStanding({ ...this.#counts, tables: this.tables, elapsedSeconds });
+    if (!columns) return write(`${this.script}: ${text}; at work: ${this.#atWork.size}\n`);
+    const lines = [...this.#atWork.values()].slice(0, linesMost).map(({ text, sinceMs }) =>
+      `  ${text}, ${describeSeconds((Date.now() - sinceMs) / 1000)}`
+    );
+    this.hide();
+    write([text, ...lines].map((line) => `${fit(line, columns - 1)}\n`).join(""));
+    this.#drawn = lines.length + 1;
+  }
+}
+
+/** Characters that take two columns of a terminal: Chinese, Japanese, Korean, emoji. */
+const wide = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\uff60\uffe0-\uffe6]|../;
+
+/** A text in at most so many columns of a terminal. */
+export function fit(text: string, columns: number): string {
+  let [width, fitted] = [0, ""];
+  for (const char of text) {
+    width += wide.test(char) ? 2 : 1;
+    if (width > columns) return `${fitted.slice(0, -1)}…`;
+    fitted += char;
+  }
+  return text;
+}

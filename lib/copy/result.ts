@@ -1,0 +1,68 @@
+/** The lines that copy_tables and compare_tables print, and that they read again. */
+import type { TableName } from "../cnosdb/names.ts";
+import type { Part, Summary } from "./windows.ts";
+
+/**
+ * What became of a table. `equal`: both sides were profiled and are the same. `refused`: nothing was copied. `exported`, `imported`: a
+ * half is done (`imported` also where nothing was to be proven). `definition`: a stream or an external table, without rows of its own.
+ */
+export type Status =
+  | "equal"
+  | "differs"
+  | "source-changed"
+  | "refused"
+  | "failed"
+  | "exported"
+  | "imported"
+  | "definition";
+
+/** A line for a table. */
+export interface TableResult extends TableName {
+  status: Status;
+  /** another run found it */
+  earlier?: true;
+  source?: Summary;
+  target?: Summary;
+  verify?: "count" | "full" | "none";
+  copied?: { rows: number; bytes: number; windows: number };
+  /** ISO 8601 */
+  started?: string;
+  seconds?: number;
+  /** those that differ, or with `exported` all */
+  windows?: Partial<Part>[];
+  error?: string;
+  hint?: string;
+}
+
+/** The first line of a run. */
+export interface RunLine {
+  run: {
+    script: string;
+    version: string;
+    from?: { url: string; version: string };
+    to?: { url: string; version: string };
+    verify: string;
+    since?: string;
+    until?: string;
+    started: string;
+    host: string;
+  };
+}
+
+/** The last line of a run: how many tables it printed, how many by status, and its exit code. */
+export interface EndLine {
+  end:
+    & { tables: number; rows: number; bytes: number; seconds: number; exit: number; ended: string }
+    & Partial<Record<Status, number>>;
+}
+
+/** Statuses that need no further look. */
+export const proven: ReadonlySet<string> = new Set(["equal", "exported", "imported", "definition"]);
+
+/** What the statuses of all tables come to: 3 where reading back found a difference and nothing else is wrong. */
+export function exitCodeOf(counts: ReadonlyMap<Status, number>): number {
+  const bad = [...counts].filter(([status, tables]) => tables > 0 && !proven.has(status)).map(([status]) =>
+    status
+  );
+  return bad.length === 0 ? 0 : bad.every((status) => status === "differs") ? 3 : 1;
+}

@@ -1,0 +1,170 @@
+/** A whole run of copy_tables or compare_tables, from the first line to the last. */
+import { createHash } from "node:crypto";
+import type { Args } from "../cli/cli.ts";
+import { messageOf, UsageError } from "../cli/errors.ts";
+import type { TableName } from "../cnosdb/names.ts";
+import { meaningOf } from "../cnosdb/refusals.ts";
+import { formatTime } from "../cnosdb/time.ts";
+import type { Stage } from "../stage/stage.ts";
+import { type Cluster, gistOf } from "./cluster.ts";
+import { type RunOptions, TableRun } from "./copy.ts";
+import type { Ledger } from "./ledger.ts";
+import { readTtl, type Ttls } from "./ttl.ts";
+import { RunOutput } from "./output.ts";
+import { databaseKey, Profiler } from "./profile.ts";
+import type { Progress } from "./progress.ts";
+import { Schedule } from "./schedule.ts";
+import type { CopyContext, Task } from "./table.ts";
+import { type TableList, unsharedList } from "./tables.ts";
+import type { Window } from "./windows.ts";
+
+/** What a run is to do. */
+export interface RunPlan {
+  readonly task: Task;
+  readonly from?: Cluster | undefined;
+  readonly to?: Cluster | undefined;
+  /** undefined: the ledger's newest */
+  readonly list?: TableList | undefined;
+  readonly range: Window;
+  readonly verify: "count" | "full" | "none";
+  readonly jobs: number;
+  readonly stage?: Stage | undefined;
+  /** undefined: nothing is kept */
+  readonly ledger?: Ledger | undefined;
+  readonly ttls?: Ttls | undefined;
+  /** rows older than the TTL: let in, or left out */
+  readonly expired?: "raise" | "skip";
+  readonly intoExisting?: boolean;
+  readonly aheadBytes?: number;
+  /** windows hold so many rows at most, some five million unless told */
+  readonly rowsPerWindow?: number;
+  readonly lookAgainMs?: number;
+}
+
+/** What a proof in a ledger is good for: these clusters, compared like this; of an import half, these very exports. */
+export function proofOf({ task, from, to, range, verify, list, expired }: RunPlan): string {
+  const told = task === "import" ? [...list?.told ?? []].sort(([a], [b]) => a < b ? -1 : 1) : [];
+  const exports = told.length
+    ? { exports: createHash("sha256").update(JSON.stringify(told)).digest("hex") }
+    : {};
+  const skips = expired === "skip" ? { expired } : {};
+  return JSON.stringify({ task, from: from?.url, to: to?.url, verify, ...range, ...skips, ...exports });
+}
+
+/** A run that is ready to go. @param progress is told what is done */
+export function prepareRun(
+  plan: RunPlan,
+  onResult: RunOptions["onResult"],
+  progress: Pick<Progress, "step" | "add" | "say">,
+): TableRun {
+  const { task, from, to, list, ledger, ttls, range, verify, stage, jobs } = plan;
+  const names = list?.names ?? [];
+  const left = new Map<string, number>();
+  for (const name of names) left.set(databaseKey(name), (left.get(databaseKey(name)) ?? 0) + 1);
+  const halt = new AbortController();
+  const schedule = new Schedule({
+    jobs,
+    aheadBytes: plan.aheadBytes ?? 2 ** 31,
+    left: (database) => left.get(database) ?? 0,
+    overloaded: (error) => meaningOf(error) === "overloaded",
+  });
+  const said = new Set<string>();
+  const onAgain = (error: unknown) => {
+    const gist = gistOf(error);
+    if (!said.has(gist)) progress.say(`once more, as this may pass: ${messageOf(error)}`);
+    said.add(gist);
+  };
+  const onStep = progress.step.bind(progress);
+  const profiler = (side: Cluster | undefined) =>
+    side && new Profiler(side, schedule, halt.signal, { onStep, onAgain });
+  const staged = { rows: 0, bytes: 0 };
+  const context: CopyContext = {
+    ...{ task, stage, schedule, signal: halt.signal, source: profiler(from), target: profiler(to) },
+    ...{ proves: verify !== "none", full: verify === "full", intoExisting: plan.intoExisting ?? false },
+    rowsPerWindow: plan.rowsPerWindow ?? 5_000_000,
+    bytesPerWindow: 1_000_000_000,
+    lookAgainMs: plan.lookAgainMs ?? 500,
+    estimateBytes: (rows) => staged.rows && Math.ceil(rows * staged.bytes / staged.rows),
+    anyArrived: () => staged.rows > 0,
+    onPlanned: (rows) => progress.add({ rowsPlanned: rows }),
+    onCopied: (rows, bytes) => {
+      staged.rows += rows;
+      staged.bytes += bytes;
+      progress.add({ rowsCopied: rows, bytes });
+    },
+    raiseTtl: ttls && plan.expired !== "skip"
+      ? ({ tenant, database }) => ttls.raise(tenant, database)
+      : undefined,
+  };
+  return new TableRun({
+    ...{
+      context,
+      halt,
+      jobs,
+      ttls,
+      outer: range,
+      list: ledger ?? unsharedList(names),
+      told: list?.told ?? new Map(),
+    },
+    notExpired: plan.expired === "skip" ? (name) => notExpired((to ?? from)!, name, halt.signal) : undefined,
+    onResult: async (result) => {
+      left.set(databaseKey(result), (left.get(databaseKey(result)) ?? 1) - 1);
+      await onResult(result);
+    },
+    say: (text) => progress.say(text),
+  });
+}
+
+/**
+ * Copies, or compares, all tables of a list, and prints a line for each.
+ * @returns the exit code @throws why it stopped before its end, or that not all is well
+ */
+export async function runTables(
+  plan: RunPlan,
+  script: string,
+  args: Args,
+  signal: AbortSignal,
+): Promise<number> {
+  const { from, to, list, ledger, ttls, range, verify } = plan;
+  if (ledger && !await ledger.start(proofOf(plan), list?.names)) {
+    throw new UsageError(
+      `no tables: neither a file nor a list on stdin, and ${ledger.name} knows none for these clusters`,
+      "say --all for all tables of the source.",
+    );
+  }
+  const total = ledger
+    ? (await ledger.counts()).reduce((sum, { tables }) => sum + tables, 0)
+    : list?.names.length ?? 0;
+  const output = new RunOutput(script, args, total + (list?.definitions.length ?? 0));
+  const side = (cluster: Cluster) => ({ url: cluster.url, version: cluster.version });
+  await output.begin({
+    ...(from ? { from: side(from) } : {}),
+    ...(to ? { to: side(to) } : {}),
+    verify,
+    ...(range.from === undefined ? {} : { since: range.from }),
+    ...(range.to === undefined ? {} : { until: range.to }),
+  });
+  for (const name of list?.definitions ?? []) await output.result({ ...name, status: "definition" });
+  const run = prepareRun(plan, (result) => output.result(result), output.progress);
+  const totals = await run.run(signal);
+  for (const { message, hint } of await ttls?.restore() ?? []) {
+    output.progress.say(`error: ${message}; ${hint}`);
+  }
+  const undone = total - [...totals.statuses.values()].reduce((sum, n) => sum + n, 0);
+  if (undone > 0) output.progress.say(`${undone} of ${total} tables are not done`);
+  return await output.end(totals, plan.task === "plan");
+}
+
+/** From when on the cluster lets rows in, with what expires until they are there. */
+async function notExpired(
+  cluster: Cluster,
+  { tenant, database }: TableName,
+  signal: AbortSignal,
+): Promise<Window> {
+  const { url, version } = cluster;
+  const run = (sql: string, options: { tenant: string }) => cluster.run(sql, options, { signal });
+  const ttlSeconds = await readTtl({ url, version, run }, tenant, database);
+  if (ttlSeconds === Infinity) return {};
+  const beginMs = Date.now() - (ttlSeconds - Math.min(3600, ttlSeconds / 10)) * 1000;
+  return { from: formatTime(BigInt(Math.trunc(beginMs)) * 1_000_000n) };
+}

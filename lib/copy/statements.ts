@@ -1,0 +1,220 @@
+/**
+ * The SQL of a copy and what its answers say. Only forms that real servers from 2.3.3 to 2.4.3.4 have answered (recorded/windows-*.jsonl)
+ * or that are put together from such. No statement is deep: chains of UNION, OR and + grow the stack of a production server.
+ */
+import { Failure } from "../cli/errors.ts";
+import type { TableName } from "../cnosdb/names.ts";
+import { quoteName, quoteText, type Row } from "../cnosdb/sql.ts";
+import { formatTime, parseTime } from "../cnosdb/time.ts";
+import type { Bin, Summary, Window } from "./windows.ts";
+
+/** A column as `information_schema.columns` tells: kind TIME, TAG or FIELD; type such as STRING or TIMESTAMP(NANOSECOND). */
+export interface Column {
+  readonly name: string;
+  readonly kind: string;
+  readonly type: string;
+}
+
+/** So many tables or windows are asked for in one statement: 200 killed a 2.4.3.4 server by a stack overflow. */
+export const unionMost = 16;
+
+/** A stretch of a table to be summed up; with `columns` its rows are digested. */
+export interface Ask {
+  readonly name: TableName;
+  readonly window: Window;
+  readonly columns?: readonly Column[] | undefined;
+}
+
+const fullName = ({ database, table }: TableName) => quoteName(database, table);
+
+function where({ from, to }: Window): string {
+  const bounds = [
+    ...(from === undefined ? [] : [`time >= ${quoteText(from)}`]),
+    ...(to === undefined ? [] : [`time < ${quoteText(to)}`]),
+  ];
+  return bounds.length ? ` WHERE ${bounds.join(" AND ")}` : "";
+}
+
+/** All columns of a database; one statement for all its tables, as each costs a bcrypt where authentication is on. */
+export function columnsSql(database: string): string {
+  return "SELECT table_name, column_name, column_type, data_type FROM information_schema.columns " +
+    `WHERE database_name = ${quoteText(database)} ORDER BY table_name, column_name`;
+}
+
+/** Columns by table, in the order of their names. */
+export function readColumns(rows: readonly Row[]): Map<string, Column[]> {
+  const tables = new Map<string, Column[]>();
+  for (const row of rows) {
+    const table = String(row.table_name);
+    const columns = tables.get(table) ?? [];
+    tables.set(table, columns);
+    columns.push({
+      name: String(row.column_name),
+      kind: String(row.column_type),
+      type: String(row.data_type),
+    });
+  }
+  // Byte order is not the same as ours in every locale: both sides must have one order, as digests depend on it.
+  for (const columns of tables.values()) columns.sort((a, b) => a.name < b.name ? -1 : 1);
+  return tables;
+}
+
+/** Exact on every version, unlike count(*) or count(time) alone, which count duplicates on 2.4.3. */
+const measures = "count(time) AS n, min(time) AS t0, max(time) AS t1";
+
+/**
+ * A column's value as text in which no two values are the same: null is `~`, which no number is; a string has its length before it, so
+ * that nothing in it can be taken for the separator, a null or its neighbour.
+ */
+function textOf({ name, type }: Column): string {
+  const column = quoteName(name);
+  if (type.startsWith("TIMESTAMP")) return `coalesce(CAST(CAST(${column} AS BIGINT) AS STRING),'~')`;
+  if (/^(BIGINT|BIGINT UNSIGNED|DOUBLE|BOOLEAN)$/.test(type)) {
+    return `coalesce(CAST(${column} AS STRING),'~')`;
+  }
+  return `coalesce(CAST(octet_length(${column}) AS STRING),'~'), ':', coalesce(${column},'')`;
+}
+
+const textOfRow = (columns: readonly Column[]) => `md5(concat(${columns.map(textOf).join(", '|', ")}))`;
+
+/** Eight hex digits of an md5 as a number, which JSON holds exactly. @param start of its digits, counted from 1 */
+function digits(md5: string, start: number): string {
+  const terms = Array.from(
+    { length: 8 },
+    (_, i) => `(strpos('0123456789abcdef', substr(${md5}, ${start + i}, 1))-1)*${16 ** (7 - i)}`,
+  );
+  return `bit_xor(${terms.join("+")})`;
+}
+
+/**
+ * Two halves of 32 bits of each row's md5, each XORed over the rows: the same whatever their order, and a chance of 1 in 2^64 that other
+ * rows give the same. Equal rows would cancel each other out, but rows have their time and tags in them, and no two have the same.
+ */
+const digestMeasures = `${digits("m", 1)} AS h, ${digits("m", 9)} AS l`;
+
+function measured({ name, window, columns }: Ask, first: string): string {
+  const rows = `${fullName(name)}${where(window)}`;
+  return columns
+    ? `SELECT ${first}, ${measures}, ${digestMeasures} FROM (SELECT time, ${
+      textOfRow(columns)
+    } AS m FROM ${rows}) x`
+    : `SELECT ${first}, ${measures} FROM ${rows}`;
+}
+
+/** Sums up several stretches of tables of one tenant in one statement. @param asks at most `unionMost` */
+export function summariesSql(asks: readonly Ask[]): string {
+  if (asks.length > unionMost) throw new RangeError(`${asks.length} tables in one statement`);
+  return asks.map((ask, i) => measured(ask, `'${i}' AS t`)).join(" UNION ALL ");
+}
+
+/** The answer, in the order of what was asked. @throws {Failure} where something is missing */
+export function readSummaries(rows: readonly Row[], asks: readonly Ask[]): Summary[] {
+  const byLabel = new Map(rows.map((row) => [row.t, row]));
+  return asks.map(({ name }, i) => summaryOf(byLabel.get(String(i)) ?? {}, name));
+}
+
+/**
+ * Sums up a stretch of a table by bins of so many seconds, counted from 1970. Asked for times since 1970 alone: for earlier ones
+ * DataFusion's date_bin puts the first moment of a bin into the bin before.
+ */
+export function binsSql(ask: Ask, seconds: number): string {
+  const bin = `date_bin(INTERVAL '${seconds} seconds', time, TIMESTAMP '1970-01-01T00:00:00') AS w`;
+  return `${measured(ask, bin)} GROUP BY w ORDER BY w`;
+}
+
+export function readBins(rows: readonly Row[], { name }: Ask): Bin[] {
+  return rows.map((row) => {
+    const start = timeOf(row.w);
+    if (start === undefined) throw unreadable(name, row);
+    return { start, ...summaryOf(row, name) };
+  });
+}
+
+function summaryOf(row: Row, name: TableName): Summary {
+  const { n: rows, h, l } = row;
+  const [first, last] = [timeOf(row.t0), timeOf(row.t1)];
+  if (typeof rows !== "number") throw unreadable(name, row);
+  if (rows === 0) return { rows };
+  if (first === undefined || last === undefined) throw unreadable(name, row);
+  const digest = typeof h === "number" && typeof l === "number" ? { digest: hex(h) + hex(l) } : {};
+  return { rows, first, last, ...digest };
+}
+
+const hex = (number: number) => number.toString(16).padStart(8, "0");
+/** As we write times, so that both sides' are compared as texts. */
+const timeOf = (value: Row[string]) => {
+  const nanos = typeof value === "string" ? parseTime(value) : undefined;
+  return nanos === undefined ? undefined : formatTime(nanos);
+};
+const unreadable = (name: TableName, row: Row) =>
+  new Failure(
+    `the profile of ${fullName(name)} answered ${JSON.stringify(row).slice(0, 100)}, not its rows and times`,
+  );
+
+/** So many columns are digested one by one in a statement. */
+export const columnsMost = 50;
+
+/** A digest for each column, bound to its row by the row's time and tags. @param some at most `columnsMost` of `columns` */
+export function columnDigestsSql(ask: Required<Ask>, some: readonly Column[]): string {
+  const key = (ask.columns ?? []).filter(({ kind }) => kind !== "FIELD");
+  const texts = some.map((column, i) => `${textOfRow([...key, column])} AS m${i}`);
+  const digests = some.map((_, i) => `${digits(`m${i}`, 1)} AS d${i}`);
+  return `SELECT ${[measures, ...digests].join(", ")} FROM (SELECT ${["time", ...texts].join(", ")} FROM ${
+    fullName(ask.name)
+  }${where(ask.window)}) x`;
+}
+
+/** Whether tables of one tenant have a row at all, without a scan. @param names at most `unionMost` */
+export function anyRowSql(names: readonly TableName[]): string {
+  return names.map((name, i) =>
+    `SELECT '${i}' AS t, count(time) AS n FROM (SELECT time FROM ${fullName(name)} LIMIT 1) x`
+  ).join(" UNION ALL ");
+}
+
+const fileFormat = "FILE_FORMAT = (TYPE = 'PARQUET')";
+
+/**
+ * Writes a stretch of a table into a directory of the stage. Never DELIMITER: 2.4.1 and later refuse it.
+ * @param connection `CONNECTION = (…)` and a blank, or nothing; every version takes it before FILE_FORMAT alone
+ */
+export function exportSql(name: TableName, window: Window, url: string, connection: string): string {
+  const rows = where(window);
+  const source = rows ? `(SELECT * FROM ${fullName(name)}${rows})` : fullName(name);
+  return `COPY INTO ${quoteText(url)} FROM ${source} ${connection}${fileFormat}`;
+}
+
+/** Reads a directory of the stage into a table; without the last slash it would be "is directory". */
+export function importSql(name: TableName, url: string, connection: string): string {
+  return `COPY INTO ${fullName(name)} FROM ${quoteText(`${url}/`)} ${connection}${fileFormat}`;
+}
+
+/** Writes one row to the stage, to see whether a side can reach it. */
+export function probeSql(url: string, connection: string): string {
+  return `COPY INTO ${quoteText(url)} FROM (SELECT 1 AS x) ${connection}${fileFormat}`;
+}
+
+/** The rows that a COPY INTO says it moved. @throws {Failure} where it says something else, as for a stream table */
+export function readCopied(answer: readonly Row[]): number {
+  const rows = answer[0]?.rows;
+  if (typeof rows === "number") return rows;
+  throw new Failure(`COPY INTO answered ${JSON.stringify(answer).slice(0, 100)}, not a number of rows`);
+}
+
+/** What differs between the columns of a table on both sides; what only one has would be lost or null in silence. */
+export function columnDifferences(source: readonly Column[], target: readonly Column[]): string[] {
+  const told = ({ kind, type }: Column) => `${kind} ${type}`;
+  const there = new Map(target.map((column) => [column.name, column]));
+  const differences = source.flatMap((column) => {
+    const other = there.get(column.name);
+    there.delete(column.name);
+    const name = `column ${JSON.stringify(column.name)}`;
+    if (!other) return [`${name} is on the source only`];
+    return told(column) === told(other)
+      ? []
+      : [`${name} is ${told(column)} on the source, ${told(other)} on the target`];
+  });
+  return [
+    ...differences,
+    ...[...there.keys()].map((name) => `column ${JSON.stringify(name)} is on the target only`),
+  ];
+}

@@ -1,0 +1,62 @@
+/** `--status`: what a ledger says of a run, also while it is being worked on. */
+import { displayTable } from "../cnosdb/names.ts";
+import type { Ledger } from "./ledger.ts";
+import { describeStanding, type Standing } from "./progress.ts";
+import { proven, type TableResult } from "./result.ts";
+
+/** How far the newest run of a ledger is. */
+export interface LedgerStatus extends Standing {
+  /** clusters and options, as the run was started with */
+  run: unknown;
+  byStatus: Record<string, number>;
+  /** tables that a worker holds just now, and who */
+  atWork: { table: string; holder: string }[];
+  /** what is not well, and why */
+  notWell: { table: string; status: string; error: string }[];
+}
+
+/** Reads how far a ledger's newest list is. @returns undefined where it has none */
+export async function readStatus(ledger: Ledger): Promise<LedgerStatus | undefined> {
+  if (!await ledger.start()) return undefined;
+  const status = { tables: 0, ended: 0, failed: 0, rowsPlanned: 0, rowsCopied: 0, bytes: 0 };
+  const more: Pick<LedgerStatus, "byStatus" | "atWork" | "notWell"> = {
+    byStatus: {},
+    atWork: [],
+    notWell: [],
+  };
+  let [startMs, endMs] = [Infinity, 0];
+  for await (const row of ledger.rows()) {
+    const table = displayTable(row.name);
+    status.tables++;
+    more.byStatus[row.status || "open"] = (more.byStatus[row.status || "open"] ?? 0) + 1;
+    if (row.holder) more.atWork.push({ table, holder: row.holder });
+    if (row.status === "") continue;
+    const result = row.result === undefined ? undefined : JSON.parse(row.result) as TableResult;
+    status.ended++;
+    status.rowsPlanned += result?.source?.rows ?? row.rows;
+    status.rowsCopied += result?.copied?.rows ?? 0;
+    status.bytes += result?.copied?.bytes ?? 0;
+    if (result?.started !== undefined) {
+      startMs = Math.min(startMs, Date.parse(result.started));
+      endMs = Math.max(endMs, Date.parse(result.started) + 1000 * (result.seconds ?? 0));
+    }
+    if (proven.has(row.status)) continue;
+    status.failed++;
+    more.notWell.push({ table, status: row.status, error: result?.error ?? "" });
+  }
+  const elapsedSeconds = endMs > startMs ? (endMs - startMs) / 1000 : 0;
+  return { run: JSON.parse(ledger.proof), ...status, elapsedSeconds, ...more };
+}
+
+/** The same as an operator reads it. @param raised sentences on TTLs */
+export function describeStatus(status: LedgerStatus, raised: readonly string[]): string {
+  const { run, byStatus, atWork, notWell } = status;
+  return [
+    JSON.stringify(run),
+    describeStanding(status),
+    Object.entries(byStatus).map(([word, tables]) => `${tables} ${word}`).join(", "),
+    ...atWork.slice(0, 20).map(({ table, holder }) => `at work: ${table}, ${holder}`),
+    ...notWell.slice(0, 100).map(({ table, status, error }) => `${table}: ${status}: ${error}`),
+    ...raised,
+  ].join("\n");
+}
