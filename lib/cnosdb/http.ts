@@ -26,7 +26,7 @@ export function parseEndpoint(text: string, port: 8901 | 8902): Endpoint {
   // A number alone would be taken for an address: 8901 for 0.0.34.197.
   if (!url || !/^https?:$/.test(url.protocol) || !url.hostname || /\s|^\d+$/.test(text)) {
     throw new UsageError(
-      `${JSON.stringify(text.replace(/\/\/[^@/]*@/, "//"))} is no URL`,
+      `${JSON.stringify(text.replace(/^(.*:\/\/)?.*@/s, "$1…@"))} is no URL`,
       `expected host, host:${port} or http://host:${port}`,
     );
   }

@@ -42,7 +42,9 @@ export function planUndo(backup: Dump, target: Target, problems: Problems): Undo
   });
   const gone = [...items.values()].filter(({ key }) => !target.values.has(key)).map(({ label }) => label);
   const added = [...target.items.values()].filter(({ key }) => !items.has(key));
-  return { changed, gone, sql: removal(added, target) };
+  // As they are after the undo: a user that it changes has its former id again, and rows of the other id are nobody's.
+  const users = userNames([...backup.entries, ...target.dump.entries.filter(({ key }) => !items.has(key))]);
+  return { changed, gone, sql: removal(added, target.cluster, users) };
 }
 
 const backupHint = "--undo takes the file that --backup of a restore into this cluster has written.";
@@ -56,8 +58,7 @@ export function isBackupOf(backup: Dump, { dataNodes }: Target): boolean {
 }
 
 /** SQL that removes items, children of removed parents left out. What is in a tenant is removed from within it. */
-function removal(items: readonly Item[], { dump, cluster }: Target): string[] {
-  const users = userNames(dump.entries);
+function removal(items: readonly Item[], cluster: string, users: ReadonlyMap<string, string>): string[] {
   const removed = new Set(items.map(({ key }) => key));
   const root = `/${cluster}/tenants/`;
   const groups = new Map<string, string[]>();

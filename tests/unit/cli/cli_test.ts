@@ -59,7 +59,9 @@ Deno.test("an address is taken with and without its scheme, and shown without cr
     user: "root",
     password: "p@ss",
   });
-  for (const text of ["", "http://", "ftp://x", "a b", "http://u:secret@ x"]) {
+  for (
+    const text of ["", "http://", "ftp://x", "a b", "http://u:secret@ x", "u:my secret@x", "u:a@b secret@x"]
+  ) {
     const error = assertThrows(() => parseEndpoint(text, 8902), UsageError);
     assert(!error.message.includes("secret"), error.message);
   }

@@ -99,6 +99,18 @@ test("undo() refuses the dump of the old cluster, another cluster's backup and o
   assertEquals(posts(target).length, sent);
 });
 
+test("undo() leaves 2.4.0's own root a member, and the member row of the dump's root, which is nobody's then", async ({ start }) => {
+  const target = await start({ version: "2.4.0" });
+  const root = '/cluster_xxx/tenants/cnosdb/members/77: {"System":"Owner"}\n' +
+    '/cluster_xxx/users/root: {"id":77,"name":"root","options":{"hash_password":"$2b$12$x"},"is_admin":true}\n';
+  await withDirectory(async (directory) => {
+    const backup = `${directory}/before.dump`;
+    await run(target, await accepted("2.4.0", (text) => text + root), { backup });
+    const sql = await undo(await readBackup(backup), false, settings(target));
+    assert(!sql.some((line) => line.includes("REMOVE USER")), sql.join("\n"));
+  });
+});
+
 test("undo() prints no statement that a name could break out of", async ({ start }) => {
   const target = await start({ version: "2.4.2" });
   const before = await dumpOf([...target.store].map(([key, value]) => `${key}: ${value}\n`).join(""), true);
