@@ -17,7 +17,8 @@ import { runTables } from "../lib/copy/runs.ts";
 import { describeStatus, readStatus } from "../lib/copy/status.ts";
 import { Ttls } from "../lib/copy/ttl.ts";
 import { tableSelection } from "../lib/filter/selection.ts";
-import { connectionOptions, parseStage, servedStage, type Stage, StorageStage } from "../lib/stage/stage.ts";
+import { openStage } from "../lib/stage/open.ts";
+import type { Stage } from "../lib/stage/stage.ts";
 
 export const command: Command = {
   name: "copy_tables",
@@ -59,6 +60,7 @@ export const command: Command = {
         "an option of COPY INTO's CONNECTION, such as region; or all of them as JSON in CNOSDB_STAGE_CONNECTION, unseen by ps",
     },
     { name: "serve-address", value: "HOST:PORT", help: "by which the clusters reach the served stage" },
+    { name: "rate", value: "BYTES", help: "how much the served stage takes in a second" },
     { name: "ahead", value: "BYTES", help: "how much exports may run ahead of imports (default 2GiB)" },
     {
       name: "ledger",
@@ -120,6 +122,7 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   }
   if (task === "plan") return await runTables({ ...settings, task, list }, command.name, args, signal);
   const ledger = await openLedger(args.value("ledger") ?? defaultLedger);
+  const rate = args.value("rate");
   const tenant = list?.names[0]?.tenant ?? "cnosdb";
   let stage: Stage | undefined;
   try {
@@ -136,7 +139,16 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     for (
       const sentence of await ttls?.raised([...new Set(list?.names.map((name) => name.tenant) ?? [])]) ?? []
     ) say(sentence);
-    stage = await openStage(args, from?.nodeUrl ?? "", to?.nodeUrl ?? "", say);
+    stage = await openStage({
+      stage: args.value("stage"),
+      importStage: args.value("import-stage"),
+      connection: args.values("connection"),
+      address: args.value("serve-address"),
+      bytesPerSecond: rate === undefined ? undefined : readBytes("rate", rate),
+      from: from?.url.split(",") ?? [],
+      to: to?.url.split(",") ?? [],
+      say,
+    });
     await Promise.all([from, to].map((cluster) => cluster && probeStage(stage!, cluster, tenant, signal)));
     return await runTables({ ...settings, task, list, stage, ledger, ttls }, command.name, args, signal);
   } finally {
@@ -144,24 +156,6 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     if (told) say(told);
     await ledger.close();
   }
-}
-
-async function openStage(args: Args, from: string, to: string, say: Say): Promise<Stage> {
-  const [stage, importStage] = [args.value("stage"), args.value("import-stage")];
-  if (stage !== undefined) {
-    const url = parseStage("--stage", stage);
-    const importUrl = importStage === undefined ? undefined : parseStage("--import-stage", importStage);
-    return new StorageStage({
-      url,
-      importUrl,
-      connection: connectionOptions(url, args.values("connection")),
-      clean: true,
-    });
-  }
-  if (importStage !== undefined || args.values("connection").length) {
-    throw new UsageError("--import-stage and --connection need a --stage");
-  }
-  return await servedStage(from, to, args.value("serve-address"), say);
 }
 
 async function printStatus(args: Args): Promise<number> {

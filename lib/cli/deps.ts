@@ -35,3 +35,6 @@ export async function loadYaml(): Promise<{ parse: (text: string) => unknown }> 
 
 /** The PostgreSQL client, for `--ledger postgres://…` alone. */
 export const loadPostgres = () => import("npm:postgres@3.4.9");
+
+/** AWS Signature Version 4, for the stage that copy_tables serves. */
+export const loadSigner = () => import("npm:aws4fetch@1.0.20");

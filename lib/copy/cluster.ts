@@ -85,11 +85,6 @@ export class Cluster {
     return this.#nodes.map(({ endpoint }) => endpoint.url).sort().join(",");
   }
 
-  /** URL of a node that is up, as far as is known. */
-  get nodeUrl(): string {
-    return this.#pick().endpoint.url;
-  }
-
   get user(): string {
     return this.#nodes[0]?.endpoint.user ?? "root";
   }

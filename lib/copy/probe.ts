@@ -1,7 +1,7 @@
 /** What is asked before the first table moves: can both sides reach the stage? */
 import { Failure, messageOf } from "../cli/errors.ts";
 import { SqlError } from "../cnosdb/sql.ts";
-import { directoryName, type Stage } from "../stage/stage.ts";
+import { freshDirectory, type Stage } from "../stage/stage.ts";
 import { type Cluster, ClusterTrouble } from "./cluster.ts";
 import { probeSql, readCopied } from "./statements.ts";
 
@@ -17,10 +17,7 @@ export async function probeStage(
   signal: AbortSignal,
 ): Promise<void> {
   const source = cluster.role === "source";
-  const directory = directoryName(
-    { tenant: "probe", database: "of", table: "stage" },
-    crypto.randomUUID().slice(0, 8),
-  );
+  const directory = freshDirectory({ tenant: "probe", database: "of", table: "stage" });
   const where = source ? stage.exportUrl(directory) : stage.importUrl(directory);
   const connection = source ? stage.exportConnection : stage.importConnection;
   try {
@@ -31,16 +28,16 @@ export async function probeStage(
   } catch (error) {
     const refusal = error instanceof Failure && !(error instanceof SqlError) ? error.cause : error;
     if (error instanceof ClusterTrouble || !(refusal instanceof SqlError)) throw error;
-    const served = /endpoint_url = '([^']*)'/.exec(connection)?.[1];
+    const served = source ? stage.exportAddress : stage.importAddress;
     throw new Failure(
       `the ${cluster.role}, ${cluster.url}, cannot write to the stage ${
-        stage.durable ? where : `that this script serves at ${served}`
+        stage.durable ? where : `that this script serves at http://${served}`
       }: ${refusal.serverMessage || messageOf(refusal)}`,
       stage.durable
         ? "its directory must be there and writable for the user that the database runs as; for a storage see --connection."
         : "give an address of this machine that the cluster's nodes reach by --serve-address HOST:PORT, and open that port in the firewall.",
     );
   } finally {
-    await stage.remove(directory, true);
+    await stage.remove(directory);
   }
 }

@@ -7,7 +7,7 @@ import { atOnce } from "../cli/pool.ts";
 import { pause } from "../cnosdb/http.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
-import { directoryName, type Stage } from "../stage/stage.ts";
+import { freshDirectory, type Stage } from "../stage/stage.ts";
 import { ClusterTrouble, concernsTable, RowsExpired } from "./cluster.ts";
 import { compareWindows, type Comparison, differingColumns, rowsPerWindow, type Seen } from "./compare.ts";
 import { type Profiler, Refused } from "./profile.ts";
@@ -185,7 +185,7 @@ export class TableCopy {
   async #export({ from, to }: Part, hold: Hold): Promise<{ directory: string; rows: number }> {
     const { context: { source, stage }, seen: { name } } = this;
     return await source!.inTurn(name, "export", async (send) => {
-      const directory = directoryName(name, crypto.randomUUID().slice(0, 8));
+      const directory = freshDirectory(name);
       try {
         const sql = exportSql(name, window(from, to), stage!.exportUrl(directory), stage!.exportConnection);
         const rows = readCopied(await send(sql, { tenant: name.tenant, database: name.database }));

@@ -11,7 +11,7 @@ const contained: Record<typeof scripts[number], string[]> = {
   dump_meta: ["deno-std"],
   filter_meta: ["bcryptjs", "deno-std"],
   restore_meta: ["bcryptjs", "deno-std"],
-  copy_tables: ["deno-std", "postgres"],
+  copy_tables: ["aws4fetch", "deno-std", "postgres"],
   compare_tables: ["deno-std"],
 };
 

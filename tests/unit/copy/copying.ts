@@ -9,7 +9,8 @@ import type { Standing } from "../../../lib/copy/progress.ts";
 import type { TableResult } from "../../../lib/copy/result.ts";
 import { prepareRun, proofOf, type RunPlan } from "../../../lib/copy/runs.ts";
 import type { Step } from "../../../lib/copy/schedule.ts";
-import { servedStage, StorageStage } from "../../../lib/stage/stage.ts";
+import { servedStage } from "../../../lib/stage/served.ts";
+import { StorageStage } from "../../../lib/stage/storage.ts";
 import {
   rowsKey,
   type StandIn,
@@ -194,8 +195,8 @@ export async function copyTables(
   const { signal } = new AbortController();
   await Promise.all([from.open(signal), to.open(signal)]);
   const stage = options.files
-    ? new StorageStage({ url: new URL(`file://${place.directory}/stage`), connection: {}, clean: true })
-    : await servedStage(from.nodeUrl, to.nodeUrl, undefined, () => {});
+    ? new StorageStage(new URL(`file://${place.directory}/stage`))
+    : await servedStage({ from: from.url.split(","), to: to.url.split(","), say: () => {} });
   const { ledger: where = `${place.directory}/ledger.sqlite`, leaseMs } = options;
   const ledger = await openLedger(where, leaseMs === undefined ? {} : { leaseMs });
   const [results, said]: [TableResult[], string[]] = [[], []];

@@ -1,0 +1,50 @@
+/** How fast the served stage takes in: one bucket for all connections, which can be shut for a while. */
+import { setTimeout as delay } from "node:timers/promises";
+
+/** What time it is, and how to wait; tests have their own. */
+export interface Clock {
+  /** milliseconds since any moment */
+  now(): number;
+  /** @throws when the signal is aborted */
+  sleep(milliseconds: number, signal: AbortSignal): Promise<void>;
+}
+
+const systemClock: Clock = {
+  now: () => performance.now(),
+  sleep: (milliseconds, signal) => delay(milliseconds, undefined, { signal, ref: false }),
+};
+
+/** Lets bytes in at a rate. A sender is held back by not reading on: TCP does the rest. */
+export class Intake {
+  /** until when the bytes that were let in keep the bucket busy */
+  #busyUntilMs = 0;
+  #pause: PromiseWithResolvers<void> | undefined;
+
+  /** @param signal ends all waiting */
+  constructor(
+    private readonly signal: AbortSignal,
+    private readonly bytesPerSecond = Infinity,
+    private readonly clock = systemClock,
+  ) {
+    signal.addEventListener("abort", () => this.resume());
+  }
+
+  /** Shuts the bucket: whoever has bytes waits. */
+  pause(): void {
+    this.#pause ??= Promise.withResolvers();
+  }
+
+  resume(): void {
+    this.#pause?.resolve();
+    this.#pause = undefined;
+  }
+
+  /** Returns once so many bytes that have arrived may be used. @throws when the signal is aborted */
+  async admit(bytes: number): Promise<void> {
+    while (this.#pause) await this.#pause.promise;
+    this.signal.throwIfAborted();
+    const nowMs = this.clock.now();
+    this.#busyUntilMs = Math.max(nowMs, this.#busyUntilMs) + bytes / this.bytesPerSecond * 1000;
+    if (this.#busyUntilMs > nowMs) await this.clock.sleep(this.#busyUntilMs - nowMs, this.signal);
+  }
+}

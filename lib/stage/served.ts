@@ -1,0 +1,145 @@
+/** The stage that copy_tables serves to both clusters itself, until it ends. */
+import { lookup } from "node:dns/promises";
+import { loadSigner } from "../cli/deps.ts";
+import { Failure, messageOf, UsageError } from "../cli/errors.ts";
+import { StageFiles } from "./files.ts";
+import { type httpLimits, HttpServer } from "./http.ts";
+import { Intake } from "./rate.ts";
+import { S3Bucket } from "./s3.ts";
+import { assertDirectory, connectionClause, type Stage } from "./stage.ts";
+
+/** Where to listen, and by what each side reaches it; port 0 is any that is free. */
+interface Addresses {
+  /** one for each side, or one for both */
+  readonly listen: readonly { hostname: string; port: number }[];
+  /** HOST:PORT that both are told, where it is not the one listened on */
+  readonly told?: string;
+}
+
+/** What can be chosen of a served stage. */
+export interface ServedOptions {
+  /** SQL URLs of each side's nodes: who is to reach the stage */
+  readonly from: readonly string[];
+  readonly to: readonly string[];
+  /** HOST:PORT that the clusters are told, where the one we would take is not what they can reach */
+  readonly address?: string | undefined;
+  /** how fast it takes in */
+  readonly bytesPerSecond?: number | undefined;
+  /** where its directory is made, instead of where temporary files go */
+  readonly parent?: string;
+  readonly limits?: typeof httpLimits;
+  readonly say: (message: string) => void;
+}
+
+/**
+ * Serves a stage, with a bucket and a key of its own.
+ * @throws {Failure} where its directory cannot be made or its address not be listened on
+ */
+export async function servedStage(options: ServedOptions): Promise<Stage & { readonly secret: string }> {
+  const { listen, told } = await addresses(options);
+  await loadSigner(); // now, as it takes descriptors, which may be rare later
+  const files = await StageFiles.make(options.parent);
+  const stop = new AbortController();
+  const intake = new Intake(stop.signal, options.bytesPerSecond);
+  const bucket = new S3Bucket(files, intake);
+  const server = new HttpServer(bucket.answer, options.limits);
+  const close = async () => {
+    if (stop.signal.aborted) return;
+    stop.abort();
+    await server.close();
+    await files.close();
+  };
+  const reached: string[] = [];
+  for (const { hostname, port } of listen) {
+    try {
+      reached.push(`${bracketed(hostname)}:${server.listen(hostname, port)}`);
+    } catch (error) {
+      await close();
+      throw new Failure(`cannot serve the stage on ${bracketed(hostname)}:${port}: ${messageOf(error)}`);
+    }
+  }
+  const [exportAddress = "", importAddress = exportAddress] = told === undefined
+    ? reached
+    : [told.replace(/:0$/, reached[0]!.slice(reached[0]!.lastIndexOf(":")))];
+  const clause = (address: string) =>
+    connectionClause({
+      endpoint_url: `http://${address}`,
+      region: bucket.key.region,
+      access_key_id: bucket.key.accessKeyId,
+      secret_key: bucket.key.secretAccessKey,
+      virtual_hosted_style: "false",
+    });
+  const url = (directory: string) => {
+    assertDirectory(directory);
+    files.open(directory);
+    return `s3://${bucket.name}/${directory}`;
+  };
+  return {
+    name: "served",
+    durable: false,
+    secret: bucket.key.secretAccessKey,
+    exportAddress,
+    importAddress,
+    exportConnection: clause(exportAddress),
+    importConnection: clause(importAddress),
+    exportUrl: url,
+    importUrl: url,
+    bytes: (directory) =>
+      Promise.resolve(files.within(`${directory}/`).reduce((sum, [, { bytes }]) => sum + bytes, 0)),
+    traffic: () => ({ ...bucket.traffic }),
+    problem: () => server.problem ?? bucket.problem,
+    remove: (directory) => files.remove(directory),
+    pause: () => intake.pause(),
+    resume: () => intake.resume(),
+    close: () => close().then(() => undefined),
+  };
+}
+
+const isLoopback = (address: string) => /^127\.|^::1$/.test(address);
+const bracketed = (address: string) => address.includes(":") ? `[${address}]` : address;
+const unbracketed = (hostname: string) => hostname.replace(/^\[|\]$/g, "");
+
+async function addresses({ from, to, address: given, say }: ServedOptions): Promise<Addresses> {
+  if (given === undefined) {
+    const own = [await addressTowards(from), await addressTowards(to)].flatMap((address) => address ?? []);
+    // A cluster on this machine, perhaps in a container, reaches it by the address that the other one needs, too.
+    const outer = own.filter((address) => !isLoopback(address));
+    return { listen: [...new Set(outer.length ? outer : own)].map((hostname) => ({ hostname, port: 0 })) };
+  }
+  const url = URL.parse(`http://${given}`);
+  if (!url || !/^[^@/?#]+:\d+$/.test(given)) {
+    throw new UsageError("--serve-address: expected HOST:PORT, or [IPV6]:PORT");
+  }
+  const port = Number(/\d+$/.exec(given)?.[0]);
+  const { address } = await lookup(unbracketed(url.hostname)).catch((error) => {
+    throw new Failure(`--serve-address ${given}: ${messageOf(error)}`);
+  });
+  if (isLoopback(address) || Deno.networkInterfaces().some((own) => own.address === address)) {
+    return { listen: [{ hostname: address, port }], told: given };
+  }
+  say(`${url.hostname} is no address of this machine: the stage listens on all of them, port ${port}`);
+  return { listen: [{ hostname: address.includes(":") ? "::" : "0.0.0.0", port }], told: given };
+}
+
+/**
+ * The address by which this machine reaches a cluster, and so most likely is reached by it: of its nodes elsewhere, if it has any.
+ * @param urls SQL URLs of its nodes
+ * @throws {Failure} if none accepts connections
+ */
+export async function addressTowards(urls: readonly string[]): Promise<string | undefined> {
+  const towards = await Promise.allSettled(urls.map(async (url) => {
+    const { protocol, hostname, port, host } = new URL(url);
+    try {
+      using connection = await Deno.connect({
+        hostname: unbracketed(hostname),
+        port: Number(port) || (protocol === "https:" ? 443 : 80),
+      });
+      return connection.localAddr.hostname;
+    } catch (error) {
+      throw new Failure(`cannot connect to ${host}: ${messageOf(error)}`);
+    }
+  }));
+  const found = towards.flatMap((one) => one.status === "fulfilled" ? one.value : []);
+  if (!found.length && towards[0]?.status === "rejected") throw towards[0].reason;
+  return found.find((address) => !isLoopback(address)) ?? found[0];
+}

@@ -1,0 +1,74 @@
+/** AWS Signature Version 4 of requests to the served stage, and how they are refused. */
+import { Buffer } from "node:buffer";
+import { timingSafeEqual } from "node:crypto";
+import { loadSigner } from "../cli/deps.ts";
+
+/** An answer that is an error: `status` and S3's error code; the message is for the cluster's operator. */
+export class Refusal extends Error {
+  constructor(readonly status: number, readonly code: string, message: string) {
+    super(message);
+  }
+}
+
+/** Who may use the stage: random for each run, and told to the clusters in COPY INTO's CONNECTION. */
+export interface StageKey {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly region: string;
+}
+
+/**
+ * How far a cluster's clock may be from ours. S3 allows 15 minutes, but a clock that is off must not stop a migration. The bound
+ * only keeps what was captured on the wire from being sent again for ever; what another run's key signed fails anyway.
+ */
+const clockSkewMs = 24 * 60 * 60 * 1000;
+
+/**
+ * Checks that a request was signed with the stage's key: signed by us, it must carry the same header.
+ * @param request its target may hold only what no client encodes in a path
+ * @param nowMs our clock, milliseconds since 1970
+ * @returns the sha256 in hex that the body must have
+ * @throws {Refusal} 403, or 400 where the body's sha256 is not given
+ */
+export async function checkSignature(
+  { method, target, headers }: { method: string; target: string; headers: Headers },
+  key: StageKey,
+  nowMs: number = Date.now(),
+): Promise<string> {
+  const header = (name: string) => headers.get(name) ?? "";
+  const given = header("authorization");
+  const [, id, names = ""] =
+    /^AWS4-HMAC-SHA256 Credential=([^/,\s]+)\/\S+, SignedHeaders=([\w;-]+),/.exec(given) ??
+      [];
+  if (!id) throw new Refusal(403, "AccessDenied", "the request is not signed with AWS4-HMAC-SHA256");
+  if (id !== key.accessKeyId) {
+    throw new Refusal(403, "InvalidAccessKeyId", "the access key is not this run's: each run has its own");
+  }
+  const sha256 = header("x-amz-content-sha256");
+  if (!/^[0-9a-f]{64}$/.test(sha256)) {
+    throw new Refusal(400, "InvalidRequest", "x-amz-content-sha256 must be the body's sha256 in hex");
+  }
+  const { AwsV4Signer } = await loadSigner();
+  const datetime = header("x-amz-date");
+  const signedHeaders = names.split(";").filter((name) => name !== "host");
+  const expected = await new AwsV4Signer({
+    ...key,
+    ...{ method, datetime, service: "s3", url: `http://${header("host")}${target}`, allHeaders: true },
+    headers: signedHeaders.map((name): [string, string] => [name, header(name)]),
+  }).authHeader();
+  const [a, b] = [Buffer.from(given), Buffer.from(expected)];
+  if (a.length !== b.length || !timingSafeEqual(a, b)) {
+    throw new Refusal(403, "SignatureDoesNotMatch", "the signature does not match the request");
+  }
+  const [, ...parts] = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(datetime) ?? [];
+  const [year = NaN, month = 1, ...rest] = parts.map(Number);
+  if (!(Math.abs(nowMs - Date.UTC(year, month - 1, ...rest)) <= clockSkewMs)) {
+    const now = new Date(nowMs).toISOString();
+    throw new Refusal(
+      403,
+      "RequestTimeTooSkewed",
+      `sent at ${datetime}, but here it is ${now}: set the clocks`,
+    );
+  }
+  return sha256;
+}

@@ -1,0 +1,190 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { httpLimits } from "../../../lib/stage/http.ts";
+import type { Stage } from "../../../lib/stage/stage.ts";
+import { bytesOf, Client, eventually, filesIn, readAnswer, sha256Of, withStage, write } from "./client.ts";
+
+/** Starts a PUT and sends half of its body. */
+async function startUpload(client: Client, key: string, content: Uint8Array): Promise<Deno.TcpConn> {
+  return await client.start("PUT", `/${client.bucket}/${key}`, {
+    headers: { "x-amz-content-sha256": sha256Of(content), "content-length": `${content.length}` },
+    body: content.subarray(0, content.length / 2),
+  });
+}
+
+const received = (stage: Stage, bytes: number) => eventually(() => stage.traffic!().inBytes >= bytes);
+
+/** Whether the other end closes the connection. */
+const isClosed = (connection: Deno.TcpConn) =>
+  connection.read(new Uint8Array(1)).then((bytes) => bytes === null, () => true);
+
+Deno.test("an upload that is cut leaves nothing, and the same PUT again works", () =>
+  withStage(async (client, stage, parent) => {
+    const content = new Uint8Array(randomBytes(100_000));
+    const connection = await startUpload(client, "t-1/a", content);
+    await received(stage, 50_000);
+    assert.match((await client.list("t-1")).text, /<KeyCount>0</);
+    assert.equal((await client.get("/t-1/a")).status, 404);
+    connection.close();
+    await eventually(() => stage.problem() !== undefined);
+    assert.deepEqual(filesIn(parent), []);
+    assert.match(stage.problem() ?? "", /upload of t-1\/a was cut off after 50000 bytes/);
+    assert.equal((await client.put("t-1/a", content)).status, 200);
+    assert.deepEqual((await client.get("/t-1/a")).body, content);
+  }));
+
+Deno.test("an upload that sends nothing more is cut off, for object_store to send it again", () =>
+  withStage(async (client, stage, parent) => {
+    using connection = await startUpload(client, "t-1/a", bytesOf("rows"));
+    assert.ok(await isClosed(connection));
+    await eventually(() => stage.problem() !== undefined);
+    assert.match(stage.problem() ?? "", /t-1\/a was cut off after 2 bytes/);
+    assert.deepEqual(filesIn(parent), []);
+  }, { limits: { ...httpLimits, stallMs: 20 } }));
+
+Deno.test("a client that does not read its answer is cut off", () =>
+  withStage(async (client, stage) => {
+    await client.put("t-1/a", new Uint8Array(16_000_000));
+    using connection = await client.start("GET", `/${client.bucket}/t-1/a`);
+    await eventually(() => stage.traffic!().outBytes > 0);
+    await new Promise((done) => setTimeout(done, 300));
+    assert.ok((await readAnswer(connection)).body.length < 16_000_000);
+  }, { limits: { ...httpLimits, stallMs: 100 } }));
+
+Deno.test("idle connections, and such as send a head slowly, are dropped in time", () =>
+  withStage(async (client) => {
+    using idle = await Deno.connect({ ...client.address, transport: "tcp" });
+    using slow = await Deno.connect({ ...client.address, transport: "tcp" });
+    const drip = setInterval(() => slow.write(bytesOf("G")).catch(() => {}), 10);
+    assert.ok(await isClosed(idle));
+    assert.ok(await isClosed(slow));
+    clearInterval(drip);
+  }, { limits: { ...httpLimits, headMs: 50 } }));
+
+Deno.test("a head without end is dropped", () =>
+  withStage(async (client) => {
+    using connection = await Deno.connect({ ...client.address, transport: "tcp" });
+    const closed = isClosed(connection);
+    await write(connection, bytesOf(`GET / HTTP/1.1\r\na: ${"x".repeat(1_000_000)}`)).catch(() => {});
+    assert.ok(await closed);
+  }));
+
+Deno.test("what is no HTTP/1.1 with a known length is dropped", () =>
+  withStage(async (client) => {
+    const head = await client.head("PUT", `/${client.bucket}/t-1/a`);
+    for (
+      const text of [
+        ...[
+          "\0\x01\x02\r\n\r\n",
+          "GET\r\n\r\n",
+          "GET / HTTP/2.0\r\n\r\n",
+          "\r\n\r\n",
+          "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        ],
+        ...["GET / HTTP/1.1\r\nno colon\r\n\r\n", "GET / HTTP/1.1\r\n: x\r\n\r\n"],
+        head.replace("\r\n", "\r\ntransfer-encoding: chunked\r\n"),
+        ...["-1", "1e9", "0x10", "5, 5", "9".repeat(400)].map((n) =>
+          head.replace("\r\n", `\r\ncontent-length: ${n}\r\n`)
+        ),
+      ]
+    ) {
+      using connection = await Deno.connect({ ...client.address, transport: "tcp" });
+      await connection.write(bytesOf(text));
+      assert.equal((await readAnswer(connection)).status || 0, 0, text);
+    }
+    assert.equal((await client.put("t-1/a", "rows")).status, 200);
+  }));
+
+Deno.test("one connection takes several requests", () =>
+  withStage(async (client) => {
+    const head = (method: string, body?: string) =>
+      client.head(method, `/${client.bucket}/t-1/a`, {
+        ...body && { body: bytesOf(body), headers: { "x-amz-content-sha256": sha256Of(body) } },
+      });
+    using connection = await Deno.connect({ ...client.address, transport: "tcp" });
+    const put = (await head("PUT", "rows")).replace("connection: close", "a: b");
+    await connection.write(bytesOf(`${put}rows${await head("GET")}`));
+    assert.match((await readAnswer(connection)).text, /^HTTP\/1.1 200 [^]*\r\n\r\nrows$/);
+  }));
+
+Deno.test("more connections than are allowed end those that have waited longest, never a transfer", () =>
+  withStage(async (client, stage) => {
+    using upload = await startUpload(client, "t-1/a", bytesOf("rows"));
+    await received(stage, 2);
+    const idle = await Promise.all(
+      Array.from({ length: 40 }, () => Deno.connect({ ...client.address, transport: "tcp" })),
+    );
+    assert.equal((await client.put("t-1/b", "more")).status, 200);
+    assert.ok(await isClosed(idle[0]!));
+    await write(upload, bytesOf("ws"));
+    assert.equal((await readAnswer(upload)).status, 200);
+    for (const connection of idle) connection.close();
+  }, { limits: { ...httpLimits, connections: 4 } }));
+
+Deno.test("a PUT that is repeated replaces the file, also while the first still runs", () =>
+  withStage(async (client, stage, parent) => {
+    using slow = await startUpload(client, "t-1/a", bytesOf("first!"));
+    await received(stage, 3);
+    assert.equal((await client.put("t-1/a", "second")).status, 200);
+    assert.equal((await client.put("t-1/a", "third")).status, 200);
+    assert.equal(await stage.bytes("t-1"), 5);
+    await write(slow, bytesOf("st!"));
+    assert.equal((await readAnswer(slow)).status, 200);
+    assert.equal((await client.get("/t-1/a")).text, "first!");
+    assert.deepEqual([await stage.bytes("t-1"), filesIn(parent).length], [6, 1]);
+  }));
+
+Deno.test("remove() deletes one directory's files and refuses what its export still sends", () =>
+  withStage(async (client, stage, parent) => {
+    stage.exportUrl("t-10");
+    await client.put("t-1/a", "rows");
+    await client.put("t-10/a", "rows");
+    using slow = await startUpload(client, "t-1/b", bytesOf("late"));
+    await received(stage, 10);
+    await stage.remove("t-1");
+    assert.deepEqual([await stage.bytes("t-1"), await stage.bytes("t-10")], [0, 4]);
+    await write(slow, bytesOf("te"));
+    assert.equal((await readAnswer(slow)).status, 403);
+    assert.equal((await client.put("t-1/c", "later")).status, 403);
+    assert.equal(filesIn(parent).length, 1);
+    assert.equal(stage.problem(), undefined);
+  }));
+
+Deno.test("a paused stage takes nothing in, and goes on where it was", () =>
+  withStage(async (client, stage) => {
+    stage.pause();
+    const content = new Uint8Array(8_000_000);
+    const upload = client.put("t-1/a", content);
+    await eventually(() => stage.traffic!().inBytes > 0);
+    await new Promise((done) => setTimeout(done, 50));
+    assert.ok(stage.traffic!().inBytes < 100_000, `${stage.traffic!().inBytes}`);
+    stage.resume();
+    assert.equal((await upload).status, 200);
+  }));
+
+Deno.test("the rate holds for all uploads together", () =>
+  withStage(async (client) => {
+    const startMs = performance.now();
+    const answers = await Promise.all(
+      ["a", "b", "c"].map((name) => client.put(`t-1/${name}`, new Uint8Array(200_000))),
+    );
+    assert.deepEqual(answers.map(({ status }) => status), [200, 200, 200]);
+    assert.ok(performance.now() - startMs >= 590, `${performance.now() - startMs} ms`);
+  }, { bytesPerSecond: 1_000_000 }));
+
+Deno.test("close() cuts what runs, waits or pauses, and removes everything", () =>
+  withStage(async (client, stage, parent) => {
+    await client.put("t-1/a", new Uint8Array(8_000_000));
+    using _upload = await startUpload(client, "t-1/b", new Uint8Array(8_000_000));
+    await received(stage, 12_000_000);
+    using download = await client.start("GET", `/${client.bucket}/t-1/a`);
+    await download.read(new Uint8Array(100)); // under way, and too large for the socket's buffers
+    using _idle = await Deno.connect(client.address);
+    stage.pause();
+    const held = client.put("t-1/c", "rows").catch(() => undefined);
+    await received(stage, 12_000_004);
+    await stage.close();
+    assert.deepEqual([...Deno.readDirSync(parent)], []);
+    await assert.rejects(() => client.get("/t-1/a"), Deno.errors.ConnectionRefused);
+    await held;
+  }));

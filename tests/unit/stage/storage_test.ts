@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import { openStage } from "../../../lib/stage/open.ts";
+import { assertDirectory, connectionClause, freshDirectory } from "../../../lib/stage/stage.ts";
+import { connectionOptions, parseStage, StorageStage } from "../../../lib/stage/storage.ts";
+
+Deno.test("every export gets a directory of its own, of letters that servers find again", () => {
+  const name = { tenant: "cnosdb", database: "my db", table: "é.'/../\0".repeat(30) };
+  const one = freshDirectory(name);
+  assert.match(one, /^cnosdb-my_db-_+-[0-9a-f]{8}$/);
+  assert.notEqual(one, freshDirectory(name));
+  assertDirectory(one);
+});
+
+Deno.test("a directory is one part of a path", async () => {
+  const parent = await Deno.makeTempDir();
+  await Deno.mkdir(`${parent}/stage`);
+  await Deno.mkdir(`${parent}/victim`);
+  const stage = new StorageStage(parseStage("--stage", `file://${parent}/stage`));
+  for (const name of ["../victim", "..", ".", "", "a/b", "a b", "a\n", "ä", "x".repeat(200)]) {
+    for (const use of ["bytes", "remove", "exportUrl", "importUrl"] as const) {
+      await assert.rejects(async () => await stage[use](name), /is no directory of a stage/, name);
+    }
+  }
+  assert.equal([...Deno.readDirSync(parent)].length, 2);
+  await Deno.remove(parent, { recursive: true });
+});
+
+Deno.test("what was imported is removed from a local directory, and what stays is told", async () => {
+  const parent = await Deno.makeTempDir();
+  const stage = new StorageStage(parseStage("--stage", `file://${parent}`));
+  assert.equal(stage.exportUrl("t-1"), `file://${parent}/t-1`);
+  await Deno.mkdir(`${parent}/t-1/inner`, { recursive: true });
+  await Deno.writeTextFile(`${parent}/t-1/a`, "rows");
+  await Deno.writeTextFile(`${parent}/t-1/inner/b`, "rows");
+  assert.equal(await stage.bytes("t-1"), 8);
+  assert.match(await stage.close() ?? "", /1 directory left in file:.* such as t-1/);
+  await stage.remove("t-1");
+  assert.deepEqual([...Deno.readDirSync(parent)], []);
+  stage.exportUrl("t-2"); // an empty table makes no directory
+  await stage.remove("t-2");
+  assert.equal(await stage.close(), undefined);
+  await Deno.remove(parent);
+  stage.exportUrl("t-3"); // a directory of the server's machine
+  await stage.remove("t-3");
+  assert.match(await stage.close() ?? "", /t-3/);
+});
+
+Deno.test("the target may see the files under another path", async () => {
+  const parent = await Deno.makeTempDir();
+  await Deno.mkdir(`${parent}/t-1`);
+  const stage = new StorageStage(new URL("file:///not/here"), new URL(`file://${parent}`));
+  assert.equal(stage.exportUrl("t-1"), "file:///not/here/t-1");
+  assert.equal(stage.importUrl("t-1"), `file://${parent}/t-1`);
+  assert.equal(await stage.bytes("t-1"), 0);
+  await stage.remove("t-1");
+  assert.deepEqual([...Deno.readDirSync(parent)], []);
+  await Deno.remove(parent);
+});
+
+Deno.test("other storages are kept, and counted", async () => {
+  const stage = new StorageStage(parseStage("--stage", "s3://bucket/copy/"), undefined, { region: "r" });
+  assert.equal(stage.importUrl("t-1"), "s3://bucket/copy/t-1");
+  assert.equal(stage.importConnection, "CONNECTION = (region = 'r') ");
+  await stage.remove("t-1");
+  assert.equal(await stage.bytes("t-1"), undefined);
+  assert.match(await stage.close() ?? "", /1 directory left in s3:\/\/bucket\/copy/);
+});
+
+Deno.test("a CONNECTION quotes what is no switch", () => {
+  assert.equal(connectionClause({}), "");
+  assert.equal(
+    connectionClause({ secret_key: "it's", virtual_hosted_style: "false" }),
+    "CONNECTION = (secret_key = 'it''s', virtual_hosted_style = false) ",
+  );
+});
+
+Deno.test("an S3 that is not Amazon's gets the two settings without which it imports nothing", () => {
+  const minio = ["endpoint_url=http://minio:9000", "access_key_id=ID", "secret_key=KEY=="];
+  assert.deepEqual(connectionOptions(new URL("s3://b/dir"), minio), {
+    endpoint_url: "http://minio:9000",
+    access_key_id: "ID",
+    secret_key: "KEY==",
+    region: "us-east-1",
+    virtual_hosted_style: "false",
+  });
+  const inIt = connectionOptions(new URL("s3://b/dir"), ["endpoint_url=http://minio:9000/b"]);
+  assert.equal(inIt.virtual_hosted_style, undefined);
+  const amazon = ["endpoint_url=https://s3.eu-west-1.amazonaws.com", "region=eu-west-1"];
+  assert.equal(Object.keys(connectionOptions(new URL("s3://b/dir"), amazon)).length, 2);
+});
+
+Deno.test("what may hold a key is never shown", async () => {
+  const urls = [
+    "http://ID:hush@minio/b",
+    "s3://ID:hush@minio/b",
+    "s3:/ID:hush@minio/b",
+    "ID:hush@minio",
+    "s3://b/hush?x",
+    "s3://b/hush#x",
+    "s3://b/hush x",
+    "s3://b:99/hush",
+    "file://hush/x",
+    "file:///",
+    "s3://%/hush",
+    "gcs://b/hush%20",
+  ];
+  for (const stage of urls) assert.throws(() => parseStage("--stage", stage), isQuietUsageError, stage);
+  for (const pair of ["hush", "hush=", "secret_key:hush", "=hush", "secretkey=hush", "hush=hush"]) {
+    assert.throws(() => connectionOptions(new URL("s3://b/d"), [pair]), isQuietUsageError, pair);
+  }
+  assert.throws(() => connectionOptions(new URL("file:///d"), ["region=x"]), /no option of file/);
+  assert.throws(
+    () => connectionOptions(new URL("s3://b"), ["regoin=x"]),
+    (e: { hint: string }) => /did you mean region/.test(e.hint),
+  );
+  Deno.env.set("CNOSDB_STAGE_CONNECTION", '{"secret_key":"hush"');
+  try {
+    const asked = { stage: "s3://b/d", connection: [], from: [], to: [], say: () => {} };
+    await assert.rejects(() => openStage(asked), isQuietUsageError);
+    Deno.env.set("CNOSDB_STAGE_CONNECTION", '{"secret_key":"hush","region":"a"}');
+    const stage = await openStage({ ...asked, connection: ["region=b"] });
+    assert.equal(stage.exportConnection, "CONNECTION = (secret_key = 'hush', region = 'b') ");
+    assert.equal(stage.name, "s3://b/d");
+  } finally {
+    Deno.env.delete("CNOSDB_STAGE_CONNECTION");
+  }
+});
+
+function isQuietUsageError(error: Error): boolean {
+  const told = `${error.message} ${(error as { hint?: string }).hint}`;
+  return error.name === "UsageError" && !/hush/.test(told);
+}
+
+Deno.test("flags that do not go together are refused", async () => {
+  const none = { connection: [], from: [], to: [], say: () => {} };
+  const refused = async (asked: Partial<Parameters<typeof openStage>[0]>, told: RegExp) =>
+    await assert.rejects(() => openStage({ ...none, ...asked }), told);
+  await refused({ importStage: "file:///x" }, /need a --stage/);
+  await refused({ connection: ["region=x"] }, /need a --stage/);
+  await refused({ stage: "file:///x", address: "a:1" }, /--serve-address goes with/);
+  await refused({ stage: "file:///x", bytesPerSecond: 1 }, /--rate goes with/);
+  await refused({ stage: "file:///x", importStage: "file://" }, /--import-stage is no stage/);
+});
