@@ -11,7 +11,7 @@ import { type Args, type Command, main, type Say } from "../lib/cli/cli.ts";
 import { loadBcrypt } from "../lib/cli/deps.ts";
 import { messageOf, UsageError } from "../lib/cli/errors.ts";
 import { atomicFile, LineWriter, readInput, warnOfReaders, writeStdout } from "../lib/cli/io.ts";
-import { type Entry, readDump, writeDump } from "../lib/dump/text.ts";
+import { type Entry, readDump, saveDump, writeDump } from "../lib/dump/text.ts";
 import { filterDump } from "../lib/filter/filter.ts";
 import { parseRules } from "../lib/filter/own_rules.ts";
 import { diffText, endLine, Notes, reportLine, runLine, Sums } from "../lib/filter/report.ts";
@@ -182,6 +182,10 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   const { facts, outcomes } = await filterDump(dump, options, notes);
   const report = reportFile === undefined ? undefined : await atomicFile(reportFile);
   const lines = report && new LineWriter(report.write);
+  const print = (bytes: Uint8Array) => {
+    signal.throwIfAborted();
+    return writeStdout(bytes);
+  };
   const shown = args.on("diff") ? new LineWriter(writeStdout) : undefined;
   const colour = Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR");
   const entries: Pick<Entry, "key" | "value">[] = [];
@@ -206,29 +210,12 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     // what was found before an error; where that is why it cannot be written, the error says so
     await shown?.flush().catch(() => {});
   }
-  if (writesDump) await write(entries, outputFile, signal);
+  if (writesDump) {
+    await (outputFile === undefined ? writeDump(entries, print) : saveDump(entries, outputFile));
+  }
   for (const line of sums.lines(dump, facts, target.name)) say(line);
   for (const line of notes.lines(entries.length)) say(line);
   return 0;
-}
-
-/** Writes the dump to stdout, or to a file that appears whole or not at all. */
-async function write(
-  entries: Iterable<Pick<Entry, "key" | "value">>,
-  path: string | undefined,
-  signal: AbortSignal,
-): Promise<void> {
-  const file = path === undefined ? undefined : await atomicFile(path);
-  try {
-    await writeDump(entries, async (bytes) => {
-      signal.throwIfAborted();
-      await (file ? file.write(bytes) : writeStdout(bytes));
-    });
-    await file?.commit();
-  } catch (error) {
-    await file?.abandon();
-    throw error;
-  }
 }
 
 if (import.meta.main) await main(command, run);

@@ -92,9 +92,11 @@ export async function* readInput(file: string | undefined, signal: AbortSignal):
   try {
     using opened = file === undefined ? undefined : await Deno.open(file);
     const input = opened ?? Deno.stdin;
-    const buffer = new Uint8Array(chunkBytes);
+    // A file's bytes are there at once: to wait for each chunk costs ten times what reading it does.
+    const isFile = opened ? opened.statSync().isFile : fstatSync(0).isFile();
+    const buffer = new Uint8Array(isFile ? 1 << 18 : chunkBytes);
     for (;;) {
-      const n = await Promise.race([input.read(buffer), aborted]);
+      const n = isFile ? input.readSync(buffer) : await Promise.race([input.read(buffer), aborted]);
       if (n === null) return;
       yield buffer.subarray(0, n);
     }

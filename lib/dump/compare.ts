@@ -2,7 +2,7 @@
 import { changes } from "./changes.ts";
 import type { Entry } from "./text.ts";
 import { InvalidValue, parseJson } from "./json.ts";
-import { candidates, type Key } from "./key.ts";
+import { candidates, type Key, readKey } from "./key.ts";
 
 /** An entry that is not the same on both sides; `fields` where it is on both. */
 export interface Difference {
@@ -24,7 +24,7 @@ export function isVolatile(object: Key): boolean {
 export function userNames(entries: Iterable<Entry>): Map<string, string> {
   const names = new Map<string, string>();
   for (const { key, value } of entries) {
-    const [object] = candidates(key);
+    const object = key.includes("/users/") ? readKey(key) : undefined;
     if (object?.kind !== "user") continue;
     const id = /"id":\s*(\d+)/.exec(value)?.[1];
     if (id !== undefined) names.set(id, object.user);

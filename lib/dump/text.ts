@@ -83,14 +83,15 @@ class Reader {
     if (!isUtf8(bytes)) this.#refuseEncoding(bytes);
     // A character a byte, so that places in the text are places in the bytes.
     const text = bytes.toString("latin1");
-    const ascii = isAscii(text);
+    let odd = nextOdd(text, 0);
     let at = this.#line === 0 && text.startsWith(byteOrderMark) ? 3 : 0;
     while (at < text.length) {
       const end = text.indexOf("\n", at);
-      let line = text.slice(at, text[end - 1] === "\r" ? end - 1 : end);
-      if (!ascii && !isAscii(line)) line = bytes.toString("utf8", at, at + line.length);
+      const lineEnd = text[end - 1] === "\r" ? end - 1 : end;
+      const line = odd < end ? bytes.toString("utf8", at, lineEnd) : text.slice(at, lineEnd);
+      if (odd < end) odd = nextOdd(text, end);
       this.#line++;
-      const mark = this.#closed ? null : endMark.exec(line);
+      const mark = line[0] === "#" && !this.#closed ? endMark.exec(line) : null;
       if (mark) {
         this.#hash.update(bytes.subarray(0, at));
         this.#checkMark(Number(mark[1]), mark[2] ?? "");
@@ -208,9 +209,13 @@ class Reader {
   }
 }
 
-function isAscii(text: string): boolean {
-  // deno-lint-ignore no-control-regex
-  return !/[^\x00-\x7f]/.test(text);
+// deno-lint-ignore no-control-regex
+const notAscii = /[^\x00-\x7f]/g;
+
+/** Where the first character beyond ASCII stands, from a place on. */
+function nextOdd(text: string, from: number): number {
+  notAscii.lastIndex = from;
+  return notAscii.test(text) ? notAscii.lastIndex - 1 : Infinity;
 }
 
 /** What CnosDB skips, as it has no `: `; a damaged end mark is no comment. */
@@ -229,7 +234,7 @@ export function formatEndMark(entries: number, sha256: string): string {
   return `# end entries=${entries} sha256=${sha256}\n`;
 }
 
-const pieceCharacters = 1 << 20;
+const pieceBytes = 1 << 20;
 
 /**
  * Writes a dump and its end mark.
@@ -242,20 +247,29 @@ export async function writeDump(
   const encoder = new TextEncoder();
   const hash = createHash("sha256");
   let written = 0;
-  let text = "";
-  const encode = () => {
-    const bytes = encoder.encode(text);
-    hash.update(bytes);
-    text = "";
-    return bytes;
-  };
+  let piece = new Uint8Array(pieceBytes);
+  let used = 0;
   for (const { key, value } of entries) {
-    text += `${key}: ${value}\n`;
+    const line = `${key}: ${value}\n`;
+    // A character takes three bytes at most.
+    if (used + 3 * line.length > piece.length) {
+      await flush();
+      piece = new Uint8Array(Math.max(pieceBytes, 3 * line.length));
+    }
+    used += encoder.encodeInto(line, piece.subarray(used)).written;
     written++;
-    if (text.length >= pieceCharacters) await sink(encode());
   }
-  const last = encode();
-  await sink(Buffer.concat([last, encoder.encode(formatEndMark(written, hash.digest("hex")))]));
+  const bytes = piece.subarray(0, used);
+  const mark = formatEndMark(written, hash.update(bytes).digest("hex"));
+  await sink(Buffer.concat([bytes, encoder.encode(mark)]));
+
+  async function flush(): Promise<void> {
+    const bytes = piece.subarray(0, used);
+    used = 0;
+    if (!bytes.length) return;
+    hash.update(bytes);
+    await sink(bytes);
+  }
 }
 
 /** Writes a dump to a file (mode 0600, as dumps hold password hashes) that appears whole or not at all. */

@@ -12,6 +12,11 @@ import type { Rule } from "./rules.ts";
 export interface Converted {
   /** JSON text */
   value: string;
+  about: About;
+}
+
+/** How a value was converted: the same for values that differ in id and names alone. */
+export interface About {
   /** the rules that changed it, in their order */
   rules: string[];
   /** what they changed; empty unless details are asked for */
@@ -68,18 +73,16 @@ export function convert(item: Item, { source, sourceLine, target, rules, details
     applied.push(rule.name);
   }
   assertReadable(key, after, target);
-  const value = applied.length ? formatJson(after) : entry.value;
-  const ttl = key.kind === "database" ? { ttl: ttlOf(after) } : {};
-  const remarks = key.kind === "user" ? remarksOn(before, after) : [];
-  const rights = key.kind === "role" ? Object.keys(objectIn(after, "additional_privileges")) : [];
   return {
-    value,
-    rules: applied,
-    changes: details && applied.length ? changes(before, after) : [],
-    personal,
-    remarks,
-    rights,
-    ...ttl,
+    value: applied.length ? formatJson(after) : entry.value,
+    about: {
+      rules: applied,
+      changes: details && applied.length ? changes(before, after) : [],
+      personal,
+      remarks: key.kind === "user" ? remarksOn(before, after) : [],
+      rights: key.kind === "role" ? Object.keys(objectIn(after, "additional_privileges")) : [],
+      ...(key.kind === "database" ? { ttl: ttlOf(after) } : {}),
+    },
   };
 }
 

@@ -1,7 +1,7 @@
 /** What has to be known of a whole dump before its first entry is filtered. */
 import { Failure } from "../cli/errors.ts";
 import { digitsOf, InvalidValue, isObject, type Json, objectIn, parseJson } from "../dump/json.ts";
-import { candidates, type Key } from "../dump/key.ts";
+import { type Key, readKey } from "../dump/key.ts";
 import type { Dump, Entry } from "../dump/text.ts";
 import { anyFormat, describeRange, overlap, positionOf, type Range } from "../versions/versions.ts";
 import { formatsOf, identify } from "../versions/entry.ts";
@@ -25,12 +25,16 @@ export interface Facts {
 /** Values of so many entries are read to see the dump's form; a later one that does not fit is an error where it is converted. */
 const evidenceEntries = 200;
 
+/** What a password looks like that has to be hashed; some hashes do too. */
+const plainPassword = /"password"\s*:\s*"(?!\$2)/;
+
 /**
- * Reads a dump's keys, and the values of its users.
+ * Reads a dump's keys, and the values of its users as far as they matter.
  * @throws {Failure} where a key is there twice, or the dump is of a version that cannot be converted for the target
  */
 export function readFacts(dump: Dump, options: FilterOptions): Facts {
   const { selection, pruneUsers } = options;
+  const everyKey = pruneUsers || selection.flags.length > 0;
   const evidence = new Evidence();
   const facts: Omit<Facts, "source" | "sourceLine"> = { plainPasswords: false, pruned: new Set() };
   /** the members of each tenant, by user id */
@@ -42,15 +46,20 @@ export function readFacts(dump: Dump, options: FilterOptions): Facts {
   for (const entry of dump.entries) {
     rising &&= entry.key > previous;
     previous = entry.key;
-    const isEvidence = evidence.entries < evidenceEntries && evidence.take(entry);
-    if (!isEvidence && !pruneUsers && !selection.flags.length && !entry.key.includes("/users/")) continue;
-    const [key] = candidates(entry.key);
+    if (evidence.entries < evidenceEntries) evidence.take(entry);
+    if (!everyKey && !entry.key.includes("/users/")) continue;
+    const key = readKey(entry.key);
     if (!key) continue;
     selection.survey(namesUnder(key));
     if (key.kind === "member" && pruneUsers) {
-      members.set(key.tenant, [...members.get(key.tenant) ?? [], key.userId]);
+      const ids = members.get(key.tenant);
+      if (ids) ids.push(key.userId);
+      else members.set(key.tenant, [key.userId]);
+    } else if (
+      key.kind === "user" && (pruneUsers || key.user === "root" || plainPassword.test(entry.value))
+    ) {
+      readUser(key, entry.value, facts, prunable);
     }
-    if (key.kind === "user") readUser(key, entry.value, facts, prunable);
   }
   if (!rising) refuseTwice(dump, options);
   if (pruneUsers) {
@@ -114,24 +123,22 @@ class Evidence {
   #range = anyFormat;
   #line = 0;
 
-  /** @returns whether the entry was looked at */
-  take({ key, value, line }: Entry): boolean {
+  take({ key, value, line }: Entry): void {
     const parsed = tryParse(value);
-    if (parsed === undefined) return false;
+    if (parsed === undefined) return;
     let range: Range;
     try {
       range = formatsOf(identify(key, parsed), parsed);
     } catch (error) {
-      if (error instanceof InvalidValue) return false;
+      if (error instanceof InvalidValue) return;
       throw error;
     }
     this.entries++;
     const both = overlap(this.#range, range);
     // A dump of two versions is refused where the entry is converted: there both lines are known.
-    if (!both) return true;
+    if (!both) return;
     if (both.first !== this.#range.first || both.last !== this.#range.last) this.#line = line;
     this.#range = both;
-    return true;
   }
 
   source(

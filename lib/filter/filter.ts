@@ -2,9 +2,11 @@
 import { Failure } from "../cli/errors.ts";
 import type { Change } from "../dump/changes.ts";
 import { InvalidValue } from "../dump/json.ts";
-import { candidates, displayName, formatKey, type Key } from "../dump/key.ts";
+import { displayName } from "../cnosdb/names.ts";
+import { userNames } from "../dump/compare.ts";
+import { type Key, readKey } from "../dump/key.ts";
 import type { Dump, Entry } from "../dump/text.ts";
-import { type Conversion, convert, type Converted } from "./convert.ts";
+import { type About, type Conversion, convert, type Converted } from "./convert.ts";
 import { type Facts, readFacts } from "./facts.ts";
 import { Item, userIdOf } from "./item.ts";
 import { remember } from "./memo.ts";
@@ -25,7 +27,7 @@ export interface Outcome {
   /** what differs in its value, where details are asked for */
   changes: Change[];
   /** a database's, such as `30d` or `INF` */
-  ttl?: string;
+  ttl?: string | undefined;
 }
 
 /**
@@ -59,24 +61,22 @@ function* filter(
   const drops = rules.filter(({ change }) => !change);
   const patches = rules.filter(({ own, change }) => own && change);
   const conversion: Conversion = { ...facts, target: options.target, rules, details: options.details };
-  const convertOnce = remember(
-    (item) => convert(item, conversion),
-    (item) => patches.map((patch) => patch.applies(item) ? "x" : "-").join(""),
-  );
+  const convertOnce = remember((item) => convert(item, conversion));
   const references = new References();
   for (const entry of dump.entries) {
     const item = new Item(entry);
     let converted: Converted;
-    let key: string;
     try {
       const dropping = firstOf(drops, item);
       if (dropping) {
         if (dropping.name === "slashed-names") notes.add("names with a slash", () => slashNote(item));
-        yield drop(entry, dropping);
+        yield drop(entry, readKey(entry.key)?.kind ?? "unknown", dropping);
         continue;
       }
-      converted = convertOnce(item);
-      key = keyOf(item.key, options.cluster);
+      const patched = patches.filter((patch) => patch.applies(item));
+      for (const { own } of patched) if (own) own.matches++;
+      converted = patched.length ? convert(item, conversion) : convertOnce(item);
+      if (entry.key.includes(": ")) throw new InvalidValue(colonInName);
     } catch (error) {
       if (!(error instanceof InvalidValue)) throw error;
       if (!options.dropInvalid) {
@@ -86,20 +86,23 @@ function* filter(
         );
       }
       notes.add("invalid", `line ${entry.line}: ${entry.key}: dropped as invalid: ${error.message}`);
-      yield { ...drop(entry, { name: "--drop-invalid" }), kind: "unknown" };
+      yield drop(entry, "unknown", { name: "--drop-invalid" });
       continue;
     }
-    for (const patch of patches) if (patch.own && patch.applies(item)) patch.own.matches++;
-    references.take(item, converted);
-    notes.user(item.key, converted.remarks);
-    const applied = key === entry.key ? converted.rules : [...converted.rules, "--cluster"];
+    const { value, about } = converted;
+    references.take(item, about);
+    notes.user(item.key, about.remarks);
+    const key = keyOf(item, options.cluster);
+    const applied = key === entry.key ? about.rules : [...about.rules, "--cluster"];
     yield {
-      ...{ line: entry.line, key: entry.key, kind: item.key.kind },
+      line: entry.line,
+      key: entry.key,
+      kind: item.key.kind,
       action: applied.length ? "converted" : "kept",
       rules: applied,
-      out: { key, value: converted.value },
-      changes: converted.changes,
-      ...(converted.ttl === undefined ? {} : { ttl: converted.ttl }),
+      out: { key, value },
+      changes: about.changes,
+      ttl: about.ttl,
     };
   }
   references.check(dump, notes);
@@ -119,19 +122,17 @@ function firstOf(drops: readonly Rule[], item: Item): Rule | undefined {
   return rule;
 }
 
-function drop({ line, key }: Entry, { name }: Pick<Rule, "name">): Outcome {
-  const [read] = candidates(key);
-  return { line, key, kind: read?.kind ?? "unknown", action: "dropped", rules: [name], changes: [] };
+function drop({ line, key }: Entry, kind: Outcome["kind"], { name }: Pick<Rule, "name">): Outcome {
+  return { line, key, kind, action: "dropped", rules: [name], changes: [] };
 }
 
-/** The key that an entry gets. @throws {InvalidValue} where it cannot be restored */
-function keyOf(key: Key, cluster: string | undefined): string {
-  if (key.kind === "internal") throw new Error("an internal entry that no rule dropped");
-  const text = formatKey(cluster === undefined ? key : { ...key, cluster });
-  if (!text.includes(": ")) return text;
-  throw new InvalidValue(
-    'a name with ": " in it cannot be restored, as CnosDB cuts the line there; leave it out by --exclude or --rules',
-  );
+const colonInName =
+  'a name with ": " in it cannot be restored, as CnosDB cuts the line there; leave it out by --exclude or --rules';
+
+/** The key that an entry gets. */
+function keyOf({ entry, key }: Item, cluster: string | undefined): string {
+  if (cluster === undefined || cluster === key.cluster) return entry.key;
+  return `/${cluster}${entry.key.slice(entry.key.indexOf("/", 1))}`;
 }
 
 /** What refers to what among the entries that come out: members to users, roles to databases. */
@@ -139,40 +140,38 @@ class References {
   readonly #users = new Set<string>();
   readonly #databases = new Set<string>();
   readonly #members: { userId: string; tenant: string; line: number }[] = [];
-  readonly #rights = new Map<string, { name: string; line: number }>();
+  readonly #rights = new Map<string, { tenant: string; database: string; line: number }>();
 
-  take({ key, entry }: Item, { rights }: Converted): void {
+  take({ key, entry }: Item, { rights }: About): void {
     if (key.kind === "user") this.#users.add(userIdOf(entry.value));
-    else if (key.kind === "database") this.#databases.add(displayName(key.tenant, key.database));
+    else if (key.kind === "database") this.#databases.add(`${key.tenant}\0${key.database}`);
     else if (key.kind === "member") {
       this.#members.push({ userId: key.userId, tenant: key.tenant, line: entry.line });
     } else if (key.kind === "role") {
       for (const database of rights) {
-        const name = displayName(key.tenant, database);
-        if (!this.#rights.has(name)) this.#rights.set(name, { name, line: entry.line });
+        const name = `${key.tenant}\0${database}`;
+        if (!this.#rights.has(name)) {
+          this.#rights.set(name, { tenant: key.tenant, database, line: entry.line });
+        }
       }
     }
   }
 
   /** Notes each reference to what does not come out. */
   check(dump: Dump, notes: Notes): void {
-    for (const { name, line } of this.#rights.values()) {
-      if (this.#databases.has(name)) continue;
+    for (const [id, { tenant, database, line }] of this.#rights) {
+      if (this.#databases.has(id)) continue;
+      const name = displayName(tenant, database);
       notes.add("roles", `line ${line}: a role has rights on database ${name}, which does not come out`);
     }
     const missing = this.#members.filter(({ userId }) => !this.#users.has(userId));
-    if (!missing.length) return;
-    const names = new Map<string, string>();
-    for (const { key, value } of dump.entries) {
-      const [read] = key.includes("/users/") ? candidates(key) : [];
-      if (read?.kind === "user") names.set(userIdOf(value), displayName(read.user));
-    }
+    const names = userNames(missing.length ? dump.entries : []);
     for (const { userId, tenant, line } of missing) {
       const user = names.get(userId);
       notes.add(
         "members",
         `line ${line}: ${
-          user === undefined ? "a user who is not in the dump" : `user ${user}`
+          user === undefined ? "a user who is not in the dump" : `user ${displayName(user)}`
         } is a member of tenant ${displayName(tenant)}, but does not come out`,
       );
     }

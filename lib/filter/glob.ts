@@ -6,7 +6,11 @@
  */
 export function glob(pattern: string, separator = ""): (text: string) => boolean {
   const parts: string[] = pattern.match(separator ? /\*\*|[^]/g : /[^]/g) ?? [];
+  const literal = pattern.split(/[*?]+/).reduce((longest, part) =>
+    part.length > longest.length ? part : longest
+  );
   return (text) => {
+    if (!text.includes(literal)) return false;
     let at = 0, part = 0;
     /** where the last `*` and the last `**` stand in the pattern, and how far in the text they reach */
     let star = -1, starEnd = 0, deep = -1, deepEnd = 0;
@@ -21,8 +25,13 @@ export function glob(pattern: string, separator = ""): (text: string) => boolean
         part++;
       } else if (star >= 0 && starEnd < text.length && text[starEnd] !== separator) {
         [at, part] = [++starEnd, star + 1];
-      } else if (deep >= 0 && deepEnd < text.length) [at, part, star] = [++deepEnd, deep + 1, -1];
-      else return false;
+      } else if (deep >= 0 && deepEnd < text.length) {
+        // On to where what follows the `**` may begin.
+        const next = parts[deep + 1] ?? "";
+        deepEnd = /^[*?]/.test(next) ? deepEnd + 1 : text.indexOf(next, deepEnd + 1);
+        if (deepEnd < 0) return false;
+        [at, part, star] = [deepEnd, deep + 1, -1];
+      } else return false;
     }
   };
 }

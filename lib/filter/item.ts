@@ -1,6 +1,6 @@
 /** An entry on its way through the filter. */
-import { digitsOf, formatJson, isObject, parseJson } from "../dump/json.ts";
-import { candidates, type Key } from "../dump/key.ts";
+import { digitsOf, isObject, parseJson } from "../dump/json.ts";
+import { type Key, readKey } from "../dump/key.ts";
 import type { Entry } from "../dump/text.ts";
 import { identifyEntry } from "../versions/entry.ts";
 
@@ -27,13 +27,16 @@ export class Item {
 
   #identify(): Key {
     const { key, value } = this.entry;
-    const [read] = candidates(key);
-    this.#headLength = read && lengthOfHead(read, value);
+    const read = readKey(key);
+    this.#headLength = read && !mustBeEscaped.test(key) ? lengthOfHead(read, value) : undefined;
     return read && this.#headLength !== undefined ? read : identifyEntry(this.entry);
   }
 }
 
 const largestId = String((1n << 128n) - 1n);
+/** Names with one of these stand otherwise in JSON than in a key. */
+// deno-lint-ignore no-control-regex
+const mustBeEscaped = /["\\\x00-\x1f]/;
 
 /** The length of the value's beginning that holds the key's names; undefined where it does not begin like that. */
 function lengthOfHead(key: Key, value: string): number | undefined {
@@ -45,13 +48,23 @@ function lengthOfHead(key: Key, value: string): number | undefined {
     case "role":
       return headWithId(value, key.role);
     case "database":
-      return begins(value, `{"tenant":${formatJson(key.tenant)},"database":${formatJson(key.database)},`);
-    case "table": {
-      const [tenant, database, table] = [key.tenant, key.database, key.table].map(formatJson);
-      return begins(value, `{"TsKvTableSchema":{"tenant":${tenant},"db":${database},"name":${table},`);
-    }
+      return begins(value, 0, '{"tenant":"', key.tenant, '","database":"', key.database, '",');
+    case "table":
+      return begins(
+        value,
+        0,
+        ...[
+          '{"TsKvTableSchema":{"tenant":"',
+          key.tenant,
+          '","db":"',
+          key.database,
+          '","name":"',
+          key.table,
+          '",',
+        ],
+      );
     case "bucket":
-      return begins(value, '{"id":');
+      return begins(value, 0, '{"id":');
     case "internal":
       return undefined;
     default:
@@ -63,11 +76,16 @@ function headWithId(value: string, name: string): number | undefined {
   const id = idOf(value);
   if (id === undefined || id.length > largestId.length) return undefined;
   if (id.length === largestId.length && id > largestId) return undefined;
-  return begins(value, `{"id":${id},"name":${formatJson(name)},`);
+  return begins(value, 6 + id.length, ',"name":"', name, '",');
 }
 
-function begins(value: string, head: string): number | undefined {
-  return value.startsWith(head) ? head.length : undefined;
+/** Where in `value` all of `parts` end that stand there one after another; undefined where they do not. */
+function begins(value: string, at: number, ...parts: string[]): number | undefined {
+  for (const part of parts) {
+    if (!value.startsWith(part, at)) return undefined;
+    at += part.length;
+  }
+  return at;
 }
 
 /** The digits of the id that a value begins with, as CnosDB writes a user's, a tenant's and a role's. */

@@ -65,14 +65,14 @@ export class Notes {
 
 /** The sums of outcomes. */
 export class Sums {
-  readonly #counts = new Map<string, number>();
+  readonly #counts = { kept: new Map<string, number>(), converted: new Map(), dropped: new Map() };
   readonly #dropped = new Map<string, number>();
   readonly entries = { kept: 0, converted: 0, dropped: 0 };
 
   add({ action, kind, rules: [rule = ""] }: Outcome): void {
     this.entries[action]++;
-    const name = `${action} ${kind}`;
-    this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
+    const counts = this.#counts[action];
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
     if (action === "dropped") this.#dropped.set(rule, (this.#dropped.get(rule) ?? 0) + 1);
   }
 
@@ -84,7 +84,7 @@ export class Sums {
     const lines = [`${dump.name}: ${entries} of ${describeRange(source)} (${origin}), for ${target}`];
     for (const action of ["converted", "kept", "dropped"] as const) {
       const parts = [...kinds, "unknown" as const].flatMap((kind) => {
-        const n = this.#counts.get(`${action} ${kind}`);
+        const n = this.#counts[action].get(kind);
         return n ? [`${n} ${kindName(kind, n)}`] : [];
       });
       if (parts.length) lines.push(`  ${action.padEnd(9)} ${parts.join(", ")}`);

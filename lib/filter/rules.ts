@@ -57,15 +57,13 @@ export interface FilterOptions {
 }
 
 /** Drops by pattern of entries of one kind, as a key of another kind may look alike. @param why why they are dropped */
-function drops(name: string, kind: Key["kind"], why: string, patterns: readonly string[]): Rule[] {
-  return patterns.map((pattern, n) => {
-    const matches = glob(pattern, "/");
-    return {
-      name,
-      text: `${n === 0 ? `# ${why}\n` : ""}- drop: ${pattern}`,
-      applies: ({ key, entry }) => key.kind === kind && matches(entry.key),
-    };
-  });
+function drops(name: string, kind: Key["kind"], why: string, patterns: readonly string[]): Rule {
+  const tests = patterns.map((pattern) => glob(pattern, "/"));
+  return {
+    name,
+    text: [`# ${why}`, ...patterns.map((pattern) => `- drop: ${pattern}`)].join("\n"),
+    applies: ({ key, entry }) => key.kind === kind && tests.some((matches) => matches(entry.key)),
+  };
 }
 
 const internal = drops(
@@ -81,16 +79,20 @@ const internal = drops(
 const buckets = drops("buckets", "bucket", "raft groups that do not exist in the new cluster", [
   "/*/tenants/**/dbs/**/buckets/*",
 ]);
-const systemDatabases = "/*/tenants/cnosdb/dbs/";
+const systemDatabases = ["usage_schema", "cluster_schema"].map((name) => `/*/tenants/cnosdb/dbs/${name}`);
 const system = [
-  ...drops("system-databases", "database", "the server's own metrics and views (--keep-system keeps them)", [
-    `${systemDatabases}usage_schema`,
-    `${systemDatabases}cluster_schema`,
-  ]),
-  ...drops("system-databases", "table", "and what is in them", [
-    `${systemDatabases}usage_schema/schemas/**`,
-    `${systemDatabases}cluster_schema/schemas/**`,
-  ]),
+  drops(
+    "system-databases",
+    "database",
+    "the server's own metrics and views (--keep-system keeps them)",
+    systemDatabases,
+  ),
+  drops(
+    "system-databases",
+    "table",
+    "and what is in them",
+    systemDatabases.map((database) => `${database}/schemas/**`),
+  ),
 ];
 
 /**
@@ -103,8 +105,8 @@ export function rulesFor(options: FilterOptions, facts: Facts, hash: Context["ha
   const dropsRoot = root === "drop" || (root === "auto" && !facts.root?.hasPassword);
   return [
     ...own.filter(({ change }) => !change),
-    ...internal,
-    ...buckets,
+    internal,
+    buckets,
     ...(keepSystem ? [] : system),
     {
       name: "slashed-names",

@@ -72,7 +72,7 @@ const grep = `LC_ALL=C grep -Ev '^/(${keys.join("|")})'`;
 const filter = (target: string, flags = "") =>
   `${Deno.execPath()} run -A --quiet ${
     new URL("scripts/filter_meta.ts", root).pathname
-  } --target ${target} --quiet ${flags}`;
+  } --target ${target} --unmarked --quiet ${flags}`;
 const lines: [string, string][] = [
   ["cat", "cat"],
   ["sha256sum", "sha256sum"],
