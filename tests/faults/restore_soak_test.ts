@@ -9,7 +9,8 @@ import { randomOf } from "../helpers/random.ts";
 import { accepted, holds, run, versions } from "../unit/restore/restoring.ts";
 import { type Fault, type RecordedRequest, type StandIn, startStandIn } from "../standin/standin.ts";
 
-const runs = 300;
+/** 300 in `task test:all`, which sets SOAK_RUNS. */
+const runs = Number(Deno.env.get("SOAK_RUNS") ?? 24);
 
 interface Trouble {
   faults: number;
