@@ -7,9 +7,9 @@
  * Exit codes: 0 done, 1 failed, 2 usage, 3 --compare found a difference, 130 interrupted.
  */
 import { type Args, type Command, main, type Say } from "../lib/cli/cli.ts";
-import { Difference, Failure, messageOf, UsageError } from "../lib/cli/errors.ts";
+import { Difference, UsageError } from "../lib/cli/errors.ts";
 import { harmless } from "../lib/cli/harmless.ts";
-import { chunksOf, printLine, readText, warnOfReaders, writeStdout } from "../lib/cli/io.ts";
+import { printLine, readInput, readText, warnOfReaders, writeStdout } from "../lib/cli/io.ts";
 import { firstPauseMs, MetaClient } from "../lib/cnosdb/meta.ts";
 import { findLeader } from "../lib/cnosdb/meta_nodes.ts";
 import { compareDumps } from "../lib/dump/compare.ts";
@@ -63,10 +63,7 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   const leader = await meta.patiently(() => findLeader(meta));
   const { entries } = await meta.dump(leader);
   if (against !== undefined) {
-    using file = await Deno.open(against).catch((error) => {
-      throw new Failure(`${against}: ${messageOf(error)}`);
-    });
-    const there = await readDump(chunksOf(file), against, { unmarked: true });
+    const there = await readDump(readInput(against, signal), against, { unmarked: true });
     const differences = compareDumps(entries, there.entries);
     for (const { key, side, fields } of differences) {
       const what = { here: "only in the cluster", there: "only in the dump", both: "differs" }[side];

@@ -7,11 +7,11 @@
  * Exit codes: 0 done, 1 refused or failed, 2 usage, 3 all is written but does not read back as it should, 130 interrupted.
  */
 import { type Args, type Command, main, type Say } from "../lib/cli/cli.ts";
-import { Failure, messageOf, UsageError } from "../lib/cli/errors.ts";
-import { chunksOf, printLine, readText, warnOfReaders, writeStdout } from "../lib/cli/io.ts";
+import { UsageError } from "../lib/cli/errors.ts";
+import { printLine, readInput, readText, warnOfReaders, writeStdout } from "../lib/cli/io.ts";
 import { showProgress } from "../lib/cli/progress.ts";
 import { sqlEndpoint } from "../lib/cnosdb/sql.ts";
-import { type Dump, readDump, writeDump } from "../lib/dump/text.ts";
+import { readDump, writeDump } from "../lib/dump/text.ts";
 import { defaults, restore, type RestoreOptions, undo } from "../lib/restore/restore.ts";
 
 export const command: Command = {
@@ -104,29 +104,17 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     ...(args.on("quiet") ? {} : { progress: (line) => showProgress(line, say) }),
   };
   if (backup !== undefined) {
-    for (const line of await undo(await readFile(backup), args.on("yes"), options)) await printLine(line);
+    const dump = await readDump(readInput(backup, signal), backup);
+    for (const line of await undo(dump, args.on("yes"), options)) await printLine(line);
     return 0;
   }
-  if (file === undefined && Deno.stdin.isTerminal()) {
-    throw new UsageError("stdin is a terminal: restore_meta reads a dump from it");
-  }
-  const unmarked = args.on("unmarked");
-  const dump = file === undefined
-    ? await readDump(chunksOf(Deno.stdin), "stdin", { unmarked })
-    : await readFile(file, unmarked);
+  const dump = await readDump(readInput(file, signal), file ?? "stdin", { unmarked: args.on("unmarked") });
   const restored = await restore(dump, options);
   if (!restored || Deno.stdout.isTerminal()) return 0;
   warnOfReaders(say);
   // Only now: its end mark is what lets the next in the pipe begin.
   await writeDump(restored, writeStdout);
   return 0;
-}
-
-async function readFile(path: string, unmarked = false): Promise<Dump> {
-  using file = await Deno.open(path).catch((error) => {
-    throw new Failure(`${path}: ${messageOf(error)}`);
-  });
-  return await readDump(chunksOf(file), path, { unmarked });
 }
 
 if (import.meta.main) await main(command, run);

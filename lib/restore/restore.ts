@@ -1,7 +1,7 @@
 /** Puts a dump into a cluster's meta store so that it cannot harm it, proves that it arrived, and takes it back. */
 import type { Say } from "../cli/cli.ts";
-import { Difference } from "../cli/errors.ts";
-import { chunksOf } from "../cli/io.ts";
+import { Difference, Failure, messageOf } from "../cli/errors.ts";
+import { readInput } from "../cli/io.ts";
 import { Problems } from "../cli/problems.ts";
 import type { Endpoint } from "../cnosdb/http.ts";
 import { firstPauseMs, MetaClient } from "../cnosdb/meta.ts";
@@ -60,13 +60,7 @@ export async function restore(dump: Dump, options: RestoreOptions): Promise<Item
       );
     }
   }
-  const backedUp = backup === undefined ? undefined : await readBackup(backup);
-  if (backedUp && !(backedUp !== "other" && isBackupOf(backedUp, target))) {
-    problems.add(
-      `--backup ${backup}: the file is there already, and is no backup of this target`,
-      "name another file.",
-    );
-  }
+  const kept = backup !== undefined && await keepsBackup(backup, target, problems);
   const described = describePlan(plan, target);
   if (options.dryRun) described.forEach(say);
   problems.throwIfAny();
@@ -75,23 +69,17 @@ export async function restore(dump: Dump, options: RestoreOptions): Promise<Item
     return undefined;
   }
   if (plan.overwrite.length || plan.left.length) described.forEach(say);
-  if (backedUp) say(`--backup ${backup}: kept as it is, with the state before an earlier run`);
+  if (kept) say(`--backup ${backup}: kept as it is, with the state before an earlier run`);
   else if (backup !== undefined && toWrite.length) await saveDump(target.dump.entries, backup);
   await write(meta, toWrite, options);
   const left = new Set(plan.left);
   const restored = items.filter((item) => !left.has(item));
   await verify(meta, sql, target, restored, options);
-  const count = (verb: string, { length }: Item[]) => `${length} ${verb}`;
-  say(
-    `restored into cluster ${target.cluster}: ${
-      [
-        count("created", plan.create),
-        count("overwritten", plan.overwrite),
-        count("unchanged", plan.unchanged),
-      ]
-        .concat(plan.left.length ? count("left as they were", plan.left) : []).join(", ")
-    }`,
-  );
+  const counts = [
+    `${plan.create.length} created, ${plan.overwrite.length} overwritten, ${plan.unchanged.length} unchanged`,
+    ...left.size ? [`${left.size} left as they were`] : [],
+  ];
+  say(`restored into cluster ${target.cluster}: ${counts.join(", ")}`);
   return restored;
 }
 
@@ -144,42 +132,47 @@ async function verify(
   const expected: Expected = { meta, cluster, format, items, waitMs: Math.min(options.timeoutMs, 30_000) };
   let stores = await compareStores(expected);
   if (stores.wrong.size) {
-    for (const text of stores.wrong.values()) say(`written again: ${text}`);
+    say(`written again: ${someOf([...stores.wrong.values()], 20, "\n  ")}`);
     await write(meta, [...stores.wrong.keys()], options);
     stores = await compareStores(expected);
   }
   if (stores.unread.length) {
-    say(
-      `warning: not every meta node was read back: ${
-        stores.unread.join("; ")
-      }; run the same command again with all of them up ` +
-        "and given: it writes what one of them lacks",
-    );
+    const again =
+      "run the same command again with all of them up and given: it writes what one of them lacks";
+    say(`warning: not every meta node was read back: ${stores.unread.join("; ")}; ${again}`);
   }
   const { findings, count } = await readLists(expected, stores.nodes);
-  const all = [...stores.wrong.values(), ...findings, ...sql ? await listBySql(expected, sql) : []];
+  const unlisted = sql ? await listBySql(expected, sql).catch(asFinding(options.signal)) : [];
+  const all = [...stores.wrong.values(), ...findings, ...unlisted];
   if (all.length) {
+    const list = someOf(all, 20, "\n  ");
     throw new Difference(
-      `all is written, but ${all.length} thing(s) do not read back as they should:\n  ${
-        someOf(all, 20, "\n  ")
-      }`,
-      "run the same command again: it writes what is missing on any meta node. Do not restart the target before this is mended; nothing " +
-        "is passed on to copy_tables.",
+      `all is written, but ${all.length} thing(s) do not read back as they should:\n  ${list}`,
+      "run the same command again: it writes what is missing on any meta node. Do not restart the target before this is " +
+        "mended; nothing is passed on to copy_tables.",
     );
   }
-  say(
-    `verified: ${items.length} values and ${count} lists of /read${
-      sql ? ", and SQL," : ""
-    } are as they should be`,
-  );
+  const lists = `${count} lists of /read${sql ? ", and SQL," : ""}`;
+  say(`verified: ${items.length} values and ${lists} are as they should be`);
 }
 
-/** A file that is there already: what an earlier run of the same command kept, or "other". */
-async function readBackup(path: string): Promise<Dump | "other" | undefined> {
-  try {
-    using file = await Deno.open(path);
-    return await readDump(chunksOf(file), path);
-  } catch (error) {
-    return error instanceof Deno.errors.NotFound ? undefined : "other";
-  }
+/** Takes a refusal for something that was found: all is written by then. */
+function asFinding(signal: AbortSignal): (error: unknown) => string[] {
+  return (error) => {
+    signal.throwIfAborted();
+    if (error instanceof Failure) return [`SQL cannot list what was restored: ${messageOf(error)}`];
+    throw error;
+  };
+}
+
+/** Whether the file for the backup is there already, from an earlier run; adds to `problems` where it is anything else. */
+async function keepsBackup(path: string, target: Target, problems: Problems): Promise<boolean> {
+  if (!await Deno.stat(path).then(() => true, () => false)) return false;
+  const dump = await readDump(readInput(path, AbortSignal.any([])), path).catch(() => undefined);
+  if (dump && isBackupOf(dump, target)) return true;
+  problems.add(
+    `--backup ${path}: the file is there already, and is no backup of this target`,
+    "name another file.",
+  );
+  return false;
 }

@@ -69,24 +69,15 @@ export async function compareStores({ meta, items, waitMs }: Expected): Promise<
   return { nodes: [first, ...more], wrong, unread };
 }
 
-/** Which items a node lacks or has differently. Looks three times: the cluster may still be applying a change. */
-async function wrongOn(
-  meta: MetaClient,
-  node: Endpoint,
-  items: readonly Item[],
-): Promise<[item: Item, how: string][]> {
-  let { pauseMs } = meta.options;
-  for (let left = 3;; left--, pauseMs *= 2) {
-    const values = new Map((await meta.dump(node)).entries.map(({ key, value }) => [key, value]));
-    const wrong = items.flatMap((item): [Item, string][] => {
-      const value = values.get(item.key);
-      if (value === undefined) return [[item, "is not there"]];
-      const fields = differingFields(item.key, item.value, value);
-      return fields.length ? [[item, `reads back differently in ${someOf(fields, 5)}`]] : [];
-    });
-    if (!wrong.length || left === 1) return wrong;
-    await pause(pauseMs, meta.options.signal);
-  }
+/** Which items a node lacks or has differently, and how. */
+async function wrongOn(meta: MetaClient, node: Endpoint, items: readonly Item[]): Promise<[Item, string][]> {
+  const values = new Map((await meta.dump(node)).entries.map(({ key, value }) => [key, value]));
+  return items.flatMap((item): [Item, string][] => {
+    const value = values.get(item.key);
+    if (value === undefined) return [[item, "is not there"]];
+    const fields = differingFields(item.key, item.value, value);
+    return fields.length ? [[item, `reads back differently in ${someOf(fields, 5)}`]] : [];
+  });
 }
 
 /**
@@ -108,34 +99,35 @@ export async function readLists(
   const tenants = [...held.values()].flatMap(({ object }) =>
     object.kind === "tenant" && object.cluster === cluster ? [object.tenant] : []
   );
-  const lists: [command: string, path: string, tenant?: string][] = [
-    ["DataNodes", "data_nodes/"],
-    ["Users", "users/"],
-    ["Tenants", "tenants/"],
-    ...tenants.flatMap((tenant): [string, string, string][] => [
-      ["MetaData", `tenants/${tenant}/`, tenant],
-      ["CustomRoles", `tenants/${tenant}/roles/`, tenant],
-      ["Members", `tenants/${tenant}/members/`, tenant],
-    ]),
+  const lists = [
+    ...["DataNodes", "Users", "Tenants"].map((name) => ({
+      name,
+      prefix: `/${cluster}/${name === "DataNodes" ? "data_nodes" : name.toLowerCase()}/`,
+      ask: () => meta.read({ [name]: cluster }, nodes),
+    })),
+    ...tenants.flatMap((tenant) => {
+      const [prefix, of] = [`/${cluster}/tenants/${tenant}/`, `of tenant ${displayName(tenant)}`];
+      const ask = (command: string) => () => meta.read({ [command]: [cluster, tenant] }, nodes);
+      return [
+        { name: `MetaData ${of}`, prefix, ask: () => meta.readTenant(cluster, tenant, nodes) },
+        { name: `CustomRoles ${of}`, prefix: `${prefix}roles/`, ask: ask("CustomRoles") },
+        { name: `Members ${of}`, prefix: `${prefix}members/`, ask: ask("Members") },
+      ];
+    }),
   ];
   const findings: string[] = [];
-  await atOnce(8, lists, async ([command, path, tenant]) => {
-    const answer = tenant !== undefined && command === "MetaData"
-      ? await meta.readTenant(cluster, tenant, nodes)
-      : await meta.read({ [command]: tenant === undefined ? cluster : [cluster, tenant] }, nodes);
+  await atOnce(8, lists, async ({ name, prefix, ask }) => {
+    const answer = await ask();
     if ("ok" in answer) return;
-    const causes = bad.filter(({ key }) => key.startsWith(`/${cluster}/${path}`));
-    findings.push(
-      `/read ${command}${tenant === undefined ? "" : ` of tenant ${displayName(tenant)}`} answers ${
-        "err" in answer ? answer.err : "that it knows no such command"
-      }: the next restart would panic at it or lose it` +
-        (causes.length ? ` (${someOf(causes.map(({ key, reason }) => `${key}: ${reason}`), 3)})` : ""),
+    const error = "err" in answer ? answer.err : "that it knows no such command";
+    const causes = bad.filter(({ key }) => key.startsWith(prefix)).map(({ key, reason }) =>
+      `${key}: ${reason}`
     );
+    const why = causes.length ? ` (${someOf(causes, 3)})` : "";
+    findings.push(`/read ${name} answers ${error}: the next restart would panic at it or lose it${why}`);
   });
   return { findings, count: lists.length };
 }
-
-const ofTenant = ["database", "table"];
 
 /** What SQL does not show, a text each. A data node hears of changes with a delay, so what is missing is looked for again. */
 export async function listBySql({ meta, items }: Expected, sql: SqlClient): Promise<string[]> {
@@ -143,49 +135,39 @@ export async function listBySql({ meta, items }: Expected, sql: SqlClient): Prom
   const gone = items.filter(({ value }) => /"(?:tenant_is_hidden|(?:db_)?is_hidden)":\s*true/.test(value));
   // Lists leave out what is dropped but not yet gone, and names with a slash.
   const listed = items.filter(({ object, key }) =>
-    ["user", "tenant", ...ofTenant].includes(object.kind) && !isUnlisted(object) &&
+    !["role", "member", "limiter"].includes(object.kind) && !isUnlisted(object) &&
     !gone.some((above) => `${key}/`.startsWith(`${above.key}/`))
   );
-  const groups = Map.groupBy(
-    listed,
-    ({ object }) => ofTenant.includes(object.kind) && "tenant" in object ? object.tenant : "",
-  );
-  const findings: string[] = [];
-  for (const [tenant, wanted] of groups) {
-    let missing = wanted;
-    try {
-      for (let left = 5; left > 0 && missing.length; left--) {
-        if (left < 5) await pause(pauseMs * 2, signal);
-        const shown = await labelsBySql(sql, tenant);
-        missing = missing.filter(({ label }) => !shown.has(label));
-      }
-      if (missing.length) findings.push(`SQL does not show ${someOf(missing.map(({ label }) => label), 5)}`);
-    } catch (error) {
-      signal.throwIfAborted();
-      findings.push(
-        `SQL cannot list ${tenant ? `tenant ${displayName(tenant)}` : "tenants and users"}: ${
-          messageOf(error)
-        }`,
-      );
+  const missing: Item[] = [];
+  const tenantOf = ({ object }: Item) => "database" in object ? object.tenant : "";
+  for (const [tenant, wanted] of Map.groupBy(listed, tenantOf)) {
+    let left = wanted;
+    for (let tries = 5; tries > 0 && left.length; tries--) {
+      if (tries < 5) await pause(pauseMs * 2, signal);
+      const shown = await labelsBySql(sql, tenant);
+      left = left.filter(({ label }) => !shown.has(label));
     }
+    missing.push(...left);
   }
-  return findings;
+  return missing.length ? [`SQL does not show ${someOf(missing.map(({ label }) => label), 5)}`] : [];
 }
 
-/** What SQL lists in a tenant, or beside all tenants for "". */
+/** The databases and tables that SQL lists in a tenant; for "" all tenants and users. */
 async function labelsBySql(sql: SqlClient, tenant: string): Promise<Set<string>> {
-  const labels = new Set<string>();
-  const list = async (kind: string, statement: string) => {
-    for (const row of await sql.query(statement, { tenant: tenant || "cnosdb", timeoutMs: 30_000 })) {
-      labels.add(`${kind} ${displayName(...[...tenant ? [tenant] : [], ...Object.values(row).map(String)])}`);
+  const statements = tenant
+    ? {
+      database: "SELECT database_name FROM information_schema.databases",
+      table: "SELECT table_database, table_name FROM information_schema.tables",
     }
-  };
-  if (tenant) {
-    await list("database", "SELECT database_name FROM information_schema.databases");
-    await list("table", "SELECT table_database, table_name FROM information_schema.tables");
-  } else {
-    await list("tenant", "SELECT tenant_name FROM cluster_schema.tenants");
-    await list("user", "SELECT user_name FROM cluster_schema.users");
+    : {
+      tenant: "SELECT tenant_name FROM cluster_schema.tenants",
+      user: "SELECT user_name FROM cluster_schema.users",
+    };
+  const labels = new Set<string>();
+  for (const [kind, statement] of Object.entries(statements)) {
+    for (const row of await sql.query(statement, { tenant: tenant || "cnosdb", timeoutMs: 30_000 })) {
+      labels.add(`${kind} ${displayName(...tenant ? [tenant] : [], ...Object.values(row).map(String))}`);
+    }
   }
   return labels;
 }

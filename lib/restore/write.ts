@@ -5,7 +5,6 @@ import { describeProgress, describeSeconds } from "../cli/progress.ts";
 import { type Endpoint, pause } from "../cnosdb/http.ts";
 import { isTransient, type MetaClient } from "../cnosdb/meta.ts";
 import { findLeader } from "../cnosdb/meta_nodes.ts";
-import type { Key } from "../dump/key.ts";
 import type { Item } from "./plan.ts";
 
 /** How to write. */
@@ -20,12 +19,9 @@ export interface WriteOptions {
 }
 
 /** A wave is posted when the one before it is written. */
-const waves: readonly Key["kind"][][] = [
-  ["user", "tenant"],
-  ["role", "limiter", "database"],
-  ["member", "table"],
-];
-const batchBytes = 64 << 10;
+const waves = [["user", "tenant"], ["role", "limiter", "database"], ["member", "table"]];
+/** entries a post: a wide table has some 100 kB */
+const mostInBatch = 64;
 const longestPauseMs = 8_000;
 
 /**
@@ -33,27 +29,28 @@ const longestPauseMs = 8_000;
  * @throws {Failure} where a batch is not taken, saying how many entries are written
  */
 export async function write(meta: MetaClient, items: readonly Item[], options: WriteOptions): Promise<void> {
-  const { jobs, signal, progress } = options;
-  const leader = new LeaderWriter(meta, options.timeoutMs);
+  const { jobs, signal, progress, timeoutMs } = options;
+  const writer = new LeaderWriter(meta, timeoutMs);
   const startMs = Date.now();
   let done = 0;
   const stop = progress?.(() => {
-    const { stalledMs } = leader;
+    const { stalledMs } = writer;
     if (stalledMs === undefined) return describeProgress(done, items.length, "entries", startMs);
-    const [waited, most] = [stalledMs, options.timeoutMs].map((ms) => describeSeconds(ms / 1000));
+    const [waited, most] = [stalledMs, timeoutMs].map((ms) => describeSeconds(ms / 1000));
     return `${done} of ${items.length} entries; nothing gets through for ${waited}, giving up after ${most}`;
   });
   try {
     for (const kinds of waves) {
-      await atOnce(
-        jobs,
-        batches(items.filter(({ object }) => kinds.includes(object.kind)), jobs),
-        async (batch) => {
-          signal.throwIfAborted();
-          await leader.post(batch.map(({ key, value }) => `${key}: ${value}\n`).join(""), batch.length);
-          done += batch.length;
-        },
-      );
+      const wave = items.filter(({ object }) => kinds.includes(object.kind));
+      // Small enough that all jobs have something to do until the end.
+      const size = Math.min(mostInBatch, Math.ceil(wave.length / (jobs * 4)));
+      const starts = Array.from({ length: Math.ceil(wave.length / size) || 0 }, (_, i) => i * size);
+      await atOnce(jobs, starts, async (start) => {
+        signal.throwIfAborted();
+        const batch = wave.slice(start, start + size);
+        await writer.post(batch.map(({ key, value }) => `${key}: ${value}\n`).join(""), batch.length);
+        done += batch.length;
+      });
     }
   } catch (error) {
     const written = `${done} of ${items.length} entries are written`;
@@ -64,24 +61,6 @@ export async function write(meta: MetaClient, items: readonly Item[], options: W
   } finally {
     stop?.();
   }
-}
-
-/** Cuts entries into posts: by bytes, and small enough that all jobs have something to do until the end. */
-function* batches(items: readonly Item[], jobs: number): Generator<Item[]> {
-  const most = Math.ceil(items.length / (jobs * 4));
-  let batch: Item[] = [];
-  let bytes = 0;
-  for (const item of items) {
-    const itemBytes = item.key.length + item.value.length + 3;
-    if (batch.length && (batch.length === most || bytes + itemBytes > batchBytes)) {
-      yield batch;
-      batch = [];
-      bytes = 0;
-    }
-    batch.push(item);
-    bytes += itemBytes;
-  }
-  if (batch.length) yield batch;
 }
 
 /** Posts to the leader, which may change at any time: a follower answers 200 and writes nothing. */
@@ -102,28 +81,25 @@ class LeaderWriter {
    * @throws {Failure} where a repeat cannot help, or none did
    */
   async post(lines: string, count: number): Promise<void> {
-    const { signal, pauseMs } = this.meta.options;
-    const postMs = Math.min(this.timeoutMs, 30_000 + 200 * count);
+    const { meta, timeoutMs } = this;
     const startMs = Date.now();
-    for (let waitMs = pauseMs;; waitMs = Math.min(waitMs * 2, longestPauseMs)) {
-      const leader = this.#leader ??= findLeader(this.meta);
+    for (let waitMs = meta.options.pauseMs;; waitMs = Math.min(waitMs * 2, longestPauseMs)) {
+      const leader = this.#leader ??= findLeader(meta);
       try {
-        await this.meta.restore(await leader, lines, count, postMs);
+        await meta.restore(await leader, lines, count, Math.min(timeoutMs, 30_000 + 200 * count));
         this.#lastWriteMs = Date.now();
         this.#stalls = false;
         return;
       } catch (error) {
         if (!isTransient(error)) throw error;
         if (this.#leader === leader) this.#leader = undefined;
-        if (Date.now() - Math.max(startMs, this.#lastWriteMs) > this.timeoutMs) {
-          throw new Failure(
-            `nothing could be written for ${this.timeoutMs / 1000} s: ${messageOf(error)}`,
-            error instanceof Failure ? error.hint : undefined,
-          );
+        if (Date.now() - Math.max(startMs, this.#lastWriteMs) > timeoutMs) {
+          const text = `nothing could be written for ${timeoutMs / 1000} s: ${messageOf(error)}`;
+          throw new Failure(text, error instanceof Failure ? error.hint : undefined);
         }
         this.#stalls = true;
       }
-      await pause(waitMs, signal);
+      await pause(waitMs, meta.options.signal);
     }
   }
 }

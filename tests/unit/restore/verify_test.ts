@@ -79,18 +79,6 @@ test("restore() finds a value that is changed behind its back, and names key and
   assertEquals(error.exitCode, 3);
 });
 
-test("restore() waits for a follower that lags behind", async ({ start }) => {
-  const target = await start({ version: "2.4.2" });
-  let dumps = 0;
-  const fresh = [...target.store].map(([key, value]) => `${key}: ${value}\n`).join("");
-  target.fault = ({ path }) =>
-    path === "/dump" && ++dumps === 2
-      ? { kind: "answer", status: 200, body: fresh, contentType: "text/plain" }
-      : undefined;
-  const { said } = await run(target, await accepted("2.4.2"));
-  assert(!said.includes("written again"), said);
-});
-
 for (const version of ["2.4.0", "2.4.3"] as const) {
   test(`restore() names tenant and entry where /read of ${version} finds what it cannot read`, async ({ start }) => {
     const target = await start({ version });
