@@ -10,22 +10,23 @@ import { type Args, type Command, main, type Say } from "../lib/cli/cli.ts";
 import { UsageError } from "../lib/cli/errors.ts";
 import { printLine } from "../lib/cli/io.ts";
 import { checkTwoClusters } from "../lib/copy/cluster.ts";
-import { readBytes, readCluster, readList, readRange, sharedFlags } from "../lib/copy/command.ts";
+import * as reading from "../lib/copy/command.ts";
+import { describeEstimate, estimate } from "../lib/copy/estimate.ts";
 import { defaultLedger, openLedger } from "../lib/copy/ledger.ts";
 import { probeStage } from "../lib/copy/probe.ts";
-import { runTables } from "../lib/copy/runs.ts";
-import { describeStatus, readStatus } from "../lib/copy/status.ts";
+import { readHours } from "../lib/copy/pauses.ts";
+import { type RunPlan, runTables } from "../lib/copy/runs.ts";
+import { printStatus } from "../lib/copy/status.ts";
 import { Ttls } from "../lib/copy/ttl.ts";
 import { tableSelection } from "../lib/filter/selection.ts";
 import { openStage } from "../lib/stage/open.ts";
-import type { Stage } from "../lib/stage/stage.ts";
 
 export const command: Command = {
   name: "copy_tables",
   summary: "copy every row from one CnosDB cluster to another, and prove that it arrived",
   usage: ["--from URL --to URL [FLAGS] [DUMP or list] > results", "--status [--json] [--ledger LEDGER]"],
   flags: [
-    ...sharedFlags,
+    ...reading.sharedFlags,
     {
       name: "verify",
       value: "count|full|none",
@@ -67,9 +68,26 @@ export const command: Command = {
       value: "LEDGER",
       help: `a file (default ${defaultLedger}), or postgres://… for several workers`,
     },
+    {
+      name: "follow",
+      help: "go on with what is new, until Ctrl-C or --quiet-for; then one last pass over everything",
+    },
+    {
+      name: "recheck",
+      value: "DURATION",
+      help: "with --follow: how often to look for late rows (default 10m)",
+    },
+    { name: "quiet-for", value: "DURATION", help: "with --follow: end when no row was new for so long" },
+    { name: "hours", value: "HH:MM-HH:MM", help: "begin statements only then, by this machine's clock" },
+    {
+      name: "estimate",
+      help:
+        "say how much there is to copy, how long it takes and what would be refused; write to neither cluster",
+    },
     { name: "dry-run", help: "say which windows would be copied, and change nothing" },
     { name: "status", help: "print how far a ledger's run is, also while it goes on" },
-    { name: "json", help: "with --status: as JSON" },
+    { name: "watch", help: "with --status: print it again every two seconds" },
+    { name: "json", help: "with --status or --estimate: as JSON" },
   ],
   notes: [
     `In FILE or on stdin: a dump with its end mark, as restore_meta passes it on, or lines {"tenant":…,"database":…,"table":…}, such as this
@@ -90,7 +108,7 @@ CNOSDB_RETRY_FOR, 10m unless told.`,
 };
 
 async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
-  if (args.on("status")) return await printStatus(args);
+  if (args.on("status")) return await printStatus(args, args.value("ledger") ?? defaultLedger, signal);
   const only = args.value("only") === undefined
     ? undefined
     : args.choice("only", ["export", "import"], "export");
@@ -101,73 +119,89 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
       "give --stage file:///directory or s3://bucket/directory.",
     );
   }
+  if (args.on("follow") && (only || args.on("dry-run") || args.value("until") !== undefined)) {
+    throw new UsageError(
+      "--follow goes with both clusters and has no end: leave --only, --until and --dry-run out",
+    );
+  }
+  reading.readPace(args); // before anything is asked
+  const hours = args.value("hours");
   // A half has nothing to do with the other side, and may not reach it.
-  const from = only === "import" ? undefined : await readCluster(args, "source");
-  const to = only === "export" ? undefined : await readCluster(args, "target");
+  const from = only === "import" ? undefined : await reading.readCluster(args, "source");
+  const to = only === "export" ? undefined : await reading.readCluster(args, "target");
   const settings = {
     jobs: args.integer("jobs", 1, 1000) ?? 4,
     from,
     to,
-    range: readRange(args),
+    range: reading.readRange(args),
     verify: args.choice("verify", ["count", "full", "none"], "count"),
     expired: args.choice("expired", ["raise", "skip"], "raise"),
     intoExisting: args.on("into-existing"),
-    aheadBytes: readBytes("ahead", args.value("ahead") ?? "2GiB"),
+    aheadBytes: reading.readBytes("ahead", args.value("ahead") ?? "2GiB"),
+    hours: hours === undefined ? undefined : readHours(hours),
   } as const;
   await Promise.all([from?.open(signal), to?.open(signal)]);
   if (from && to) await checkTwoClusters(from, to, signal);
-  const list = await readList(args, from, tableSelection(args), signal);
+  const list = await reading.readList(args, from, tableSelection(args), signal);
   if (!list && task !== "copy") {
     throw new UsageError(`${task === "plan" ? "--dry-run" : `--only ${only}`} needs a list of tables`);
   }
   if (task === "plan") return await runTables({ ...settings, task, list }, command.name, args, signal);
-  const ledger = await openLedger(args.value("ledger") ?? defaultLedger);
   const rate = args.value("rate");
-  const tenant = list?.names[0]?.tenant ?? "cnosdb";
-  let stage: Stage | undefined;
+  const stage = await openStage({
+    stage: args.value("stage"),
+    importStage: args.value("import-stage"),
+    connection: args.values("connection"),
+    address: args.value("serve-address"),
+    bytesPerSecond: rate === undefined ? undefined : reading.readBytes("rate", rate),
+    from: from?.url.split(",") ?? [],
+    to: to?.url.split(",") ?? [],
+    say,
+  });
   try {
-    const ttls = to &&
-      new Ttls(
-        {
-          url: to.url,
-          version: to.version,
-          run: (sql, options) => to.run(sql, options, { signal: AbortSignal.timeout(60_000) }),
-        },
-        ledger,
-        to.url,
-      );
-    for (
-      const sentence of await ttls?.raised([...new Set(list?.names.map((name) => name.tenant) ?? [])]) ?? []
-    ) say(sentence);
-    stage = await openStage({
-      stage: args.value("stage"),
-      importStage: args.value("import-stage"),
-      connection: args.values("connection"),
-      address: args.value("serve-address"),
-      bytesPerSecond: rate === undefined ? undefined : readBytes("rate", rate),
-      from: from?.url.split(",") ?? [],
-      to: to?.url.split(",") ?? [],
-      say,
-    });
-    await Promise.all([from, to].map((cluster) => cluster && probeStage(stage!, cluster, tenant, signal)));
-    return await runTables({ ...settings, task, list, stage, ledger, ttls }, command.name, args, signal);
+    const plan: RunPlan = { ...settings, task, list, stage };
+    return args.on("estimate")
+      ? await printEstimate(args, plan, signal, say)
+      : await copy(args, plan, signal, say);
   } finally {
-    const told = await stage?.close();
+    const told = await stage.close();
     if (told) say(told);
+  }
+}
+
+async function copy(args: Args, plan: RunPlan, signal: AbortSignal, say: Say): Promise<number> {
+  const { from, to, list, stage } = plan;
+  const tenants = [...new Set(list?.names.map((name) => name.tenant) ?? [])];
+  const tenant = tenants[0] ?? "cnosdb";
+  const ledger = await openLedger(args.value("ledger") ?? defaultLedger);
+  try {
+    const ttls = to && new Ttls(to, ledger, to.url);
+    for (const sentence of await ttls?.raised(tenants) ?? []) say(sentence);
+    await Promise.all([from, to].map((cluster) => cluster && probeStage(stage!, cluster, tenant, signal)));
+    const follow = args.on("follow")
+      ? { ...reading.readPace(args), clockMs: await reading.readClock(from!, tenant, signal, say) }
+      : undefined;
+    return await runTables({ ...plan, ledger, ttls, follow }, command.name, args, signal);
+  } finally {
     await ledger.close();
   }
 }
 
-async function printStatus(args: Args): Promise<number> {
-  const ledger = await openLedger(args.value("ledger") ?? defaultLedger, { readOnly: true });
-  try {
-    const status = await readStatus(ledger);
-    if (!status) throw new UsageError(`${ledger.name} has no run`);
-    await printLine(args.on("json") ? JSON.stringify(status) : describeStatus(status, []));
-    return 0;
-  } finally {
-    await ledger.close();
+async function printEstimate(args: Args, plan: RunPlan, signal: AbortSignal, say: Say): Promise<number> {
+  const { from, to, list } = plan;
+  const tenant = list?.names[0]?.tenant;
+  if (!from || !to || tenant === undefined) {
+    throw new UsageError("--estimate needs --from, --to and a list of tables");
   }
+  const found = await estimate(
+    plan,
+    list!.names,
+    await reading.readClock(to, tenant, signal, say),
+    signal,
+    say,
+  );
+  await printLine(args.on("json") ? JSON.stringify(found) : describeEstimate(found));
+  return 0;
 }
 
 if (import.meta.main) await main(command, run);

@@ -5,6 +5,7 @@ import { describeSeconds } from "../cli/progress.ts";
 import { type Endpoint, NoAnswer, pause, send } from "../cnosdb/http.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import { type QueryOptions, type Row, SqlClient, SqlError } from "../cnosdb/sql.ts";
+import { parseTime } from "../cnosdb/time.ts";
 import type { Role } from "./schedule.ts";
 
 /** How a cluster is dealt with; tests take shorter times. */
@@ -155,6 +156,15 @@ export class Cluster {
       `the ${this.role}, ${this.url}, is CnosDB ${this.version}; expected ${expected}`,
       "are --from and --to the right way round?",
     );
+  }
+
+  /** How far its clock is ahead of ours, as one of its nodes tells it. @param tenant one in which our user may work */
+  async clockAheadMs(tenant: string, signal: AbortSignal): Promise<number> {
+    const begunMs = Date.now();
+    const [row] = await this.run("SELECT now() AS t", { tenant }, { signal });
+    const nanos = parseTime(String(row?.t));
+    if (nanos === undefined) throw new Failure(`${this.url} tells the time as ${JSON.stringify(row?.t)}`);
+    return Math.round(Number(nanos / 1_000_000n) - (begunMs + Date.now()) / 2);
   }
 
   /** HOST:PORT of the meta service's leader, which 2.4 tells; undefined for 2.3. */

@@ -1,11 +1,13 @@
 /** What copy_tables and compare_tables share of their command lines. */
-import type { Args, Flag } from "../cli/cli.ts";
+import type { Args, Flag, Say } from "../cli/cli.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
 import { readText } from "../cli/io.ts";
+import { describeSeconds } from "../cli/progress.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import { sqlEndpoint } from "../cnosdb/sql.ts";
 import { formatTime, parseDuration, parseTime } from "../cnosdb/time.ts";
 import { Cluster } from "./cluster.ts";
+import type { FollowOptions } from "./follow.ts";
 import { listTables, readTables, type TableList } from "./tables.ts";
 import { type Window, window } from "./windows.ts";
 
@@ -75,6 +77,39 @@ export function readBytes(flag: string, text: string): number {
     throw new UsageError(`--${flag} ${JSON.stringify(text)}: expected a size such as 2GiB`);
   }
   return Number(number) * (/i/i.test(unit) ? 1024 : 1000) ** "bkmgt".indexOf(unit[0]?.toLowerCase() ?? "b");
+}
+
+/** Milliseconds of `10m`, `60s`. @throws {UsageError} where it is no duration */
+function readDuration(flag: string, text: string): number {
+  const seconds = parseDuration(text);
+  if (seconds) return seconds * 1000;
+  throw new UsageError(`--${flag} ${JSON.stringify(text)}: expected a duration such as 10m`);
+}
+
+/** The durations of `--recheck` and `--quiet-for`. @throws {UsageError} */
+export function readPace(args: Args): Pick<FollowOptions, "recheckMs" | "quietMs"> {
+  const quiet = args.value("quiet-for");
+  return {
+    recheckMs: readDuration("recheck", args.value("recheck") ?? "10m"),
+    quietMs: quiet === undefined ? undefined : readDuration("quiet-for", quiet),
+  };
+}
+
+/** How far a cluster's clock is ahead of ours; more than a minute is said. @param tenant one in which our user may work */
+export async function readClock(
+  cluster: Cluster,
+  tenant: string,
+  signal: AbortSignal,
+  say: Say,
+): Promise<number> {
+  const aheadMs = await cluster.clockAheadMs(tenant, signal);
+  const [off, how] = [describeSeconds(Math.abs(aheadMs) / 1000), aheadMs > 0 ? "ahead of" : "behind"];
+  if (Math.abs(aheadMs) > 60_000) {
+    say(
+      `the clock of the ${cluster.role}, ${cluster.url}, is ${off} ${how} this machine's: the cluster's is used`,
+    );
+  }
+  return aheadMs;
 }
 
 /**

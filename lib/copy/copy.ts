@@ -184,23 +184,27 @@ export class TableRun {
   /** Writes down what became of a table, together with those that end meanwhile. */
   #end(result: TableResult): Promise<void> {
     this.#ended.push(result);
-    this.#writing ??= this.#write().finally(() => this.#writing = undefined);
-    return this.#writing;
+    return this.#writing ??= this.#write();
   }
 
   async #write(): Promise<void> {
-    while (this.#ended.length) {
-      const results = this.#ended.splice(0);
-      await this.options.list.finish(results.map((one) => ({
-        name: { tenant: one.tenant, database: one.database, table: one.table },
-        status: one.status,
-        result: JSON.stringify(one),
-        rows: one.source?.rows ?? 0,
-      })));
-      for (const one of results) {
-        this.#complain(one);
-        await this.#print(one);
+    try {
+      while (this.#ended.length) {
+        const results = this.#ended.splice(0);
+        await this.options.list.finish(results.map((one) => ({
+          name: { tenant: one.tenant, database: one.database, table: one.table },
+          status: one.status,
+          result: JSON.stringify(one),
+          rows: one.source?.rows ?? 0,
+        })));
+        for (const one of results) {
+          this.#complain(one);
+          await this.#print(one);
+        }
       }
+    } finally {
+      // in the same moment in which nothing is left: what is added later begins another one
+      this.#writing = undefined;
     }
   }
 

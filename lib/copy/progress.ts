@@ -55,6 +55,7 @@ export class Progress {
   readonly #timer: ReturnType<typeof setInterval>;
   readonly #counts = { ended: 0, failed: 0, rowsPlanned: 0, rowsCopied: 0, bytes: 0 };
   #drawn = 0;
+  #head = "";
 
   /** @param show where it is written, and how wide that is where it is a terminal */
   constructor(
@@ -74,6 +75,11 @@ export class Progress {
   /** Adds to what is counted. */
   add(more: Partial<Omit<Standing, "tables" | "elapsedSeconds">>): void {
     for (const [key, n] of Object.entries(more)) this.#counts[key as keyof typeof more] += n;
+  }
+
+  /** Shows this in place of how far the run is; "" for that again. */
+  head(text: string): void {
+    this.#head = text;
   }
 
   /** Writes a line above what is drawn. */
@@ -96,7 +102,7 @@ export class Progress {
   #draw(): void {
     const { columns, write } = this.show;
     const elapsedSeconds = (Date.now() - this.#startMs) / 1000;
-    const text = describeStanding({ ...this.#counts, tables: this.tables, elapsedSeconds });
+    const text = this.#head || describeStanding({ ...this.#counts, tables: this.tables, elapsedSeconds });
     if (!columns) return write(`${this.script}: ${text}; at work: ${this.#atWork.size}\n`);
     const lines = [...this.#atWork.values()].slice(0, linesMost).map(({ text, sinceMs }) =>
       `  ${text}, ${describeSeconds((Date.now() - sinceMs) / 1000)}`

@@ -1,16 +1,18 @@
 /** A whole run of copy_tables or compare_tables, from the first line to the last. */
 import { createHash } from "node:crypto";
 import type { Args } from "../cli/cli.ts";
-import { messageOf, UsageError } from "../cli/errors.ts";
+import { Failure, messageOf, UsageError } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import { formatTime } from "../cnosdb/time.ts";
 import type { Stage } from "../stage/stage.ts";
 import { type Cluster, gistOf } from "./cluster.ts";
-import { type RunOptions, TableRun } from "./copy.ts";
+import { type RunOptions, type RunTotals, TableRun } from "./copy.ts";
+import { follow, type FollowOptions } from "./follow.ts";
 import type { Ledger } from "./ledger.ts";
 import { readTtl, type Ttls } from "./ttl.ts";
 import { RunOutput } from "./output.ts";
+import { type Hours, Pauses } from "./pauses.ts";
 import { databaseKey, Profiler } from "./profile.ts";
 import type { Progress } from "./progress.ts";
 import { Schedule } from "./schedule.ts";
@@ -39,6 +41,10 @@ export interface RunPlan {
   /** windows hold so many rows at most, some five million unless told */
   readonly rowsPerWindow?: number;
   readonly lookAgainMs?: number;
+  /** goes on until its signal is aborted */
+  readonly follow?: Omit<FollowOptions, "show"> | undefined;
+  /** within which hours statements are begun */
+  readonly hours?: Hours | undefined;
 }
 
 /** What a proof in a ledger is good for: these clusters, compared like this; of an import half, these very exports. */
@@ -51,12 +57,12 @@ export function proofOf({ task, from, to, range, verify, list, expired }: RunPla
   return JSON.stringify({ task, from: from?.url, to: to?.url, verify, ...range, ...skips, ...exports });
 }
 
-/** A run that is ready to go. @param progress is told what is done */
-export function prepareRun(
+/** What a run goes by. @param progress is told what is done */
+export function runOptions(
   plan: RunPlan,
   onResult: RunOptions["onResult"],
   progress: Pick<Progress, "step" | "add" | "say">,
-): TableRun {
+): RunOptions {
   const { task, from, to, list, ledger, ttls, range, verify, stage, jobs } = plan;
   const names = list?.names ?? [];
   const left = new Map<string, number>();
@@ -96,7 +102,7 @@ export function prepareRun(
       ? ({ tenant, database }) => ttls.raise(tenant, database)
       : undefined,
   };
-  return new TableRun({
+  return {
     ...{
       context,
       halt,
@@ -106,13 +112,31 @@ export function prepareRun(
       list: ledger ?? unsharedList(names),
       told: list?.told ?? new Map(),
     },
-    notExpired: plan.expired === "skip" ? (name) => notExpired((to ?? from)!, name, halt.signal) : undefined,
+    notExpired: plan.expired === "skip" ? (name) => notExpired((to ?? from)!, name) : undefined,
     onResult: async (result) => {
       left.set(databaseKey(result), (left.get(databaseKey(result)) ?? 1) - 1);
       await onResult(result);
     },
     say: (text) => progress.say(text),
-  });
+  };
+}
+
+/** Does what a plan says, to its end or until `signal` is aborted. @param show takes how far behind it is where it follows */
+export async function work(
+  { follow: following, ledger, hours }: RunPlan,
+  options: RunOptions,
+  show: (text: string) => void,
+  signal: AbortSignal,
+): Promise<RunTotals> {
+  const pauses = new Pauses(options.context.schedule, options.say, hours);
+  try {
+    if (!following) return await new TableRun(options).run(signal);
+    // what was equal once is to be followed again
+    await ledger?.reopen(await Array.fromAsync(ledger.rows(), ({ name }) => name));
+    return await follow(options, { ...following, show }, signal);
+  } finally {
+    pauses.close();
+  }
 }
 
 /**
@@ -145,25 +169,23 @@ export async function runTables(
     ...(range.to === undefined ? {} : { until: range.to }),
   });
   for (const name of list?.definitions ?? []) await output.result({ ...name, status: "definition" });
-  const run = prepareRun(plan, (result) => output.result(result), output.progress);
-  const totals = await run.run(signal);
+  const options = runOptions(plan, (result) => output.result(result), output.progress);
+  const totals = await work(plan, options, (text) => output.progress.head(text), signal);
   for (const { message, hint } of await ttls?.restore() ?? []) {
     output.progress.say(`error: ${message}; ${hint}`);
   }
   const undone = total - [...totals.statuses.values()].reduce((sum, n) => sum + n, 0);
-  if (undone > 0) output.progress.say(`${undone} of ${total} tables are not done`);
+  if (undone > 0) {
+    const told = `${undone} of ${total} tables are not done`;
+    if (totals.stopped === undefined) totals.stopped = new Failure(told, "run the same again.");
+    else output.progress.say(told);
+  }
   return await output.end(totals, plan.task === "plan");
 }
 
 /** From when on the cluster lets rows in, with what expires until they are there. */
-async function notExpired(
-  cluster: Cluster,
-  { tenant, database }: TableName,
-  signal: AbortSignal,
-): Promise<Window> {
-  const { url, version } = cluster;
-  const run = (sql: string, options: { tenant: string }) => cluster.run(sql, options, { signal });
-  const ttlSeconds = await readTtl({ url, version, run }, tenant, database);
+async function notExpired(cluster: Cluster, { tenant, database }: TableName): Promise<Window> {
+  const ttlSeconds = await readTtl(cluster, tenant, database);
   if (ttlSeconds === Infinity) return {};
   const beginMs = Date.now() - (ttlSeconds - Math.min(3600, ttlSeconds / 10)) * 1000;
   return { from: formatTime(BigInt(Math.trunc(beginMs)) * 1_000_000n) };

@@ -79,6 +79,7 @@ export class Schedule {
   readonly #running = new Set<Turn>();
   readonly #holds = new Map<Hold, string>();
   #stopped: { reason: unknown } | undefined;
+  #paused = false;
 
   constructor(private readonly options: ScheduleOptions) {
     this.#limits = { source: new Limit(options.jobs), target: new Limit(options.jobs) };
@@ -125,8 +126,14 @@ export class Schedule {
     this.#waiting.clear();
   }
 
+  /** Lets nothing through for a while; what runs goes on. */
+  pause(paused: boolean): void {
+    this.#paused = paused;
+    this.#pump();
+  }
+
   #pump(): void {
-    while (this.#limits.source.running + this.#limits.target.running < this.options.jobs) {
+    while (!this.#paused && this.#limits.source.running + this.#limits.target.running < this.options.jobs) {
       const next = this.#best();
       if (!next) return;
       const { role, hold, database } = next.turn;

@@ -1,8 +1,13 @@
 /** `--status`: what a ledger says of a run, also while it is being worked on. */
+import type { Args } from "../cli/cli.ts";
+import { UsageError } from "../cli/errors.ts";
+import { printLine } from "../cli/io.ts";
+import { pause } from "../cnosdb/http.ts";
 import { displayTable } from "../cnosdb/names.ts";
-import type { Ledger } from "./ledger.ts";
+import { type Ledger, openLedger } from "./ledger.ts";
 import { describeStanding, type Standing } from "./progress.ts";
 import { proven, type TableResult } from "./result.ts";
+import { describeTtl } from "./ttl.ts";
 
 /** How far the newest run of a ledger is. */
 export interface LedgerStatus extends Standing {
@@ -16,7 +21,7 @@ export interface LedgerStatus extends Standing {
 }
 
 /** Reads how far a ledger's newest list is. @returns undefined where it has none */
-export async function readStatus(ledger: Ledger): Promise<LedgerStatus | undefined> {
+async function readStatus(ledger: Ledger): Promise<LedgerStatus | undefined> {
   if (!await ledger.start()) return undefined;
   const status = { tables: 0, ended: 0, failed: 0, rowsPlanned: 0, rowsCopied: 0, bytes: 0 };
   const more: Pick<LedgerStatus, "byStatus" | "atWork" | "notWell"> = {
@@ -49,7 +54,7 @@ export async function readStatus(ledger: Ledger): Promise<LedgerStatus | undefin
 }
 
 /** The same as an operator reads it. @param raised sentences on TTLs */
-export function describeStatus(status: LedgerStatus, raised: readonly string[]): string {
+function describeStatus(status: LedgerStatus, raised: readonly string[]): string {
   const { run, byStatus, atWork, notWell } = status;
   return [
     JSON.stringify(run),
@@ -59,4 +64,25 @@ export function describeStatus(status: LedgerStatus, raised: readonly string[]):
     ...notWell.slice(0, 100).map(({ table, status, error }) => `${table}: ${status}: ${error}`),
     ...raised,
   ].join("\n");
+}
+
+/** How often `--watch` looks. */
+const watchMs = 2000;
+
+/** Prints how far a ledger's newest run is, with `--watch` again and again. @throws {UsageError} where it has none */
+export async function printStatus(args: Args, where: string, signal: AbortSignal): Promise<number> {
+  const ledger = await openLedger(where, { readOnly: true });
+  try {
+    do {
+      const status = await readStatus(ledger);
+      if (!status) throw new UsageError(`${ledger.name} has no run`);
+      const raised = (await ledger.ttls()).map(describeTtl);
+      if (args.on("watch") && Deno.stdout.isTerminal()) await printLine("\x1b[H\x1b[2J");
+      await printLine(args.on("json") ? JSON.stringify(status) : describeStatus(status, raised));
+      if (args.on("watch")) await pause(watchMs, signal).catch(() => {});
+    } while (args.on("watch") && !signal.aborted);
+    return 0;
+  } finally {
+    await ledger.close();
+  }
 }

@@ -14,7 +14,7 @@ import { type Profiler, Refused } from "./profile.ts";
 import type { Status, TableResult } from "./result.ts";
 import type { Hold, Schedule, Step } from "./schedule.ts";
 import { exportSql, importSql, readCopied } from "./statements.ts";
-import { addUp, differs, joinForCopying, noRows, type Part } from "./windows.ts";
+import { addUp, differs, joinForCopying, noRows, type Part, type Window } from "./windows.ts";
 import { sameSummary, tellSummary, tellWindow, window } from "./windows.ts";
 
 /** What is to be done with what differs; `plan`: say what would be copied. */
@@ -165,7 +165,7 @@ export class TableCopy {
         if (directory !== undefined) {
           return await this.#import(directory, rows, hold.bytes, true) ? unit : undefined;
         }
-        const made = await this.#export(unit, hold);
+        const made = await exportWindow(context, this.seen.name, window(unit.from, unit.to), hold);
         if (context.task === "export") {
           return await this.#keepExport(unit, made.directory, made.rows, hold.bytes);
         }
@@ -180,23 +180,6 @@ export class TableCopy {
       if (done) return done;
     }
     return unit;
-  }
-
-  async #export({ from, to }: Part, hold: Hold): Promise<{ directory: string; rows: number }> {
-    const { context: { source, stage }, seen: { name } } = this;
-    return await source!.inTurn(name, "export", async (send) => {
-      const directory = freshDirectory(name);
-      try {
-        const sql = exportSql(name, window(from, to), stage!.exportUrl(directory), stage!.exportConnection);
-        const rows = readCopied(await send(sql, { tenant: name.tenant, database: name.database }));
-        hold.bytes = rows ? await stage!.bytes(directory) ?? hold.bytes : 0;
-        return { directory, rows };
-      } catch (error) {
-        // What of it arrives later is refused, and not taken for a table's rows.
-        await this.#remove(directory);
-        throw error;
-      }
-    }, hold);
   }
 
   /** @returns whether as many rows came in as went out @param last whether it is a failure where not */
@@ -330,4 +313,26 @@ function refusal(excess: readonly Part[]): Refused {
       (more.length ? `; and so in ${more.length} more windows` : ""),
     "empty it there, or give --into-existing: rows with the same time and tags are overwritten, others stay.",
   );
+}
+
+/** Exports a stretch of a table into a directory of its own. @param hold is told what it takes there */
+export async function exportWindow(
+  { source, stage }: Pick<CopyContext, "source" | "stage">,
+  name: TableName,
+  window: Window,
+  hold: Hold,
+): Promise<{ directory: string; rows: number }> {
+  return await source!.inTurn(name, "export", async (send) => {
+    const directory = freshDirectory(name);
+    try {
+      const sql = exportSql(name, window, stage!.exportUrl(directory), stage!.exportConnection);
+      const rows = readCopied(await send(sql, { tenant: name.tenant, database: name.database }));
+      hold.bytes = rows ? await stage!.bytes(directory) ?? hold.bytes : 0;
+      return { directory, rows };
+    } catch (error) {
+      // What of it arrives later is refused, and not taken for a table's rows.
+      await stage!.remove(directory);
+      throw error;
+    }
+  }, hold);
 }

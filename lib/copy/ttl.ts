@@ -18,13 +18,18 @@ const raisedSeconds = 100_000 * 86_400;
 /** After so long no suspended worker is waited for that wrote a row and has raised nothing. */
 const graceMs = 86_400_000;
 
-/** The cluster where they are. `run` tries again what passes by itself. */
+/** How long to try, also when the run itself has to stop: what was raised is to be set back. */
+const patienceMs = 60_000;
+
+/** The cluster where they are, which a `Cluster` is. `run` tries again what passes by itself. */
 export interface TtlTarget {
   readonly url: string;
   /** three parts */
   readonly version: string;
-  run(sql: string, options: { tenant: string }): Promise<Row[]>;
+  run(sql: string, options: { tenant: string }, trying: { signal: AbortSignal }): Promise<Row[]>;
 }
+
+const patience = () => ({ signal: AbortSignal.timeout(patienceMs) });
 
 /** A TTL in seconds from `information_schema.databases`, Infinity for INF. @throws {Failure} where it is none */
 export function parseTtl(text: string): number {
@@ -49,7 +54,7 @@ export function formatTtl(seconds: number, version: string): string {
 /** The TTL of a database, in seconds. */
 export async function readTtl(target: TtlTarget, tenant: string, database: string): Promise<number> {
   const sql = `SELECT ttl FROM information_schema.databases WHERE database_name = ${quoteText(database)}`;
-  const ttl = (await target.run(sql, { tenant }))[0]?.ttl;
+  const ttl = (await target.run(sql, { tenant }, patience()))[0]?.ttl;
   if (typeof ttl !== "string") {
     throw new Failure(`${target.url} knows no database ${displayName(tenant, database)}`);
   }
@@ -138,7 +143,7 @@ export class Ttls {
     const said: string[] = [];
     for (const tenant of tenants) {
       const sql = "SELECT database_name, ttl FROM information_schema.databases";
-      for (const { database_name: database, ttl } of await this.target.run(sql, { tenant })) {
+      for (const { database_name: database, ttl } of await this.target.run(sql, { tenant }, patience())) {
         if (parseTtl(String(ttl)) !== raisedSeconds) continue;
         const row = rows.find((row) => row.tenant === tenant && row.database === database);
         const unknown =
@@ -151,7 +156,7 @@ export class Ttls {
   }
 
   async #set({ tenant, database }: RaisedTtl, ttl: string): Promise<void> {
-    await this.target.run(setTtlSql(database, ttl), { tenant });
+    await this.target.run(setTtlSql(database, ttl), { tenant }, patience());
   }
 }
 

@@ -7,7 +7,7 @@ import { openLedger } from "../../../lib/copy/ledger.ts";
 import { Ttls } from "../../../lib/copy/ttl.ts";
 import type { Standing } from "../../../lib/copy/progress.ts";
 import type { TableResult } from "../../../lib/copy/result.ts";
-import { prepareRun, proofOf, type RunPlan } from "../../../lib/copy/runs.ts";
+import { proofOf, runOptions, type RunPlan, work } from "../../../lib/copy/runs.ts";
 import type { Step } from "../../../lib/copy/schedule.ts";
 import { servedStage } from "../../../lib/stage/served.ts";
 import { StorageStage } from "../../../lib/stage/storage.ts";
@@ -199,12 +199,10 @@ export async function copyTables(
     : await servedStage({ from: from.url.split(","), to: to.url.split(","), say: () => {} });
   const { ledger: where = `${place.directory}/ledger.sqlite`, leaseMs } = options;
   const ledger = await openLedger(where, leaseMs === undefined ? {} : { leaseMs });
-  const [results, said]: [TableResult[], string[]] = [[], []];
+  const [results, said, shown]: [TableResult[], string[], string[]] = [[], [], []];
   const counts: Partial<Standing> = {};
   try {
-    const run = (sql: string, o: { tenant: string }) =>
-      to.run(sql, o, { signal: AbortSignal.timeout(5_000) });
-    const ttls = new Ttls({ url: to.url, version: to.version, run }, ledger, to.url);
+    const ttls = new Ttls(to, ledger, to.url);
     const list = { names: options.tables ?? [], definitions: [], told: new Map() };
     const plan: RunPlan = {
       ...{
@@ -223,14 +221,14 @@ export async function copyTables(
       ...settings,
     };
     await ledger.start(proofOf(plan), list.names);
-    const worker = prepareRun(plan, (result) => Promise.resolve(void results.push(result)), {
+    const prepared = runOptions(plan, (result) => Promise.resolve(void results.push(result)), {
       step: options.onStep ?? (() => {}),
       add: (more) => Object.assign(counts, more),
       say: (text) => void said.push(text),
     });
     const startMs = performance.now();
-    const totals = await worker.run(options.stop ?? signal);
-    return { totals, ms: performance.now() - startMs, results, said };
+    const totals = await work(plan, prepared, (text) => void shown.push(text), options.stop ?? signal);
+    return { totals, ms: performance.now() - startMs, results, said, shown };
   } finally {
     await ledger.close();
     await stage.close();
@@ -244,6 +242,8 @@ export interface CopyRan {
   results: TableResult[];
   /** what was told to the operator */
   said: string[];
+  /** how far behind it was, round by round */
+  shown: string[];
 }
 
 /** Row `i` of a table made by `Pair`. */

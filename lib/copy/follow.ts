@@ -1,0 +1,268 @@
+/**
+ * `--follow`: after a first pass, round after round what is new at the end of tables, now and then all of them, as rows may come late;
+ * and when the writers have stopped, one last pass over everything. Nothing is remembered of it beyond this process: a run that was
+ * killed begins again, and its first pass finds what differs.
+ */
+import { Failure, messageOf } from "../cli/errors.ts";
+import { atOnce } from "../cli/pool.ts";
+import { counted, describeSeconds } from "../cli/progress.ts";
+import { pause } from "../cnosdb/http.ts";
+import { displayTable, type TableName } from "../cnosdb/names.ts";
+import { formatTime, parseTime } from "../cnosdb/time.ts";
+import { concernsTable } from "./cluster.ts";
+import { lookAtTables } from "./compare.ts";
+import { type RunOptions, type RunTotals, TableRun } from "./copy.ts";
+import { proven, type TableResult } from "./result.ts";
+import { unionMost } from "./statements.ts";
+import { TableCopy } from "./table.ts";
+import { tableKey, unsharedList, type WorkList } from "./tables.ts";
+import { overlap, sameSummary, type Summary, window, windowOf } from "./windows.ts";
+
+/** How a run follows its source. */
+export interface FollowOptions {
+  /** how often all windows are profiled */
+  readonly recheckMs: number;
+  /** for how long no row may be new before it ends by itself; undefined: it ends when it is told to */
+  readonly quietMs?: number | undefined;
+  /** how long a round takes at least; tests take shorter ones */
+  readonly roundMs?: number;
+  /** how far the source's clock is ahead of ours */
+  readonly clockMs: number;
+  /** takes how far behind it is, in words, after each round */
+  readonly show: (text: string) => void;
+}
+
+/** So much before a table's last row is looked at again each time: writers are not in step with each other. */
+const overlapNanos = 5_000_000_000n;
+/** A table that is still is looked at half as often each time, down to this. */
+const stillMs = 60_000;
+/** How often to ask the ledger for tables that another worker has left. */
+const claimMs = 10_000;
+
+/** A table that this worker follows. */
+interface Followed {
+  readonly name: TableName;
+  /** it is equal before that, but for rows that come late; undefined: it is not known to be */
+  from: string | undefined;
+  /** what the source held from there on when it was equal */
+  known?: Summary;
+  /** when it was known to be equal */
+  equalMs: number;
+  lookAtMs: number;
+  everyMs: number;
+}
+
+/**
+ * Copies a list, and goes on until `end` is aborted or its writers are quiet.
+ * @param run its list is the ledger's; results go to `onResult` in the last pass alone
+ * @returns what the last pass came to; or what the pass came to that had to stop
+ */
+export async function follow(run: RunOptions, options: FollowOptions, end: AbortSignal): Promise<RunTotals> {
+  return await new Follower(run, options).follow(end);
+}
+
+class Follower {
+  readonly #tables = new Map<string, Followed>();
+  readonly #said = new Map<string, string>();
+  readonly #roundMs: number;
+  #copied = { rows: 0, bytes: 0 };
+  #newMs = Date.now();
+
+  constructor(private readonly run: RunOptions, private readonly options: FollowOptions) {
+    this.#roundMs = options.roundMs ?? 1000;
+  }
+
+  async follow(end: AbortSignal): Promise<RunTotals> {
+    const { list, context, say } = this.run;
+    let totals = await this.#pass({ ...unsharedList([]), claim: (most) => list.claim(most) });
+    if (totals.stopped === undefined) {
+      say(
+        `the first pass is done: following ${
+          counted(this.#tables.size, "table")
+        }; Ctrl-C ends it after a last pass`,
+      );
+      totals = await this.#rounds(end);
+    }
+    if (totals.stopped !== undefined) return totals;
+    say("the last pass, over everything; Ctrl-C leaves without it");
+    this.options.show("");
+    for (const side of [context.source, context.target]) side?.forgetColumns();
+    const mine = unsharedList([...this.#tables.values()].map(({ name }) => name));
+    const last = new TableRun({
+      ...this.run,
+      list: {
+        claim: mine.claim,
+        finish: (results) => list.finish(results),
+        others: () => list.others(),
+        release: () => list.release(),
+        rows: () => list.rows(),
+        reopen: (names) => list.reopen(names),
+      },
+    });
+    totals = await last.run(new AbortController().signal);
+    return { ...totals, rows: totals.rows + this.#copied.rows, bytes: totals.bytes + this.#copied.bytes };
+  }
+
+  /** Brings tables up to this moment and follows them from then on. What lies in the future is a tail's. */
+  async #pass(list: WorkList): Promise<RunTotals> {
+    const { context, outer } = this.run;
+    const to = formatTime(BigInt(Date.now() + this.options.clockMs) * 1_000_000n);
+    const startMs = Date.now();
+    const totals = await new TableRun({
+      ...this.run,
+      context: { ...context, full: false },
+      outer: overlap(outer, { to }),
+      list: {
+        ...list,
+        finish: (results) => {
+          for (const { name, status } of results) {
+            this.#take(name, proven.has(status) ? to : undefined, startMs);
+          }
+          return Promise.resolve();
+        },
+      },
+      onResult: () => Promise.resolve(),
+    }).run(new AbortController().signal);
+    this.#copied.rows += totals.rows;
+    this.#copied.bytes += totals.bytes;
+    if (totals.rows > 0) this.#newMs = Date.now();
+    return totals;
+  }
+
+  #take(name: TableName, to: string | undefined, equalMs: number): void {
+    const before = this.#tables.get(tableKey(name));
+    // what a pass could not bring is brought from where it was equal last, or from its beginning
+    const from = to === undefined ? before?.from : earlier(to);
+    this.#tables.set(tableKey(name), {
+      ...{ name, from, everyMs: this.#roundMs, lookAtMs: 0 },
+      equalMs: to === undefined ? before?.equalMs ?? equalMs : equalMs,
+    });
+  }
+
+  async #rounds(end: AbortSignal): Promise<RunTotals> {
+    const { list, jobs } = this.run;
+    let totals: RunTotals = { statuses: new Map(), rows: 0, bytes: 0 };
+    let [recheckMs, claimAgainMs] = [Date.now() + this.options.recheckMs, 0];
+    for (let round = 1; !end.aborted && !this.#isQuiet(); round++) {
+      const startMs = Date.now();
+      try {
+        const news = await this.#look(
+          [...this.#tables.values()].filter(({ lookAtMs }) => lookAtMs <= startMs),
+        );
+        let behindRows = 0;
+        await atOnce(
+          jobs,
+          news,
+          async ([table, tail]) => void (behindRows += await this.#bring(table, tail)),
+        );
+        this.#tell(round, startMs, news.map(([table]) => table), behindRows);
+      } catch (error) {
+        return { ...totals, stopped: error };
+      }
+      if (startMs >= recheckMs) {
+        totals = await this.#pass(unsharedList([...this.#tables.values()].map(({ name }) => name)));
+        recheckMs = Date.now() + this.options.recheckMs;
+      } else if (startMs >= claimAgainMs) {
+        totals = await this.#pass({ ...unsharedList([]), claim: (most) => list.claim(most) });
+        claimAgainMs = Date.now() + claimMs;
+      }
+      if (totals.stopped !== undefined) return totals;
+      await pause(Math.max(0, startMs + this.#roundMs - Date.now()), end).catch(() => {});
+    }
+    return totals;
+  }
+
+  #isQuiet(): boolean {
+    const { quietMs } = this.options;
+    return quietMs !== undefined && Date.now() - this.#newMs >= quietMs;
+  }
+
+  /** Tables with something new at their end, with what the source holds there. Still ones are looked at less often. */
+  async #look(due: readonly Followed[]): Promise<[Followed, Summary][]> {
+    const groups = [...Map.groupBy(due, ({ name }) => name.tenant).values()].flatMap((tables) =>
+      Array.from(
+        { length: Math.ceil(tables.length / unionMost) },
+        (_, i) => tables.slice(i * unionMost, (i + 1) * unionMost),
+      )
+    );
+    const news: [Followed, Summary][] = [];
+    await atOnce(this.run.jobs, groups, async (tables) => {
+      for (const [i, tail] of (await this.#tails(tables)).entries()) {
+        const table = tables[i]!;
+        const isNew = tail !== undefined && tail.rows > 0 && !(table.known && sameSummary(table.known, tail));
+        if (isNew) news.push([table, tail]);
+        else if (tail !== undefined) [table.known, table.equalMs] = [tail, Date.now()];
+        table.everyMs = isNew ? this.#roundMs : Math.min(2 * table.everyMs, stillMs, this.options.recheckMs);
+        table.lookAtMs = Date.now() + (isNew ? 0 : table.everyMs);
+      }
+    });
+    return news;
+  }
+
+  async #tails(tables: readonly Followed[]): Promise<(Summary | undefined)[]> {
+    const { source } = this.run.context;
+    const asks = tables.map(({ name, from }) => ({
+      name,
+      window: overlap(this.run.outer, window(from, undefined)),
+    }));
+    try {
+      return await source!.summaries(asks);
+    } catch (error) {
+      if (!concernsTable(error)) throw error;
+      if (tables.length === 1) this.#complain(tables[0]!.name, error);
+      if (tables.length === 1) return [undefined];
+    }
+    // one by one, so that one table's trouble is its own
+    const tails: (Summary | undefined)[] = [];
+    for (const table of tables) tails.push(...await this.#tails([table]));
+    return tails;
+  }
+
+  /** Copies the end of a table. @returns how many rows it was behind */
+  async #bring(table: Followed, tail: Summary): Promise<number> {
+    const { name, from } = table;
+    const context = { ...this.run.context, full: false };
+    const outer = overlap(this.run.outer, window(from, windowOf(tail).to));
+    const [seen] = await lookAtTables(context, [name], outer);
+    const startMs = Date.now();
+    if (seen instanceof Failure || !seen) return this.#complain(name, seen);
+    const result = await new TableCopy(context, seen).run();
+    this.#copied.rows += result.copied?.rows ?? 0;
+    this.#copied.bytes += result.copied?.bytes ?? 0;
+    const behind = Math.max(0, seen.source.rows - seen.target.rows);
+    if (behind > 0 || (result.copied?.rows ?? 0) > 0) this.#newMs = Date.now();
+    if (proven.has(result.status)) {
+      const begin = earlier(tail.last!);
+      // where it begins later now, what lies from there on is asked for once more
+      if (begin > (from ?? "")) Object.assign(table, { from: begin, known: undefined });
+      else table.known = tail;
+      table.equalMs = startMs;
+      this.#said.delete(tableKey(name));
+    } else if (result.status !== "source-changed") this.#complain(name, result);
+    return behind;
+  }
+
+  /** Says why a table cannot be followed, once as long as it is the same. */
+  #complain(name: TableName, why: unknown): number {
+    const text = why instanceof Failure ? messageOf(why) : (why as TableResult | undefined)?.error ?? "";
+    if (this.#said.get(tableKey(name)) !== text) {
+      this.run.say(`${displayTable(name)}: ${text}; it is tried again`);
+    }
+    this.#said.set(tableKey(name), text);
+    return 0;
+  }
+
+  #tell(round: number, startMs: number, news: readonly Followed[], rows: number): void {
+    const seconds = Math.max(0, ...news.map(({ equalMs }) => startMs - equalMs)) / 1000;
+    const state = news.length
+      ? `was ${describeSeconds(seconds)} and ${counted(rows, "row")} behind in ${news.length} of`
+      : "is not behind in";
+    this.options.show(
+      `round ${round} ${state} ${counted(this.#tables.size, "table")}, ${
+        counted(this.#copied.rows, "row")
+      } copied so far`,
+    );
+  }
+}
+
+const earlier = (time: string) => formatTime((parseTime(time) ?? 0n) - overlapNanos);
