@@ -12,7 +12,8 @@ import { harmless } from "../lib/cli/harmless.ts";
 import { printLine, readInput, readText, warnOfReaders, writeStdout } from "../lib/cli/io.ts";
 import { firstPauseMs, MetaClient } from "../lib/cnosdb/meta.ts";
 import { findLeader } from "../lib/cnosdb/meta_nodes.ts";
-import { compareDumps } from "../lib/dump/compare.ts";
+import { displayName } from "../lib/cnosdb/names.ts";
+import { compareDumps, userNames } from "../lib/dump/compare.ts";
 import { redact } from "../lib/dump/redact.ts";
 import { readDump, saveDump, writeDump } from "../lib/dump/text.ts";
 
@@ -65,11 +66,12 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   if (against !== undefined) {
     const there = await readDump(readInput(against, signal), against, { unmarked: true });
     const differences = compareDumps(entries, there.entries);
+    const users = userNames([...there.entries, ...entries]);
     for (const { key, side, fields } of differences) {
       const what = { here: "only in the cluster", there: "only in the dump", both: "differs" }[side];
-      await printLine(
-        `${what.padEnd(20)} ${harmless(key)}${fields.length ? `  ${harmless(fields.join(", "))}` : ""}`,
-      );
+      const user = users.get(/\/members\/(\d+)$/.exec(key)?.[1] ?? "");
+      const more = [...user === undefined ? [] : [`user ${displayName(user)}`], ...fields].join(", ");
+      await printLine(harmless(`${what.padEnd(20)} ${key}${more && `  ${more}`}`));
     }
     if (!differences.length) return 0;
     throw new Difference(`${differences.length} entries of ${leader.url} and ${against} differ`);

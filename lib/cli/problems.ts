@@ -18,7 +18,7 @@ export class Problems {
     if (first === undefined) return;
     throw new Failure(
       more.length
-        ? `nothing was written, for:\n  ${someOf(this.#found, 20, "\n  ")}`
+        ? `nothing was written, because:\n  ${someOf(this.#found, 20, "\n  ")}`
         : `${first}; nothing was written`,
       [...this.#hints].join("\n"),
     );
