@@ -6,10 +6,13 @@
  *
  * Exit codes: 0 done, 1 failed, 2 usage, 3 --compare found a difference, 130 interrupted.
  */
-import { type Args, type Command, main, type Say } from "../lib/cli/cli.ts";
+import type { Args, Command } from "../lib/cli/command.ts";
+import { main } from "../lib/cli/main.ts";
+import type { Say } from "../lib/cli/say.ts";
 import { Difference, UsageError } from "../lib/cli/errors.ts";
 import { harmless } from "../lib/cli/harmless.ts";
-import { printLine, readInput, readText, warnOfReaders, writeStdout } from "../lib/cli/io.ts";
+import { readInput, readText } from "../lib/cli/files.ts";
+import { printLine, warnOfReaders, writeStdout } from "../lib/cli/stdout.ts";
 import { firstPauseMs, MetaClient } from "../lib/cnosdb/meta.ts";
 import { findLeader } from "../lib/cnosdb/meta_nodes.ts";
 import { displayName } from "../lib/cnosdb/names.ts";
@@ -21,6 +24,7 @@ export const command: Command = {
   name: "dump_meta",
   summary: "dump the meta store of a CnosDB cluster, 2.3 or 2.4",
   usage: ["META_URL... [-o FILE]", "META_URL... --compare FILE"],
+  positional: { name: "META_URL", least: 1 },
   flags: [
     {
       name: "output",

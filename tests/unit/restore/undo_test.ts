@@ -120,7 +120,7 @@ test("undo() prints no statement that a name could break out of", async ({ start
   target.store.set(`/cluster_xxx/users/${name}`, JSON.stringify(value));
   assertEquals(await undo(before, false, settings(target)), [
     "-- as an administrator",
-    '-- by hand, for its name: user "a\\u{1b}[31m\\u{2028}DROP DATABASE public;"',
+    '-- by hand, for its name: user "a\\u001b[31m\\u2028DROP DATABASE public;"',
   ]);
 });
 

@@ -1,6 +1,6 @@
 /** All that speaks against doing something, so that an operator sees it at once and not one by one. */
 import { someOf } from "../dump/compare.ts";
-import { Failure } from "./errors.ts";
+import { Failure } from "../cli/errors.ts";
 
 export class Problems {
   readonly #found: string[] = [];
