@@ -1,7 +1,7 @@
 /** All tables of a list: takes them a few at a time, spread over databases, until none is left or the run has to stop. */
 import { Failure, Interrupted, messageOf } from "../cli/errors.ts";
-import { atOnce } from "../cli/deps.ts";
-import { counted } from "../cli/text.ts";
+import { atOnce } from "../cli/pool.ts";
+import { counted } from "../cli/progress.ts";
 import { pause } from "../cnosdb/http.ts";
 import { displayTable, type TableName } from "../cnosdb/names.ts";
 import { concernsTable, gistOf, RowsExpired } from "./cluster.ts";
@@ -40,6 +40,8 @@ export interface RunTotals {
   /** what this run copied */
   rows: number;
   bytes: number;
+  /** TTLs that could not be set back */
+  ttlsLeft: number;
   /** why it ended before all was done */
   stopped?: unknown;
 }
@@ -51,7 +53,7 @@ const expiriesMost = 3;
 
 /** Copies, or compares, all tables of a list. */
 export class TableRun {
-  readonly totals: RunTotals = { statuses: new Map(), rows: 0, bytes: 0 };
+  readonly totals: RunTotals = { statuses: new Map(), rows: 0, bytes: 0, ttlsLeft: 0 };
   /** tables at work by database */
   readonly #held = new Map<string, number>();
   readonly #printed = new Set<string>();
@@ -78,6 +80,11 @@ export class TableRun {
     }
     stop.removeEventListener("abort", halt);
     await this.options.list.release().catch(() => {});
+    // Also where nothing was left to do: a run before may have been killed before it came to this.
+    this.totals.ttlsLeft = await this.#restoreTtls();
+    if (this.totals.stopped !== undefined && this.totals.ttlsLeft === 0) {
+      for (const sentence of await this.options.ttls?.waiting() ?? []) this.options.say(sentence);
+    }
     for (const [text, tables] of this.#complaints) {
       if (tables > 1) this.options.say(`${counted(tables, "table")} in all: ${text}`);
     }
@@ -144,16 +151,24 @@ export class TableRun {
     this.#held.set(key, (this.#held.get(key) ?? 0) + names.length);
     try {
       const seen = await this.#lookAt(names);
-      await Promise.all(names.map((name, i) => this.#one(name, seen[i]!)));
+      // Each is awaited, whatever becomes of the others: its statement runs to its end.
+      await Promise.all(
+        names.map((name, i) => this.#one(name, seen[i]!).catch((error) => this.#stop(error))),
+      );
     } catch (error) {
       this.#stop(error);
     } finally {
       this.#held.set(key, this.#held.get(key)! - names.length);
       if (!this.#held.get(key)) this.#held.delete(key);
     }
-    for (const { message, hint } of await this.options.ttls?.restore() ?? []) {
-      this.options.say(`error: ${message}; ${hint}`);
-    }
+    await this.#restoreTtls();
+  }
+
+  /** Sets back the TTLs of databases that are done. @returns how many could not be */
+  async #restoreTtls(): Promise<number> {
+    const failures = await this.options.ttls?.restore() ?? [];
+    for (const { message, hint } of failures) this.options.say(`error: ${message}; ${hint}`);
+    return failures.length;
   }
 
   async #lookAt(names: readonly TableName[]): Promise<(Seen | Failure)[]> {

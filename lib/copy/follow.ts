@@ -4,8 +4,8 @@
  * killed begins again, and its first pass finds what differs.
  */
 import { Failure, messageOf } from "../cli/errors.ts";
-import { atOnce } from "../cli/deps.ts";
-import { counted, describeSeconds } from "../cli/text.ts";
+import { atOnce } from "../cli/pool.ts";
+import { counted, describeSeconds } from "../cli/progress.ts";
 import { pause } from "../cnosdb/http.ts";
 import { displayTable, type TableName } from "../cnosdb/names.ts";
 import { formatTime, parseTime } from "../cnosdb/time.ts";
@@ -141,7 +141,7 @@ class Follower {
 
   async #rounds(end: AbortSignal): Promise<RunTotals> {
     const { list, jobs } = this.run;
-    let totals: RunTotals = { statuses: new Map(), rows: 0, bytes: 0 };
+    let totals: RunTotals = { statuses: new Map(), rows: 0, bytes: 0, ttlsLeft: 0 };
     let [recheckMs, claimAgainMs] = [Date.now() + this.options.recheckMs, 0];
     for (let round = 1; !end.aborted && !this.#isQuiet(); round++) {
       const startMs = Date.now();

@@ -1,10 +1,9 @@
 /** The lines of a run, to stdout or a file: the first one, one a table, the last one; and the exit code that they come to. */
 import { hostname } from "node:os";
-import { type Args, version } from "../cli/command.ts";
-import { Difference, Failure, Interrupted, messageOf } from "../cli/errors.ts";
-import { writeAll } from "../cli/files.ts";
-import { printJson } from "../cli/stdout.ts";
-import { counted, describeSeconds } from "../cli/text.ts";
+import { type Args, version } from "../cli/cli.ts";
+import { Difference, Failure, Interrupted, messageOf, ReaderGone } from "../cli/errors.ts";
+import { printLine, writeAll } from "../cli/io.ts";
+import { counted, describeSeconds } from "../cli/progress.ts";
 import type { RunTotals } from "./copy.ts";
 import { Progress } from "./progress.ts";
 import { exitCodeOf, type RunLine, type TableResult } from "./result.ts";
@@ -44,10 +43,11 @@ export class RunOutput {
   #print(line: unknown): Promise<void> {
     this.#printed = this.#printed.then(async () => {
       this.progress.hide();
-      if (this.#path === undefined) return await printJson(line);
+      const text = JSON.stringify(line);
+      if (this.#path === undefined) return await printLine(text);
       try {
         this.#file ??= await Deno.open(this.#path, { write: true, create: true, truncate: true });
-        await writeAll(this.#file, new TextEncoder().encode(`${JSON.stringify(line)}\n`));
+        await writeAll(this.#file, new TextEncoder().encode(`${text}\n`));
       } catch (error) {
         throw new Failure(`${this.#path}: cannot be written: ${messageOf(error)}`, "is the disk full?");
       }
@@ -60,10 +60,11 @@ export class RunOutput {
    * @param isPlan whether to differ is what was asked for
    * @returns the exit code @throws why the run stopped before its end, or that not all is well
    */
-  async end({ statuses, rows, bytes, stopped }: RunTotals, isPlan: boolean): Promise<number> {
+  async end({ statuses, rows, bytes, ttlsLeft, stopped }: RunTotals, isPlan: boolean): Promise<number> {
     const seconds = (Date.now() - this.#startedMs) / 1000;
     const found = isPlan && exitCodeOf(statuses) === 3 ? 0 : exitCodeOf(statuses);
-    const exit = stopped === undefined ? found : stopped instanceof Interrupted ? 130 : 1;
+    const done = ttlsLeft ? 1 : found;
+    const exit = stopped === undefined ? done : stopped instanceof Interrupted ? 130 : 1;
     const end = {
       ...Object.fromEntries(statuses),
       rows,
@@ -85,7 +86,16 @@ export class RunOutput {
     this.progress.say(
       `tables: ${parts.join(", ") || "none"}; ${counted(rows, "row")} copied, in ${describeSeconds(seconds)}`,
     );
+    if (stopped instanceof ReaderGone) {
+      throw new Failure("nobody reads stdout any more", "let its reader read to the end.");
+    }
     if (stopped !== undefined) throw stopped;
+    if (ttlsLeft) {
+      throw new Failure(
+        `${counted(ttlsLeft, "TTL")} could not be set back`,
+        "the lines above tell the statements to run.",
+      );
+    }
     if (exit === 1) {
       throw new Failure(
         "not all tables are well",

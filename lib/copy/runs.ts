@@ -1,6 +1,6 @@
 /** A whole run of copy_tables or compare_tables, from the first line to the last. */
 import { createHash } from "node:crypto";
-import type { Args } from "../cli/command.ts";
+import type { Args } from "../cli/cli.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
@@ -149,7 +149,7 @@ export async function runTables(
   args: Args,
   signal: AbortSignal,
 ): Promise<number> {
-  const { from, to, list, ledger, ttls, range, verify } = plan;
+  const { from, to, list, ledger, range, verify } = plan;
   if (ledger && !await ledger.start(proofOf(plan), list?.names)) {
     throw new UsageError(
       `no tables: neither a file nor a list on stdin, and ${ledger.name} knows none for these clusters`,
@@ -171,9 +171,6 @@ export async function runTables(
   for (const name of list?.definitions ?? []) await output.result({ ...name, status: "definition" });
   const options = runOptions(plan, (result) => output.result(result), output.progress);
   const totals = await work(plan, options, (text) => output.progress.head(text), signal);
-  for (const { message, hint } of await ttls?.restore() ?? []) {
-    output.progress.say(`error: ${message}; ${hint}`);
-  }
   const undone = total - [...totals.statuses.values()].reduce((sum, n) => sum + n, 0);
   if (undone > 0) {
     const told = `${undone} of ${total} tables are not done`;

@@ -137,6 +137,11 @@ export class Ttls {
     return failures;
   }
 
+  /** Names the TTLs that wait for tables that are still to be done. */
+  async waiting(): Promise<string[]> {
+    return (await this.ledger.ttls(this.cluster)).map(describeTtl);
+  }
+
   /** Names the TTLs that read as we raise them, whether this ledger knows of them or none does. */
   async raised(tenants: readonly string[]): Promise<string[]> {
     const rows = await this.ledger.ttls(this.cluster);

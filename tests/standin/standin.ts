@@ -226,6 +226,7 @@ class Cluster implements StandIn {
   readonly #engine: Engine;
   readonly #metaNodes: Node[];
   readonly #sqlNodes: Node[];
+  #restarting: Promise<void> | undefined;
   #leader = 0;
   #writes = 0;
   readonly #waiting: (() => void)[] = [];
@@ -328,7 +329,11 @@ class Cluster implements StandIn {
     this.#startsUnreported(node);
   }
 
-  async restart(): Promise<void> {
+  restart(): Promise<void> {
+    return this.#restarting ??= this.#restart().finally(() => this.#restarting = undefined);
+  }
+
+  async #restart(): Promise<void> {
     await this.close();
     this.crash = undefined;
     this.troubles.clear();
