@@ -6,7 +6,8 @@
  *
  * Exit codes: 0 all tables are equal, 1 some could not be compared, 2 usage, 3 some differ, 130 interrupted.
  */
-import { type Args, type Command, main } from "../lib/cli/cli.ts";
+import type { Args, Command } from "../lib/cli/command.ts";
+import { main } from "../lib/cli/main.ts";
 import { UsageError } from "../lib/cli/errors.ts";
 import { checkTwoClusters } from "../lib/copy/cluster.ts";
 import { readCluster, readList, readRange, sharedFlags } from "../lib/copy/command.ts";
@@ -17,6 +18,7 @@ export const command: Command = {
   name: "compare_tables",
   summary: "compare the tables of two CnosDB clusters, window by window, and change nothing",
   usage: ["--from URL --to URL [FLAGS] [DUMP or list] > results"],
+  positional: { name: "DUMP or list", most: 1 },
   flags: [
     ...sharedFlags,
     {

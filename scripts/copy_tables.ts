@@ -6,9 +6,11 @@
  *
  * Exit codes: 0 every table of the list is equal, 1 some are not done, 2 usage, 3 some differ, 130 interrupted.
  */
-import { type Args, type Command, main, type Say } from "../lib/cli/cli.ts";
+import type { Args, Command } from "../lib/cli/command.ts";
+import { main } from "../lib/cli/main.ts";
+import type { Say } from "../lib/cli/say.ts";
 import { UsageError } from "../lib/cli/errors.ts";
-import { printLine } from "../lib/cli/io.ts";
+import { printLine } from "../lib/cli/stdout.ts";
 import { checkTwoClusters } from "../lib/copy/cluster.ts";
 import * as reading from "../lib/copy/command.ts";
 import { describeEstimate, estimate } from "../lib/copy/estimate.ts";
@@ -25,6 +27,7 @@ export const command: Command = {
   name: "copy_tables",
   summary: "copy every row from one CnosDB cluster to another, and prove that it arrived",
   usage: ["--from URL --to URL [FLAGS] [DUMP or list] > results", "--status [--json] [--ledger LEDGER]"],
+  positional: { name: "DUMP or list", most: 1 },
   flags: [
     ...reading.sharedFlags,
     {
@@ -137,7 +140,7 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     verify: args.choice("verify", ["count", "full", "none"], "count"),
     expired: args.choice("expired", ["raise", "skip"], "raise"),
     intoExisting: args.on("into-existing"),
-    aheadBytes: reading.readBytes("ahead", args.value("ahead") ?? "2GiB"),
+    aheadBytes: args.bytes("ahead") ?? 2 * 1024 ** 3,
     hours: hours === undefined ? undefined : readHours(hours),
   } as const;
   await Promise.all([from?.open(signal), to?.open(signal)]);
@@ -147,13 +150,12 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     throw new UsageError(`${task === "plan" ? "--dry-run" : `--only ${only}`} needs a list of tables`);
   }
   if (task === "plan") return await runTables({ ...settings, task, list }, command.name, args, signal);
-  const rate = args.value("rate");
   const stage = await openStage({
     stage: args.value("stage"),
     importStage: args.value("import-stage"),
     connection: args.values("connection"),
     address: args.value("serve-address"),
-    bytesPerSecond: rate === undefined ? undefined : reading.readBytes("rate", rate),
+    bytesPerSecond: args.bytes("rate"),
     from: from?.url.split(",") ?? [],
     to: to?.url.split(",") ?? [],
     say,

@@ -6,13 +6,17 @@
  *
  * Exit codes: 0 done, 1 failed, 2 usage, 3 --compare found a difference, 130 interrupted.
  */
-import { type Args, type Command, main, type Say } from "../lib/cli/cli.ts";
+import type { Args, Command } from "../lib/cli/command.ts";
+import { main } from "../lib/cli/main.ts";
+import type { Say } from "../lib/cli/say.ts";
 import { Difference, UsageError } from "../lib/cli/errors.ts";
 import { harmless } from "../lib/cli/harmless.ts";
-import { printLine, readInput, readText, warnOfReaders, writeStdout } from "../lib/cli/io.ts";
+import { readInput, readText } from "../lib/cli/files.ts";
+import { printLine, warnOfReaders, writeStdout } from "../lib/cli/stdout.ts";
 import { firstPauseMs, MetaClient } from "../lib/cnosdb/meta.ts";
 import { findLeader } from "../lib/cnosdb/meta_nodes.ts";
-import { compareDumps } from "../lib/dump/compare.ts";
+import { displayName } from "../lib/cnosdb/names.ts";
+import { compareDumps, userNames } from "../lib/dump/compare.ts";
 import { redact } from "../lib/dump/redact.ts";
 import { readDump, saveDump, writeDump } from "../lib/dump/text.ts";
 
@@ -20,6 +24,7 @@ export const command: Command = {
   name: "dump_meta",
   summary: "dump the meta store of a CnosDB cluster, 2.3 or 2.4",
   usage: ["META_URL... [-o FILE]", "META_URL... --compare FILE"],
+  positional: { name: "META_URL", least: 1 },
   flags: [
     {
       name: "output",
@@ -65,11 +70,12 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   if (against !== undefined) {
     const there = await readDump(readInput(against, signal), against, { unmarked: true });
     const differences = compareDumps(entries, there.entries);
+    const users = userNames([...there.entries, ...entries]);
     for (const { key, side, fields } of differences) {
       const what = { here: "only in the cluster", there: "only in the dump", both: "differs" }[side];
-      await printLine(
-        `${what.padEnd(20)} ${harmless(key)}${fields.length ? `  ${harmless(fields.join(", "))}` : ""}`,
-      );
+      const user = users.get(/\/members\/(\d+)$/.exec(key)?.[1] ?? "");
+      const more = [...user === undefined ? [] : [`user ${displayName(user)}`], ...fields].join(", ");
+      await printLine(harmless(`${what.padEnd(20)} ${key}${more && `  ${more}`}`));
     }
     if (!differences.length) return 0;
     throw new Difference(`${differences.length} entries of ${leader.url} and ${against} differ`);

@@ -7,10 +7,13 @@
  * Exit codes: 0 done, 1 the dump cannot be converted, 2 usage, 130 interrupted.
  */
 import { Buffer } from "node:buffer";
-import { type Args, type Command, main, type Say } from "../lib/cli/cli.ts";
+import type { Args, Command } from "../lib/cli/command.ts";
+import { main } from "../lib/cli/main.ts";
+import type { Say } from "../lib/cli/say.ts";
 import { loadBcrypt } from "../lib/cli/deps.ts";
 import { messageOf, UsageError } from "../lib/cli/errors.ts";
-import { atomicFile, LineWriter, readInput, warnOfReaders, writeStdout } from "../lib/cli/io.ts";
+import { atomicFile, readInput } from "../lib/cli/files.ts";
+import { LineWriter, warnOfReaders, writeStdout } from "../lib/cli/stdout.ts";
 import { type Entry, readDump, saveDump, writeDump } from "../lib/dump/text.ts";
 import { filterDump } from "../lib/filter/filter.ts";
 import { parseRules } from "../lib/filter/own_rules.ts";
@@ -23,6 +26,7 @@ export const command: Command = {
   name: "filter_meta",
   summary: "turns a dump of one version's meta store into one for another version",
   usage: ["--target VERSION [FLAGS] [DUMP]", "[FLAGS] --print-rules"],
+  positional: { name: "DUMP", most: 1 },
   flags: [
     {
       name: "target",
@@ -110,7 +114,7 @@ async function readTarget(text: string | undefined, signal: AbortSignal) {
   }
   if (!/[:/]/.test(text)) return { format: targetFormat(text), name: text };
   const [{ parseEndpoint }, { SqlClient }] = await Promise.all([
-    import("../lib/cnosdb/http.ts"),
+    import("../lib/cnosdb/endpoint.ts"),
     import("../lib/cnosdb/sql.ts"),
   ]);
   const node = parseEndpoint(text, 8902);
@@ -163,8 +167,7 @@ async function breathe(signal: AbortSignal): Promise<void> {
 }
 
 async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
-  const [file, ...more] = args.positional;
-  if (more.length) throw new UsageError(`one DUMP at a time: ${args.positional.length} are given`);
+  const [file] = args.positional;
   const given = await readOptions(args);
   if (args.on("print-rules")) {
     await writeStdout(new TextEncoder().encode(printRules(given, args.value("target"))));
@@ -203,12 +206,12 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     await lines?.flush();
     // Before the end mark goes out: a restore that waits for it must not start where this run then fails.
     await report?.commit();
+    await shown?.flush();
   } catch (error) {
     await report?.abandon();
-    throw error;
-  } finally {
-    // what was found before an error; where that is why it cannot be written, the error says so
+    // what was found before the error, if it is not that stdout is closed
     await shown?.flush().catch(() => {});
+    throw error;
   }
   if (writesDump) {
     await (outputFile === undefined ? writeDump(entries, print) : saveDump(entries, outputFile));

@@ -6,9 +6,10 @@
  *
  * Exit codes: 0 done, 1 a file cannot be read or is not one of ours, 2 usage, 130 interrupted.
  */
-import { type Args, type Command, main, version } from "../lib/cli/cli.ts";
-import { UsageError } from "../lib/cli/errors.ts";
-import { readText, writeStdout } from "../lib/cli/io.ts";
+import { type Args, type Command, version } from "../lib/cli/command.ts";
+import { main } from "../lib/cli/main.ts";
+import { readText } from "../lib/cli/files.ts";
+import { writeStdout } from "../lib/cli/stdout.ts";
 import { page } from "../lib/report/page.ts";
 import { ReportReader } from "../lib/report/read.ts";
 
@@ -16,6 +17,7 @@ export const command: Command = {
   name: "report",
   summary: "make one page, to read and to sign, of what the other scripts printed",
   usage: ["FILE... > page.html"],
+  positional: { name: "FILE", least: 1 },
   flags: [
     { name: "operator", value: "NAME", help: "who answers for the migration; shown on the page" },
   ],
@@ -30,7 +32,6 @@ export const command: Command = {
 };
 
 async function run(args: Args): Promise<number> {
-  if (args.positional.length === 0) throw new UsageError("FILE is missing", "report.ts FILE... > page.html");
   const reader = new ReportReader();
   for (const path of args.positional) await reader.add(path, await readText(path));
   const operator = args.value("operator");

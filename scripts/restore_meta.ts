@@ -6,9 +6,12 @@
  *
  * Exit codes: 0 done, 1 refused or failed, 2 usage, 3 all is written but does not read back as it should, 130 interrupted.
  */
-import { type Args, type Command, main, type Say } from "../lib/cli/cli.ts";
+import type { Args, Command } from "../lib/cli/command.ts";
+import { main } from "../lib/cli/main.ts";
+import type { Say } from "../lib/cli/say.ts";
 import { UsageError } from "../lib/cli/errors.ts";
-import { printLine, readInput, readText, warnOfReaders, writeStdout } from "../lib/cli/io.ts";
+import { readInput, readText } from "../lib/cli/files.ts";
+import { printLine, warnOfReaders, writeStdout } from "../lib/cli/stdout.ts";
 import { showProgress } from "../lib/cli/progress.ts";
 import { sqlEndpoint } from "../lib/cnosdb/sql.ts";
 import { readDump, writeDump } from "../lib/dump/text.ts";
@@ -18,6 +21,7 @@ export const command: Command = {
   name: "restore_meta",
   summary: "restore a converted dump into a CnosDB 2.4 cluster, and prove that it arrived",
   usage: ["META_URL... [FLAGS] [DUMP] > dump", "META_URL... --undo BACKUP [--yes]"],
+  positional: { name: "META_URL", least: 1 },
   flags: [
     { name: "dry-run", help: "check everything and print the plan, write nothing" },
     { name: "backup", value: "FILE", help: "keep what the target holds before the first write (mode 0600)" },

@@ -1,9 +1,12 @@
 /**
- * Every third-party function that the scripts use, with its version in the specifier: a script that is run by
- * URL reads no import map. `deno-std` is Deno's standard library repackaged for npm, without types, so the few
- * functions taken from it get their types here. What only some paths need is loaded when it is needed.
+ * Every third-party function that the scripts use, with its version in the specifier: a script that is run by URL reads no import map.
+ * `deno-std` is Deno's standard library repackaged for npm, without types, so what is taken from it gets its types here. What only some
+ * paths need is loaded when it is needed. (Its cli/unicode_width lacks a data file in 1.4.0 and cannot be loaded.)
  */
+import { pooledMap as untypedPooledMap } from "npm:deno-std@1.4.0/async/pool.js";
 import { parseArgs as untypedParseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
+import { format as untypedFormatBytes } from "npm:deno-std@1.4.0/fmt/bytes.js";
+import { format as untypedFormatDuration } from "npm:deno-std@1.4.0/fmt/duration.js";
 import { closestString as untypedClosestString } from "npm:deno-std@1.4.0/text/closest_string.js";
 
 /** The options of `parseArgs` that are used here; see @std/cli. */
@@ -13,7 +16,6 @@ export interface ParseOptions {
   collect: string[];
   alias: Record<string, string>;
   unknown: (arg: string, key?: string) => boolean;
-  "--"?: boolean;
 }
 
 /** Splits command line arguments into flags and the rest (`_`); see @std/cli. */
@@ -24,6 +26,40 @@ export const parseArgs = untypedParseArgs as (
 
 /** The candidate that is most like `word`; see @std/text. Throws where there are no candidates. */
 export const closestString = untypedClosestString as (word: string, candidates: readonly string[]) => string;
+
+/** `1.5 GiB`; see @std/fmt. */
+export const formatBytes = untypedFormatBytes as (
+  bytes: number,
+  options: { binary: boolean; maximumFractionDigits: number },
+) => string;
+
+/** `1h 20m`; see @std/fmt. */
+export const formatDuration = untypedFormatDuration as (
+  ms: number,
+  options: { ignoreZero: boolean },
+) => string;
+
+const pooledMap = untypedPooledMap as <T>(
+  limit: number,
+  items: Iterable<T>,
+  action: (item: T) => Promise<void>,
+) => AsyncIterable<void>;
+
+/**
+ * Runs `action` for each item, `jobs` at once; see @std/async. After a failure nothing further is begun, what is under way is awaited, and
+ * the first failure is thrown.
+ */
+export async function atOnce<T>(
+  jobs: number,
+  items: Iterable<T>,
+  action: (item: T) => Promise<void>,
+): Promise<void> {
+  try {
+    for await (const _ of pooledMap(jobs, items, action));
+  } catch (error) {
+    throw error instanceof AggregateError && error.errors.length ? error.errors[0] : error;
+  }
+}
 
 /** bcrypt in plain JavaScript, for the plain-text passwords of 2.3.0 to 2.3.3 alone. */
 export const loadBcrypt = () => import("npm:bcryptjs@3.0.3");

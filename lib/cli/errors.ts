@@ -1,14 +1,22 @@
 /**
- * What can go wrong, as the exit code tells it: 0 done, 1 failed, 2 usage, 3 done but reading back found a
- * difference, 130 interrupted.
+ * What can go wrong for an operator, as the exit code tells it: 0 done, 1 failed, 2 usage, 3 done but reading back found a difference, 130
+ * interrupted. Whatever else is thrown is a bug of ours, and is never taken for bad data.
  */
+import { harmlessLines } from "./harmless.ts";
+import { withoutSecrets } from "./secrets.ts";
 
-/** A failure that the operator can act on. `message` says what was tried, where and what came back; `hint` what to do. */
+/**
+ * A failure that the operator can act on. `message` says what was tried, where and what came back; `hint` what to do. Neither holds a
+ * secret that is known, nor anything that a terminal would act on.
+ */
 export class Failure extends Error {
   override name = "Failure";
   readonly exitCode: number = 1;
-  constructor(message: string, readonly hint?: string, options?: ErrorOptions) {
-    super(message, options);
+  readonly hint: string | undefined;
+
+  constructor(message: string, hint?: string, options?: ErrorOptions) {
+    super(presentable(message), options);
+    this.hint = hint === undefined ? undefined : presentable(hint);
   }
 }
 
@@ -30,15 +38,20 @@ export class Interrupted extends Failure {
   override readonly exitCode = 130;
 }
 
-/** The reader of stdout went away (`| head`): the script ends quietly. */
-export class ReaderGone extends Error {
+/** The reader of stdout went away (`| head`, or the next script failed): what it did not take is lost, so this is no success. */
+export class ReaderGone extends Failure {
   override name = "ReaderGone";
+}
+
+/** A text as people may read it. */
+export function presentable(text: string): string {
+  return harmlessLines(withoutSecrets(text));
 }
 
 /** The first line of whatever was thrown, without a stack. */
 export function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
-  return text.split("\n", 1)[0] || (error instanceof Error ? error.name : "unknown error");
+  return presentable(text.split("\n", 1)[0] || (error instanceof Error ? error.name : "unknown error"));
 }
 
 /** The same with its hint behind it in brackets, for where there is one line for both. */

@@ -5,38 +5,7 @@
 import http from "node:http";
 import https from "node:https";
 import { Buffer } from "node:buffer";
-import { Failure, Interrupted, messageOf, UsageError } from "../cli/errors.ts";
-
-/** A server's address with the credentials that were in its URL, which never appear in a message. */
-export interface Endpoint {
-  /** without credentials, path or trailing slash; this is what messages show */
-  readonly url: string;
-  readonly user?: string;
-  readonly password?: string;
-}
-
-/**
- * @param text a URL, or `host:port` or `host` for `http://host:port`
- * @param port for a host alone: 8901 for the meta service, 8902 for SQL
- * @throws {UsageError} where it is neither
- */
-export function parseEndpoint(text: string, port: 8901 | 8902): Endpoint {
-  const short = !/^[a-z][a-z0-9+.-]*:\/\//i.test(text);
-  const url = URL.parse(short ? `http://${text}` : text);
-  // A number alone would be taken for an address: 8901 for 0.0.34.197.
-  if (!url || !/^https?:$/.test(url.protocol) || !url.hostname || /\s|^\d+$/.test(text)) {
-    throw new UsageError(
-      `${JSON.stringify(text.replace(/^(.*:\/\/)?.*@/s, "$1…@"))} is no URL`,
-      `expected host, host:${port} or http://host:${port}`,
-    );
-  }
-  if (short && !/:\d+$/.test(text)) url.port = String(port);
-  return {
-    url: url.origin + url.pathname.replace(/\/+$/, ""),
-    ...(url.username ? { user: decodeURIComponent(url.username) } : {}),
-    ...(url.password ? { password: decodeURIComponent(url.password) } : {}),
-  };
-}
+import { Failure, Interrupted, messageOf } from "../cli/errors.ts";
 
 export interface Request {
   method: "GET" | "POST";
@@ -48,6 +17,8 @@ export interface Request {
   signal: AbortSignal;
   /** PEM of a certificate authority to trust beside the system's */
   ca?: string | undefined;
+  /** how long an answer may be that is read whole; 256 MiB unless told */
+  mostBytes?: number;
 }
 
 export interface Response {
@@ -68,14 +39,46 @@ export class NoAnswer extends Failure {
   }
 }
 
-/** Sends a request; redirects are not followed. @throws {NoAnswer} where no whole answer comes @throws {Interrupted} at SIGINT */
+/** What is read of an answer that is no success: more than any server has to say about it. */
+const mostErrorBytes = 1 << 20;
+
+/**
+ * Sends a request; redirects are not followed.
+ * @throws {NoAnswer} where no whole answer comes @throws {Failure} where it is too long @throws {Interrupted} at SIGINT
+ */
 export async function send(request: Request): Promise<Response> {
   const { status, headers, chunks } = await stream(request);
-  const pieces: Uint8Array[] = [];
-  for await (const chunk of chunks) pieces.push(chunk);
-  const body = Buffer.concat(pieces).toString("utf8");
+  const { mostBytes = 256 << 20 } = request;
+  const succeeded = status >= 200 && status < 300;
+  const { body, cut } = await readBody(chunks, succeeded ? mostBytes : mostErrorBytes);
+  if (cut && succeeded) {
+    throw new Failure(
+      `${request.method} ${request.url} answered more than ${mostBytes} bytes`,
+      "is this a server of CnosDB?",
+    );
+  }
   return { status, headers, body };
 }
+
+/** A body as text, at most so many bytes of it. */
+export async function readBody(
+  chunks: AsyncIterable<Uint8Array>,
+  mostBytes: number,
+): Promise<{ body: string; cut: boolean }> {
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of chunks) {
+    pieces.push(chunk);
+    bytes += chunk.length;
+    if (bytes > mostBytes) break;
+  }
+  const body = Buffer.concat(pieces).subarray(0, mostBytes).toString("utf8");
+  return { body, cut: bytes > mostBytes };
+}
+
+/** A connection for each request, and never by way of a proxy (NODE_USE_ENV_PROXY), which would see passwords and dumps. */
+const direct = { keepAlive: false, proxyEnv: {} };
+const agents = { http: new http.Agent(direct), https: new https.Agent(direct) };
 
 /** Like `send`, with the body as it comes. A body that ends early throws too. */
 export function stream(
@@ -102,10 +105,10 @@ export function stream(
       return reason;
     };
     const onAbort = () => fail(signal.reason);
-    const client = url.startsWith("https:") ? https : http;
-    const outgoing = client.request(url, {
+    const secure = url.startsWith("https:");
+    const outgoing = (secure ? https : http).request(url, {
       method,
-      agent: false,
+      agent: secure ? agents.https : agents.http,
       ...(ca === undefined ? {} : { ca }),
       headers: {
         ...headers,
@@ -173,24 +176,4 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
     }, ms);
     signal.addEventListener("abort", onAbort, { once: true });
   });
-}
-
-/**
- * Repeats what may be repeated, with growing pauses (half a second, doubled each time, 8 s at most).
- * @param again whether this error is worth another try
- */
-export async function retry<T>(
-  action: () => Promise<T>,
-  again: (error: unknown) => boolean,
-  signal: AbortSignal,
-  tries = 4,
-): Promise<T> {
-  for (let left = tries - 1, pauseMs = 500;; left--, pauseMs = Math.min(pauseMs * 2, 8_000)) {
-    try {
-      return await action();
-    } catch (error) {
-      if (left <= 0 || signal.aborted || !again(error)) throw error;
-      await pause(pauseMs, signal);
-    }
-  }
 }

@@ -2,11 +2,11 @@
  * The meta service of a cluster (port 8901): dump, read and restore on the nodes that the operator gave, and on no others. How each
  * version answers is in fixtures/recorded.
  */
-import { Buffer } from "node:buffer";
 import { Failure } from "../cli/errors.ts";
 import { type Dump, readDump } from "../dump/text.ts";
 import { preview } from "../dump/json.ts";
-import { type Endpoint, NoAnswer, parseEndpoint, pause, type Response, send, stream } from "./http.ts";
+import { basicAuthorization, type Endpoint, parseEndpoint } from "./endpoint.ts";
+import { NoAnswer, pause, readBody, type Response, send, stream } from "./http.ts";
 
 /** How to talk to a meta service. */
 export interface MetaOptions {
@@ -96,7 +96,7 @@ export class MetaClient {
           }
           return await readDump(chunks, url, { unmarked: true });
         }
-        const body = Buffer.concat(await Array.fromAsync(chunks, (chunk) => Buffer.from(chunk))).toString();
+        const { body } = await readBody(chunks, 1 << 20);
         if (status !== 404 && status !== 405) throw unexpected(`GET ${url}`, { status, headers, body });
       }
       const ping = await this.send(node, "GET", "/api/v1/ping").catch(() => undefined);
@@ -160,7 +160,7 @@ export class MetaClient {
       let answer = JSON.parse(response.body) as { Ok?: unknown; Err?: unknown };
       this.wraps = typeof answer.Ok === "string";
       if (typeof answer.Ok === "string") answer = JSON.parse(answer.Ok);
-      if (answer.Err !== undefined) return { err: withoutHashes(describeError(answer.Err)) };
+      if (answer.Err !== undefined) return { err: describeError(answer.Err) };
       if (answer.Ok !== undefined) return { ok: answer.Ok };
     } catch { /* shown below */ }
     throw unexpected(`POST ${node.url}/read`, response);
@@ -200,7 +200,7 @@ export class MetaClient {
       throw new Transient(
         leader
           ? `${node.url} is a follower and knows ${leader[1] ? `${leader[1]} as leader` : "no leader"}`
-          : `${where} answered ${JSON.stringify(preview(withoutHashes(body), 200))} instead of success`,
+          : `${where} answered ${JSON.stringify(preview(body, 200))} instead of success`,
       );
     }
     if (Number(total) === count) return;
@@ -228,13 +228,12 @@ export class MetaClient {
 const expectedAddress = "expected the meta service, host:8901 by default; 8902 is a data node's SQL port.";
 
 /** For a proxy in front: the meta service itself asks for no credentials. */
-function authorization({ user, password }: Endpoint): Record<string, string> {
-  if (user === undefined) return {};
-  return { authorization: `Basic ${Buffer.from(`${user}:${password ?? ""}`).toString("base64")}` };
+function authorization(node: Endpoint): Record<string, string> {
+  return node.user === undefined ? {} : { authorization: basicAuthorization(node, node.user) };
 }
 
 function unexpected(what: string, { status, headers, body }: Response): Failure {
-  const text = `${what} answered ${status}${body ? `: ${preview(withoutHashes(body), 200)}` : ""}`;
+  const text = `${what} answered ${status}${body ? `: ${preview(body, 200)}` : ""}`;
   if (status >= 500) return new Transient(text);
   if (status < 300 || status >= 400) return new Failure(text, expectedAddress);
   return new Failure(
@@ -247,9 +246,4 @@ function unexpected(what: string, { status, headers, body }: Response): Failure 
 function describeError(error: unknown): string {
   const [name, inner] = Object.entries(error as Record<string, { err?: string }>)[0] ?? [];
   return inner?.err ? `${name}: ${inner.err}` : JSON.stringify(error);
-}
-
-/** A server's text without the password hashes that it may quote. */
-function withoutHashes(text: string): string {
-  return text.replace(/\$2[abxy]?\$\d\d\$[./A-Za-z0-9]*/g, "$2…");
 }

@@ -3,7 +3,8 @@
  * gave are asked: 127.0.0.1, as a server names itself to others, may be the old cluster when it is asked from here.
  */
 import { Failure, messageOf } from "../cli/errors.ts";
-import { type Endpoint, NoAnswer, pause } from "./http.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { NoAnswer, pause } from "./http.ts";
 import { type MetaClient, Transient } from "./meta.ts";
 
 /** What a node says of its group in `/metrics`. */

@@ -1,4 +1,5 @@
 /** Names of CnosDB's objects, as messages show them. */
+import { harmless } from "../cli/harmless.ts";
 
 /** A table's whole name. */
 export interface TableName {
@@ -9,9 +10,9 @@ export interface TableName {
 
 /** A name as an operator would write it: parts that hold anything but letters, digits, `_` and `-` in double quotes, as in SQL. */
 export function displayName(...names: string[]): string {
-  return names.map((name) => /^[\p{L}\p{N}_-]+$/u.test(name) ? name : `"${name.replaceAll('"', '""')}"`).join(
-    ".",
-  );
+  return names.map((name) =>
+    /^[\p{L}\p{N}_-]+$/u.test(name) ? name : `"${harmless(name.replaceAll('"', '""'))}"`
+  ).join(".");
 }
 
 /** The same of a table. */

@@ -1,7 +1,7 @@
 /** SQL over HTTP on a CnosDB data node (`POST /api/v1/sql`, recorded from 2.3.3 to 2.4.3.4). */
-import { Buffer } from "node:buffer";
-import { Failure, messageOf, UsageError } from "../cli/errors.ts";
-import { type Endpoint, parseEndpoint, type Request, type Response, send, stream } from "./http.ts";
+import { Failure, UsageError } from "../cli/errors.ts";
+import { basicAuthorization, type Endpoint, parseEndpoint } from "./endpoint.ts";
+import { readBody, type Request, type Response, send, stream } from "./http.ts";
 
 /** A statement that the server refused. `code` is CnosDB's error_code, "" where the answer had none. */
 export class SqlError extends Failure {
@@ -18,6 +18,11 @@ export class SqlError extends Failure {
 
 /** A row as JSON gave it; null columns are left out by the server. Numbers beyond 2^53 have to be CAST to STRING. */
 export type Row = Record<string, string | number | boolean | undefined>;
+
+const mostRowCharacters = 64 << 20;
+
+const isRow = (value: unknown): value is Row =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
 export interface QueryOptions {
   tenant: string;
@@ -36,8 +41,7 @@ export class SqlClient {
    */
   constructor(readonly endpoint: Endpoint, readonly signal: AbortSignal, readonly ca?: string) {
     this.url = endpoint.url;
-    const credentials = `${endpoint.user ?? "root"}:${endpoint.password ?? ""}`;
-    this.#authorization = `Basic ${Buffer.from(credentials).toString("base64")}`;
+    this.#authorization = basicAuthorization(endpoint, "root");
   }
 
   /**
@@ -48,22 +52,28 @@ export class SqlClient {
   async query(sql: string, options: QueryOptions): Promise<Row[]> {
     const response = await send(this.#request(sql, "application/json", options));
     if (response.status !== 200) throw this.#refused(sql, options.tenant, response);
-    return response.body === "" ? [] : this.#parse<Row[]>(sql, response.body);
+    if (response.body === "") return [];
+    const rows = this.#parse(sql, response.body);
+    if (!Array.isArray(rows) || !rows.every(isRow)) throw this.#noRows(sql, response.body);
+    return rows;
   }
 
   /** Runs one query and gives its rows as they come, for lists too long to be held. Throws as `query` does. */
   async *rows(sql: string, options: QueryOptions): AsyncGenerator<Row> {
     const { status, headers, chunks } = await stream(this.#request(sql, "application/nd-json", options));
+    if (status !== 200) {
+      const { body } = await readBody(chunks, 1 << 20);
+      throw this.#refused(sql, options.tenant, { status, headers, body });
+    }
     const decoder = new TextDecoder();
     let rest = "";
     for await (const chunk of chunks) {
       const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
       rest = lines.pop() ?? "";
-      if (status !== 200) rest = [...lines, rest].join("\n");
-      else for (const line of lines) if (line) yield this.#parse<Row>(sql, line);
+      if (rest.length > mostRowCharacters) throw this.#noRows(sql, rest);
+      for (const line of lines) if (line) yield this.#row(sql, line);
     }
-    if (status !== 200) throw this.#refused(sql, options.tenant, { status, headers, body: rest });
-    if (rest) yield this.#parse<Row>(sql, rest);
+    if (rest) yield this.#row(sql, rest);
   }
 
   #request(sql: string, accept: string, { tenant, database, timeoutMs }: QueryOptions): Request {
@@ -79,15 +89,25 @@ export class SqlClient {
     };
   }
 
-  #parse<T>(sql: string, text: string): T {
+  #parse(sql: string, text: string): unknown {
     try {
-      return JSON.parse(text) as T;
+      return JSON.parse(text);
     } catch (error) {
-      throw new Failure(
-        `${this.url}: the answer to ${shorten(sql)} is no JSON: ${messageOf(error)}`,
-        "is this the HTTP port of a data node (8902 by default)?",
-      );
+      throw error instanceof SyntaxError ? this.#noRows(sql, text) : error;
     }
+  }
+
+  #row(sql: string, line: string): Row {
+    const row = this.#parse(sql, line);
+    if (!isRow(row)) throw this.#noRows(sql, line);
+    return row;
+  }
+
+  #noRows(sql: string, text: string): Failure {
+    return new Failure(
+      `${this.url}: the answer to ${shorten(sql)} holds no rows as JSON: ${text.slice(0, 100)}`,
+      "is this the HTTP port of a data node (8902 by default)?",
+    );
   }
 
   /**
@@ -99,6 +119,7 @@ export class SqlClient {
       method: "GET",
       url: `${this.url}/api/v1/ping`,
       timeoutMs,
+      mostBytes: 1 << 20,
       signal: this.signal,
       ...(this.ca === undefined ? {} : { ca: this.ca }),
     });
@@ -166,9 +187,9 @@ export function quoteText(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }
 
-/** A statement as a message may show it: on one line, short, its CONNECTION options (which hold keys) left out. */
+/** A statement as a message may show it: on one line, short, and only what stands before options that hold keys or a password. */
 export function shorten(sql: string): string {
-  const text = sql.replace(/CONNECTION\s*=\s*\((?:[^()']|'(?:[^']|'')*')*\)/is, "CONNECTION = (…)")
-    .replace(/\b(PASSWORD\s*=?\s*)'(?:[^']|'')*'/gi, "$1'…'").replace(/\s+/g, " ");
-  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+  const [shown = "", ...hidden] = sql.split(/\b(?:CONNECTION\s*=|PASSWORD\b)/i);
+  const text = shown.replace(/\s+/g, " ");
+  return text.length > 200 || hidden.length ? `${text.slice(0, 200)}…` : text;
 }

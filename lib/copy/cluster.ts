@@ -1,8 +1,9 @@
 /** One side of a copy: a cluster, reached through those of its data nodes that are up, and asked again where a failure passes by itself. */
 import { lookup } from "node:dns/promises";
 import { Failure, Interrupted, messageOf, UsageError } from "../cli/errors.ts";
-import { describeSeconds } from "../cli/progress.ts";
-import { type Endpoint, NoAnswer, pause, send } from "../cnosdb/http.ts";
+import { describeSeconds } from "../cli/text.ts";
+import type { Endpoint } from "../cnosdb/endpoint.ts";
+import { NoAnswer, pause, send } from "../cnosdb/http.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import { type QueryOptions, type Row, SqlClient, SqlError } from "../cnosdb/sql.ts";
 import { parseTime } from "../cnosdb/time.ts";

@@ -1,8 +1,9 @@
 /** What copy_tables and compare_tables share of their command lines. */
-import type { Args, Flag, Say } from "../cli/cli.ts";
-import { Failure, messageOf, UsageError } from "../cli/errors.ts";
-import { readText } from "../cli/io.ts";
-import { describeSeconds } from "../cli/progress.ts";
+import type { Args, Flag } from "../cli/command.ts";
+import type { Say } from "../cli/say.ts";
+import { UsageError } from "../cli/errors.ts";
+import { readInput, readText } from "../cli/files.ts";
+import { describeSeconds } from "../cli/text.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import { sqlEndpoint } from "../cnosdb/sql.ts";
 import { formatTime, parseDuration, parseTime } from "../cnosdb/time.ts";
@@ -70,15 +71,6 @@ export function readRange(args: Args): Window {
   return range;
 }
 
-/** Bytes of `2GiB`, `500MB`, `1000`. @throws {UsageError} where it is no size */
-export function readBytes(flag: string, text: string): number {
-  const [, number, unit = ""] = /^(\d+)\s*([kmgt]i?b?|b?)$/i.exec(text) ?? [];
-  if (number === undefined) {
-    throw new UsageError(`--${flag} ${JSON.stringify(text)}: expected a size such as 2GiB`);
-  }
-  return Number(number) * (/i/i.test(unit) ? 1024 : 1000) ** "bkmgt".indexOf(unit[0]?.toLowerCase() ?? "b");
-}
-
 /** Milliseconds of `10m`, `60s`. @throws {UsageError} where it is no duration */
 function readDuration(flag: string, text: string): number {
   const seconds = parseDuration(text);
@@ -124,8 +116,7 @@ export async function readList(
   wanted: (name: TableName) => boolean,
   signal: AbortSignal,
 ): Promise<TableList | undefined> {
-  const [file, more] = args.positional;
-  if (more !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(more)}`);
+  const [file] = args.positional;
   if (args.on("all")) {
     if (!source || file !== undefined) {
       throw new UsageError("--all asks the source, so give --from, and no file");
@@ -133,10 +124,7 @@ export async function readList(
     return await listTables(source, wanted, signal);
   }
   if (file === undefined && Deno.stdin.isTerminal()) return undefined;
-  const opened = file === undefined || file === "-" ? Deno.stdin : await Deno.open(file).catch((error) => {
-    throw new Failure(`${file}: cannot be read: ${messageOf(error)}`);
-  });
-  const list = await readTables(opened.readable, file ?? "stdin", wanted);
+  const list = await readTables(readInput(file, signal), file ?? "stdin", wanted);
   if (list.names.length + list.definitions.length) return list;
   throw new UsageError(
     `no tables: ${file ?? "stdin"} has none that is wanted`,

@@ -1,7 +1,7 @@
 /** All tables of a list: takes them a few at a time, spread over databases, until none is left or the run has to stop. */
 import { Failure, Interrupted, messageOf } from "../cli/errors.ts";
-import { atOnce } from "../cli/pool.ts";
-import { counted } from "../cli/progress.ts";
+import { atOnce } from "../cli/deps.ts";
+import { counted } from "../cli/text.ts";
 import { pause } from "../cnosdb/http.ts";
 import { displayTable, type TableName } from "../cnosdb/names.ts";
 import { concernsTable, gistOf, RowsExpired } from "./cluster.ts";

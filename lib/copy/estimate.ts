@@ -1,7 +1,7 @@
 /** `--estimate`: what a copy would move, how long that takes and what would be refused. Nothing is written to either cluster. */
 import { Failure, messageOf } from "../cli/errors.ts";
-import { atOnce } from "../cli/pool.ts";
-import { counted, describeSeconds } from "../cli/progress.ts";
+import { atOnce } from "../cli/deps.ts";
+import { counted, describeSeconds } from "../cli/text.ts";
 import { displayName, displayTable, type TableName } from "../cnosdb/names.ts";
 import { formatTime, parseTime } from "../cnosdb/time.ts";
 import { type Cluster, gistOf } from "./cluster.ts";

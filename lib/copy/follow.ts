@@ -4,8 +4,8 @@
  * killed begins again, and its first pass finds what differs.
  */
 import { Failure, messageOf } from "../cli/errors.ts";
-import { atOnce } from "../cli/pool.ts";
-import { counted, describeSeconds } from "../cli/progress.ts";
+import { atOnce } from "../cli/deps.ts";
+import { counted, describeSeconds } from "../cli/text.ts";
 import { pause } from "../cnosdb/http.ts";
 import { displayTable, type TableName } from "../cnosdb/names.ts";
 import { formatTime, parseTime } from "../cnosdb/time.ts";

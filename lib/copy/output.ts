@@ -1,9 +1,10 @@
 /** The lines of a run, to stdout or a file: the first one, one a table, the last one; and the exit code that they come to. */
 import { hostname } from "node:os";
-import { type Args, version } from "../cli/cli.ts";
-import { Difference, Failure, Interrupted, messageOf, ReaderGone } from "../cli/errors.ts";
-import { printLine, writeAll } from "../cli/io.ts";
-import { counted, describeSeconds } from "../cli/progress.ts";
+import { type Args, version } from "../cli/command.ts";
+import { Difference, Failure, Interrupted, messageOf } from "../cli/errors.ts";
+import { writeAll } from "../cli/files.ts";
+import { printJson } from "../cli/stdout.ts";
+import { counted, describeSeconds } from "../cli/text.ts";
 import type { RunTotals } from "./copy.ts";
 import { Progress } from "./progress.ts";
 import { exitCodeOf, type RunLine, type TableResult } from "./result.ts";
@@ -43,11 +44,10 @@ export class RunOutput {
   #print(line: unknown): Promise<void> {
     this.#printed = this.#printed.then(async () => {
       this.progress.hide();
-      const text = JSON.stringify(line);
-      if (this.#path === undefined) return await printLine(text);
+      if (this.#path === undefined) return await printJson(line);
       try {
         this.#file ??= await Deno.open(this.#path, { write: true, create: true, truncate: true });
-        await writeAll(this.#file, new TextEncoder().encode(`${text}\n`));
+        await writeAll(this.#file, new TextEncoder().encode(`${JSON.stringify(line)}\n`));
       } catch (error) {
         throw new Failure(`${this.#path}: cannot be written: ${messageOf(error)}`, "is the disk full?");
       }
@@ -86,9 +86,6 @@ export class RunOutput {
     this.progress.say(
       `tables: ${parts.join(", ") || "none"}; ${counted(rows, "row")} copied, in ${describeSeconds(seconds)}`,
     );
-    if (stopped instanceof ReaderGone) {
-      throw new Failure("nobody reads stdout any more", "let its reader read to the end.");
-    }
     if (stopped !== undefined) throw stopped;
     if (ttlsLeft) {
       throw new Failure(

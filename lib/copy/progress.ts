@@ -1,5 +1,5 @@
 /** How far a run is, by rows: on a terminal a line for each statement at work, elsewhere a log line now and then. */
-import { describeSeconds } from "../cli/progress.ts";
+import { describeSeconds } from "../cli/text.ts";
 import { displayTable, type TableName } from "../cnosdb/names.ts";
 import type { Step } from "./schedule.ts";
 

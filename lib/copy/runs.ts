@@ -1,6 +1,6 @@
 /** A whole run of copy_tables or compare_tables, from the first line to the last. */
 import { createHash } from "node:crypto";
-import type { Args } from "../cli/cli.ts";
+import type { Args } from "../cli/command.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";

@@ -3,7 +3,7 @@
  * that came late, a target made anew are all the same case, windows that differ.
  */
 import { Failure, messageOf } from "../cli/errors.ts";
-import { atOnce } from "../cli/pool.ts";
+import { atOnce } from "../cli/deps.ts";
 import { pause } from "../cnosdb/http.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";

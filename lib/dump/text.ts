@@ -4,8 +4,8 @@
  */
 import { Buffer, isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
-import { Failure, messageOf } from "../cli/errors.ts";
-import { atomicFile } from "../cli/io.ts";
+import { Failure } from "../cli/errors.ts";
+import { saveFile } from "../cli/files.ts";
 import { preview } from "./json.ts";
 
 /** One line of a dump. */
@@ -277,12 +277,7 @@ export async function saveDump(
   entries: Iterable<Pick<Entry, "key" | "value">>,
   path: string,
 ): Promise<void> {
-  const file = await atomicFile(path);
-  try {
-    await writeDump(entries, file.write);
-    await file.commit();
-  } catch (error) {
-    await file.abandon();
-    throw error instanceof Failure ? error : new Failure(`${path}: ${messageOf(error)}`);
-  }
+  const pieces: Uint8Array[] = [];
+  await writeDump(entries, (bytes) => Promise.resolve(void pieces.push(bytes)));
+  await saveFile(path, pieces);
 }

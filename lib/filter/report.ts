@@ -1,5 +1,5 @@
 /** What a filter did: in sum and as notes for the operator, and entry by entry. */
-import { version } from "../cli/cli.ts";
+import { version } from "../cli/command.ts";
 import { displayName, type Key, kinds } from "../dump/key.ts";
 import type { Dump } from "../dump/text.ts";
 import { describeRange } from "../versions/versions.ts";

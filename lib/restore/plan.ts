@@ -1,6 +1,6 @@
 /** What a restore would do to a target, and all that speaks against it, found before anything is written. */
 import { Failure, messageOf } from "../cli/errors.ts";
-import type { Problems } from "../cli/problems.ts";
+import type { Problems } from "./problems.ts";
 import type { MetaClient } from "../cnosdb/meta.ts";
 import { findLeader } from "../cnosdb/meta_nodes.ts";
 import { displayName } from "../cnosdb/names.ts";

@@ -1,9 +1,9 @@
 /** Puts a dump into a cluster's meta store so that it cannot harm it, proves that it arrived, and takes it back. */
-import type { Say } from "../cli/cli.ts";
+import type { Say } from "../cli/say.ts";
 import { Difference, Failure, messageOf } from "../cli/errors.ts";
-import { readInput } from "../cli/io.ts";
-import { Problems } from "../cli/problems.ts";
-import type { Endpoint } from "../cnosdb/http.ts";
+import { readInput } from "../cli/files.ts";
+import { Problems } from "./problems.ts";
+import type { Endpoint } from "../cnosdb/endpoint.ts";
 import { firstPauseMs, MetaClient } from "../cnosdb/meta.ts";
 import { displayName } from "../cnosdb/names.ts";
 import { SqlClient } from "../cnosdb/sql.ts";

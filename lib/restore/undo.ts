@@ -1,8 +1,8 @@
 /** Takes a restore back, as far as the meta service can: former values by writing them, what was added by SQL that is printed. */
 import { harmless } from "../cli/harmless.ts";
-import type { Problems } from "../cli/problems.ts";
+import type { Problems } from "./problems.ts";
 import { quoteName } from "../cnosdb/sql.ts";
-import { differingFields, userNames } from "../dump/compare.ts";
+import { differingFields, someOf, userNames } from "../dump/compare.ts";
 import type { Dump } from "../dump/text.ts";
 import { type Item, readItems, type Target, unreadable } from "./plan.ts";
 
@@ -28,13 +28,14 @@ export function planUndo(backup: Dump, target: Target, problems: Problems): Undo
     problems.add(`${backup.name} is no backup of this cluster: it names other data nodes`, backupHint);
   }
   const [format] = target.formats;
-  for (const item of items.values()) {
+  const bad = [...items.values()].flatMap((item) => {
     const reason = unreadable(item, format);
-    if (!reason) continue;
-    problems.add(
-      `${backup.name} is no backup of this version: line ${item.line}: ${item.key}: ${reason}; ${format} could not read it`,
-      backupHint,
-    );
+    return reason ? [`line ${item.line}: ${item.key}: ${reason}`] : [];
+  });
+  if (bad.length) {
+    const text =
+      `${backup.name} is no backup of this version: ${format} could not read ${bad.length} of its entries`;
+    problems.add(`${text}: ${someOf(bad, 3)}`, backupHint);
   }
   const changed = [...items.values()].filter(({ key, value }) => {
     const now = target.values.get(key);

@@ -1,8 +1,9 @@
 /** What a target makes of what was restored: its store on every node, its own readings of it, and SQL. */
 import { loadBcrypt } from "../cli/deps.ts";
 import { messageOf } from "../cli/errors.ts";
-import { atOnce } from "../cli/pool.ts";
-import { type Endpoint, pause } from "../cnosdb/http.ts";
+import { atOnce } from "../cli/deps.ts";
+import type { Endpoint } from "../cnosdb/endpoint.ts";
+import { pause } from "../cnosdb/http.ts";
 import type { MetaClient } from "../cnosdb/meta.ts";
 import { caughtUp } from "../cnosdb/meta_nodes.ts";
 import { displayName } from "../cnosdb/names.ts";

@@ -1,8 +1,10 @@
 /** Writes entries to a meta service: parents before children, in batches, through whichever node leads by then. */
 import { Failure, Interrupted, messageOf } from "../cli/errors.ts";
-import { atOnce } from "../cli/pool.ts";
-import { describeProgress, describeSeconds } from "../cli/progress.ts";
-import { type Endpoint, pause } from "../cnosdb/http.ts";
+import { atOnce } from "../cli/deps.ts";
+import { describeProgress } from "../cli/progress.ts";
+import { describeSeconds } from "../cli/text.ts";
+import type { Endpoint } from "../cnosdb/endpoint.ts";
+import { pause } from "../cnosdb/http.ts";
 import { isTransient, type MetaClient } from "../cnosdb/meta.ts";
 import { findLeader } from "../cnosdb/meta_nodes.ts";
 import type { Item } from "./plan.ts";

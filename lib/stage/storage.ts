@@ -1,7 +1,7 @@
 /** A stage in a storage that is not ours: file://, s3://, gcs://, azblob://. */
 import { closestString } from "../cli/deps.ts";
 import { UsageError } from "../cli/errors.ts";
-import { counted } from "../cli/progress.ts";
+import { counted } from "../cli/text.ts";
 import { assertDirectory, connectionClause, type Stage } from "./stage.ts";
 
 const connectionKeys: Readonly<Record<string, readonly string[]>> = {

@@ -3,7 +3,7 @@
  * makes it so. Never a success that is none. `SOAK_SEED=n` runs one seed alone.
  */
 import { Failure } from "../../lib/cli/errors.ts";
-import { atOnce } from "../../lib/cli/pool.ts";
+import { atOnce } from "../../lib/cli/deps.ts";
 import { assert } from "../helpers/deps.ts";
 import { randomOf } from "../helpers/random.ts";
 import { accepted, holds, run, versions } from "../unit/restore/restoring.ts";

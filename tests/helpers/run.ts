@@ -14,7 +14,7 @@ export async function runScript(
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
-    env: { NO_COLOR: "1", ...env },
+    env: { NO_COLOR: "1", LC_ALL: "C", ...env },
   }).spawn();
   const writer = child.stdin.getWriter();
   // A script that refuses its arguments does not read its input.

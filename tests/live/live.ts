@@ -10,7 +10,7 @@
  * Exit codes: 0 all is well, 1 a check failed, 2 a variable is missing.
  */
 import { writeDump } from "../../lib/dump/text.ts";
-import { parseEndpoint } from "../../lib/cnosdb/http.ts";
+import { parseEndpoint } from "../../lib/cnosdb/endpoint.ts";
 import { permissions, type TableLine, tableLines } from "./pipe.ts";
 
 const root = new URL("../../", import.meta.url);

@@ -1,5 +1,5 @@
 /** What the tests of copy_tables share: two stand-ins with tables, runs in this process and of the real one. */
-import { parseEndpoint } from "../../../lib/cnosdb/http.ts";
+import { parseEndpoint } from "../../../lib/cnosdb/endpoint.ts";
 import type { TableName } from "../../../lib/cnosdb/names.ts";
 import { Cluster } from "../../../lib/copy/cluster.ts";
 import type { RunTotals } from "../../../lib/copy/copy.ts";

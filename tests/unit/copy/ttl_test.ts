@@ -1,6 +1,6 @@
 /** TTLs as every version prints and takes them; raised and set back, with whatever may come between. */
 import { Failure } from "../../../lib/cli/errors.ts";
-import { parseEndpoint } from "../../../lib/cnosdb/http.ts";
+import { parseEndpoint } from "../../../lib/cnosdb/endpoint.ts";
 import { SqlClient } from "../../../lib/cnosdb/sql.ts";
 import { type Ledger, openLedger } from "../../../lib/copy/ledger.ts";
 import { formatTtl, parseTtl, Ttls, type TtlTarget } from "../../../lib/copy/ttl.ts";

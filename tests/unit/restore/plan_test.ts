@@ -1,6 +1,6 @@
 /** What a restore would do, and all that it refuses before anything is written. */
 import { Difference, Failure } from "../../../lib/cli/errors.ts";
-import { parseEndpoint } from "../../../lib/cnosdb/http.ts";
+import { parseEndpoint } from "../../../lib/cnosdb/endpoint.ts";
 import { type RestoreOptions } from "../../../lib/restore/restore.ts";
 import {
   assert,

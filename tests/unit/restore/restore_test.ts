@@ -1,6 +1,6 @@
 /** restore_meta as a whole: into each version, again, interrupted, as a process. */
 import { Failure, Interrupted } from "../../../lib/cli/errors.ts";
-import { parseEndpoint } from "../../../lib/cnosdb/http.ts";
+import { parseEndpoint } from "../../../lib/cnosdb/endpoint.ts";
 import { restore } from "../../../lib/restore/restore.ts";
 import {
   assert,

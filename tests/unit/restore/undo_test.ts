@@ -86,9 +86,9 @@ test("undo() refuses the dump of the old cluster, another cluster's backup and o
   for (
     const [text, why] of [
       [old, "stdin is no backup of this cluster: it names other data nodes"],
-      [old, "stdin is no backup of this version: line"],
+      [old, "stdin is no backup of this version: 2.4.2 could not read "],
       [prod, "stdin is no backup of this cluster"],
-      [younger, "/cluster_xxx/users/root: is_root_admin: missing; 2.4.2 could not read it"],
+      [younger, "2.4.2 could not read 1 of its entries: line "],
     ] as const
   ) {
     const backup = await dumpOf(text, true);
@@ -120,7 +120,7 @@ test("undo() prints no statement that a name could break out of", async ({ start
   target.store.set(`/cluster_xxx/users/${name}`, JSON.stringify(value));
   assertEquals(await undo(before, false, settings(target)), [
     "-- as an administrator",
-    '-- by hand, for its name: user "a\\u{1b}[31m\\u{2028}DROP DATABASE public;"',
+    '-- by hand, for its name: user "a\\u001b[31m\\u2028DROP DATABASE public;"',
   ]);
 });
 

@@ -1,7 +1,7 @@
 /** Reading back: every node, every value, every list, SQL. */
 import { Difference, Failure } from "../../../lib/cli/errors.ts";
 import { loadBcrypt } from "../../../lib/cli/deps.ts";
-import { parseEndpoint } from "../../../lib/cnosdb/http.ts";
+import { parseEndpoint } from "../../../lib/cnosdb/endpoint.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../helpers/deps.ts";
 import { type Fault, type StandIn } from "../../standin/standin.ts";
 import { accepted, holds, mark, posts, run, test } from "./restoring.ts";

@@ -1,6 +1,6 @@
 /** All that speaks against doing something, so that an operator sees it at once and not one by one. */
 import { someOf } from "../dump/compare.ts";
-import { Failure } from "./errors.ts";
+import { Failure } from "../cli/errors.ts";
 
 export class Problems {
   readonly #found: string[] = [];
@@ -18,7 +18,7 @@ export class Problems {
     if (first === undefined) return;
     throw new Failure(
       more.length
-        ? `nothing was written, for:\n  ${someOf(this.#found, 20, "\n  ")}`
+        ? `nothing was written, because:\n  ${someOf(this.#found, 20, "\n  ")}`
         : `${first}; nothing was written`,
       [...this.#hints].join("\n"),
     );

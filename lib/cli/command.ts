@@ -1,0 +1,169 @@
+/** A script's command line: one table of flags, from which it is parsed and from which its help is made. */
+import config from "../../deno.json" with { type: "json" };
+import { closestString, parseArgs } from "./deps.ts";
+import { UsageError } from "./errors.ts";
+import { echoed } from "./secrets.ts";
+
+/** A flag. Without `value` it is a switch; `many` flags may be repeated. */
+export interface Flag {
+  name: string;
+  short?: string;
+  /** what stands for its value in the help, such as FILE */
+  value?: string;
+  many?: true;
+  /** the heading that it stands under in the help */
+  group?: string;
+  /** what it does; wrapped where it is shown */
+  help: string;
+}
+
+/** What a script is called with, for parsing and for `--help`. */
+export interface Command {
+  name: string;
+  summary: string;
+  /** argument patterns, without the script's name */
+  usage: string[];
+  /** arguments beside the flags, such as META_URL; none where it is missing */
+  positional?: { name: string; least?: number; most?: number };
+  flags: Flag[];
+  /** whole command lines, each with a comment before it */
+  examples: string[];
+  /** texts that follow the flags in the help: what an exit code means here, environment variables */
+  notes?: string[];
+}
+
+/** Flags of several scripts, each with the same meaning in all. */
+export const outputFlag: Flag = {
+  name: "output",
+  short: "o",
+  value: "FILE",
+  help: "write to FILE (mode 0600) instead of stdout; it appears whole or not at all",
+};
+export const unmarkedFlag: Flag = {
+  name: "unmarked",
+  help: "take a dump without an end mark: it may be cut",
+};
+export const caFlag: Flag = {
+  name: "ca",
+  value: "FILE",
+  help: "PEM of a certificate authority to trust, for https",
+};
+
+/** Flags of all scripts. */
+export const sharedFlags: readonly Flag[] = [
+  { name: "quiet", short: "q", help: "say nothing but errors" },
+  { name: "debug", help: "print stack traces with errors" },
+  { name: "help", short: "h", help: "print this" },
+  { name: "version", help: "print the version" },
+];
+
+/** The version of these scripts, from deno.json. */
+export const version: string = config.version;
+
+/** Parsed arguments. */
+export class Args {
+  constructor(
+    /** what is no flag: as many as the command takes */
+    readonly positional: string[],
+    private readonly found: Record<string, string | boolean | string[] | undefined>,
+  ) {}
+
+  /** Whether a switch was given. */
+  on(name: string): boolean {
+    return this.found[name] === true;
+  }
+
+  /** The value of a flag, or undefined. */
+  value(name: string): string | undefined {
+    const value = this.found[name];
+    return typeof value === "string" ? value : undefined;
+  }
+
+  /** All values of a flag that may be repeated. */
+  values(name: string): string[] {
+    const value = this.found[name];
+    return Array.isArray(value) ? value : [];
+  }
+
+  /** A whole number, or undefined where the flag was not given. @throws {UsageError} where it is none or out of range */
+  integer(name: string, least = 0, most = Number.MAX_SAFE_INTEGER): number | undefined {
+    const text = this.value(name);
+    if (text === undefined) return undefined;
+    const number = /^\d+$/.test(text) ? Number(text) : NaN;
+    if (number >= least && number <= most) return number;
+    const range = most < Number.MAX_SAFE_INTEGER ? `${least} to ${most}` : `${least} or more`;
+    throw new UsageError(`--${name} ${echoed(text)}: expected a whole number, ${range}`);
+  }
+
+  /** Bytes of `2GiB`, `500MB`, `1000`, or undefined where the flag was not given. @throws {UsageError} for anything else */
+  bytes(name: string): number | undefined {
+    const text = this.value(name);
+    if (text === undefined) return undefined;
+    const [, number, unit = "", binary] = /^(\d+)\s*([kmgt]?)(i?)b?$/i.exec(text) ?? [];
+    if (number === undefined) {
+      throw new UsageError(`--${name} ${echoed(text)}: expected a size such as 2GiB`);
+    }
+    return Number(number) * (binary ? 1024 : 1000) ** " kmgt".indexOf(unit.toLowerCase() || " ");
+  }
+
+  /** One of several words. @throws {UsageError} for another */
+  choice<T extends string>(name: string, words: readonly T[], fallback: T): T {
+    const text = this.value(name) ?? fallback;
+    const word = words.find((w) => w === text);
+    if (!word) throw new UsageError(`--${name} ${echoed(text)}: expected one of ${words.join(", ")}`);
+    return word;
+  }
+}
+
+/**
+ * @param argv as the script got them
+ * @throws {UsageError} for a flag that is not in the table (naming the nearest), one without its value or given twice, and for too many or
+ * too few arguments beside them. No value is echoed that may hold a password
+ */
+export function parse(command: Command, argv: readonly string[]): Args {
+  const flags = [...command.flags, ...sharedFlags];
+  checkFlags(flags, argv);
+  const found = parseArgs(argv, {
+    string: ["_", ...flags.filter((f) => f.value).map((f) => f.name)],
+    boolean: flags.filter((f) => !f.value).map((f) => f.name),
+    collect: flags.filter((f) => f.many).map((f) => f.name),
+    alias: Object.fromEntries(flags.flatMap((f) => f.short ? [[f.short, f.name]] : [])),
+    unknown: (arg, key) => {
+      if (key === undefined) return true;
+      const nearest = closestString(key, flags.map((f) => f.name));
+      const shown = /^--/.test(arg) ? arg.split("=")[0] : arg.slice(0, 2);
+      throw new UsageError(`unknown flag ${shown}`, `did you mean --${nearest}? --help lists all flags.`);
+    },
+  });
+  const positional = found._.map(String);
+  if (found.help !== true && found.version !== true) checkPositional(command, positional);
+  return new Args(positional, found);
+}
+
+function checkFlags(flags: readonly Flag[], argv: readonly string[]): void {
+  const seen = new Set<string>();
+  for (const [index, word] of argv.entries()) {
+    if (word === "--") break;
+    const given = /^--([^=]+)(=)?/.exec(word) ?? /^-([a-zA-Z])$/.exec(word);
+    const flag = given && flags.find(({ name, short }) => name === given[1] || short === given[1]);
+    if (!flag) continue;
+    if (seen.has(flag.name) && !flag.many) throw new UsageError(`--${flag.name} is given twice`);
+    seen.add(flag.name);
+    const next = argv[index + 1];
+    if (flag.value && given[2] === undefined && (next === undefined || /^--?[a-z]/i.test(next))) {
+      throw new UsageError(`--${flag.name} needs a value: --${flag.name} ${flag.value}`);
+    }
+    if (!flag.value && given[2] !== undefined) throw new UsageError(`--${flag.name} takes no value`);
+  }
+}
+
+function checkPositional({ positional, usage }: Command, given: readonly string[]): void {
+  const { name = "argument", least = 0, most = positional ? Infinity : 0 } = positional ?? {};
+  if (given.length < least) throw new UsageError(`${name} is missing`);
+  if (given.length > most) {
+    throw new UsageError(
+      `unexpected argument ${echoed(given[most] ?? "")}`,
+      `expected: ${usage.join("; or: ")}`,
+    );
+  }
+}

@@ -1,0 +1,122 @@
+/** Files that scripts read and write, and stdin. */
+import { fstatSync } from "node:fs";
+import { basename, dirname } from "node:path";
+import { Failure, messageOf, UsageError } from "./errors.ts";
+
+/**
+ * The bytes of a file, or of stdin where `path` is undefined or `-`. Each chunk is only good until the next. A pipe stays silent for as long
+ * as the script before it works: an interrupt does not wait for its next byte.
+ * @throws {UsageError} where stdin is a terminal @throws {Failure} where it cannot be read @throws {Interrupted} as soon as the script is
+ */
+export async function* readInput(path: string | undefined, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const fromStdin = path === undefined || path === "-";
+  if (fromStdin && Deno.stdin.isTerminal()) {
+    throw new UsageError("stdin is a terminal", "pipe in what another script prints, or name a file.");
+  }
+  const interrupted = new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+  interrupted.catch(() => {});
+  signal.throwIfAborted();
+  try {
+    using opened = fromStdin ? undefined : await Deno.open(path);
+    const file = opened ?? Deno.stdin;
+    // A file's bytes are there at once: to wait for each chunk costs ten times what reading it does.
+    const isFile = opened ? opened.statSync().isFile : fstatSync(0).isFile();
+    const buffer = new Uint8Array(isFile ? 1 << 18 : 1 << 16);
+    for (;;) {
+      const bytes = isFile ? file.readSync(buffer) : await Promise.race([file.read(buffer), interrupted]);
+      if (bytes === null) return;
+      yield buffer.subarray(0, bytes);
+    }
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    throw new Failure(`${fromStdin ? "stdin" : path}: cannot be read: ${messageOf(error)}`);
+  }
+}
+
+/** A small file as text. @throws {Failure} where it cannot be read */
+export async function readText(path: string): Promise<string> {
+  return await Deno.readTextFile(path).catch((error) => {
+    throw new Failure(`${path}: cannot be read: ${messageOf(error)}`);
+  });
+}
+
+/** Writes all of `bytes`. */
+export async function writeAll(
+  file: { write(bytes: Uint8Array): Promise<number> },
+  bytes: Uint8Array,
+): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+}
+
+/** A file that is being written: it appears by `commit`, and `abandon` leaves nothing of it. */
+export interface AtomicFile {
+  write(bytes: Uint8Array): Promise<void>;
+  commit(): Promise<void>;
+  abandon(): Promise<void>;
+}
+
+/**
+ * Begins a file that appears whole or not at all: it is written beside its place (mode 0600), synced and renamed. After a kill in the middle
+ * `FILE.XXXXXXXX.partial` stays until FILE is written again. What is no regular file (a pipe, /dev/null) is written as it is.
+ * @throws {Failure} where it cannot be written; so do its functions, which leave nothing then
+ */
+export async function atomicFile(path: string): Promise<AtomicFile> {
+  const explain = (error: unknown) => new Failure(`${path}: cannot be written: ${messageOf(error)}`);
+  const target = await Deno.realPath(path).catch(() => path);
+  const inPlace = await Deno.stat(target).then(({ isFile }) => !isFile, () => false);
+  const partial = `${target}.${crypto.randomUUID().slice(0, 8)}.partial`;
+  const open = async () => {
+    if (inPlace) return await Deno.open(target, { write: true });
+    await removeStale(target);
+    return await Deno.open(partial, { write: true, createNew: true, mode: 0o600 });
+  };
+  const file = await open().catch((error) => {
+    throw explain(error);
+  });
+  const abandon = async () => {
+    try {
+      file.close();
+    } catch { /* closed already */ }
+    if (!inPlace) await Deno.remove(partial).catch(() => {});
+  };
+  const guarded = async (action: () => Promise<void>) => {
+    try {
+      await action();
+    } catch (error) {
+      await abandon();
+      throw explain(error);
+    }
+  };
+  return {
+    write: (bytes) => guarded(() => writeAll(file, bytes)),
+    commit: () =>
+      guarded(async () => {
+        if (!inPlace) await file.sync();
+        file.close();
+        if (!inPlace) await Deno.rename(partial, target);
+      }),
+    abandon,
+  };
+}
+
+/**
+ * Writes a file with secrets in it: as `atomicFile` does, and all of it in one go, so that a kill hardly ever leaves a part of it.
+ * @throws {Failure} where it cannot be written
+ */
+export async function saveFile(path: string, pieces: Iterable<Uint8Array>): Promise<void> {
+  const file = await atomicFile(path);
+  for (const piece of pieces) await file.write(piece);
+  await file.commit();
+}
+
+/** Removes what a killed run left of a file: what nobody has written to for ten minutes. */
+async function removeStale(target: string): Promise<void> {
+  const [directory, prefix] = [dirname(target), `${basename(target)}.`];
+  for await (const { name } of Deno.readDir(directory)) {
+    if (!name.startsWith(prefix) || !/^[0-9a-f]{8}\.partial$/.test(name.slice(prefix.length))) continue;
+    const { mtime } = await Deno.lstat(`${directory}/${name}`);
+    if (mtime && Date.now() - mtime.getTime() > 600_000) await Deno.remove(`${directory}/${name}`);
+  }
+}

@@ -1,0 +1,56 @@
+/** How each script runs: SIGINT, errors for an operator, the exit code. */
+import { type Args, type Command, parse, version } from "./command.ts";
+import { Failure, Interrupted, messageOf, UsageError } from "./errors.ts";
+import { help } from "./help.ts";
+import { type Say, writeMessage } from "./say.ts";
+import { printLine } from "./stdout.ts";
+
+/**
+ * Runs a script to its end and exits the process with its code.
+ * @param run does the work and returns the exit code; its signal is aborted by SIGINT and SIGTERM (a second one ends at once)
+ */
+export async function main(
+  command: Command,
+  run: (args: Args, signal: AbortSignal, say: Say) => Promise<number>,
+): Promise<never> {
+  const say = (message: string) => writeMessage(command.name, message);
+  const signal = signalOfInterrupt();
+  try {
+    const args = parse(command, Deno.args);
+    if (args.on("help")) await printLine(help(command));
+    else if (args.on("version")) await printLine(`${command.name} ${version}`);
+    else Deno.exit(await run(args, signal, args.on("quiet") ? () => {} : say));
+    Deno.exit(0);
+  } catch (thrown) {
+    const error = signal.aborted && !(thrown instanceof Failure) ? signal.reason : thrown;
+    Deno.exit(complain(error, say));
+  }
+}
+
+function signalOfInterrupt(): AbortSignal {
+  const controller = new AbortController();
+  const interrupt = () => {
+    if (controller.signal.aborted) Deno.exit(130);
+    controller.abort(new Interrupted("interrupted"));
+  };
+  Deno.addSignalListener("SIGINT", interrupt);
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", interrupt);
+  return controller.signal;
+}
+
+/** Tells an operator what was thrown. @returns the exit code */
+function complain(error: unknown, say: Say): number {
+  const debug = Deno.args.includes("--debug");
+  if (error instanceof Failure) {
+    say(`error: ${error.message}`);
+    if (error.hint) say(error.hint);
+    if (error instanceof UsageError) say("--help shows what it takes");
+  } else {
+    say(`error: ${messageOf(error)}`);
+    if (!(error instanceof Deno.errors.NotCapable) && !debug) {
+      say("this should not happen: it is a bug of this script; --debug shows where");
+    }
+  }
+  if (debug) say(error instanceof Error ? error.stack ?? "" : String(error));
+  return error instanceof Failure ? error.exitCode : 1;
+}

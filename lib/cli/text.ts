@@ -1,0 +1,43 @@
+/** How texts, numbers and times are written for people. */
+import { formatBytes, formatDuration } from "./deps.ts";
+
+/** Characters that take two columns of a terminal: Chinese, Japanese, Korean, emoji. */
+const wide =
+  "\\u1100-\\u115f\\u2e80-\\ua4cf\\uac00-\\ud7a3\\uf900-\\ufaff\\ufe30-\\uff60\\uffe0-\\uffe6\\p{Emoji_Presentation}";
+const wideCharacter = new RegExp(`[${wide}]`, "gu");
+/** what a line may be cut before and after: words, blanks, single wide characters with the punctuation that follows them */
+const pieces = new RegExp(`\\s+|[${wide}][、。，；：！？）”]*|[^\\s${wide}]+[、。，；：！？）”]*`, "gu");
+
+/** How many columns of a terminal a text takes. */
+export function widthOf(text: string): number {
+  return [...text].length + (text.match(wideCharacter)?.length ?? 0);
+}
+
+/** Cuts a text into lines of at most `width` columns, between words. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const piece of text.match(pieces) ?? []) {
+    if (line && widthOf(line + piece.trim()) > width) {
+      lines.push(line.trimEnd());
+      line = piece.trimStart();
+    } else line += line ? piece.replace(/\s+/, " ") : piece.trimStart();
+  }
+  return [...lines, line.trimEnd()];
+}
+
+/** `1 table`, `2 tables`. */
+export function counted(n: number, one: string, many = `${one}s`): string {
+  return `${n} ${n === 1 ? one : many}`;
+}
+
+/** `1h 20m`, `3m 5s`, `8s`: to the second, from an hour on to the minute. */
+export function describeSeconds(seconds: number): string {
+  const step = seconds < 3600 ? 1 : 60;
+  return formatDuration(Math.round(seconds / step) * step * 1000, { ignoreZero: true }) || "0s";
+}
+
+/** `1.5 GiB`. */
+export function describeBytes(bytes: number): string {
+  return formatBytes(Math.round(bytes), { binary: true, maximumFractionDigits: 1 });
+}

@@ -1,0 +1,59 @@
+/** Addresses of servers as an operator gives them. */
+import { Buffer } from "node:buffer";
+import { UsageError } from "../cli/errors.ts";
+import { echoed, keepSecret } from "../cli/secrets.ts";
+
+/** A server's address with the credentials that were in its URL, which never appear in a message. */
+export interface Endpoint {
+  /** without credentials or trailing slash; this is what messages show */
+  readonly url: string;
+  readonly user?: string;
+  readonly password?: string;
+}
+
+/**
+ * @param text a URL, or `host:port` or `host` for `http://host:port`
+ * @param port for a host alone: 8901 for the meta service, 8902 for SQL
+ * @throws {UsageError} where it is neither; nothing of it that may be a password is shown
+ */
+export function parseEndpoint(text: string, port: 8901 | 8902): Endpoint {
+  const short = !/^[a-z][a-z0-9+.-]*:\/\//i.test(text);
+  const url = URL.parse(short ? `http://${text}` : text);
+  // A number alone would be taken for an address (8901 for 0.0.34.197), and a slash in a password ends the host, so that an @ follows.
+  if (
+    !url || !/^https?:$/.test(url.protocol) || !url.hostname || /\s|^\d+$/.test(text) ||
+    /@/.test(url.pathname + url.search + url.hash)
+  ) {
+    throw new UsageError(
+      `${echoed(text)} is no URL`,
+      `expected host, host:${port} or http://host:${port}, with credentials http://USER:PASSWORD@host:${port}; in these / is written %2F, ` +
+        "@ %40, # %23, ? %3F and % %25.",
+    );
+  }
+  if (short && !/:\d+$/.test(text)) url.port = String(port);
+  const [user, password] = [decode(url.username), decode(url.password)];
+  return {
+    url: url.origin + url.pathname.replace(/\/+$/, ""),
+    ...(user ? { user } : {}),
+    ...(password ? { password } : {}),
+  };
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new UsageError("a user or a password in a URL has a % that begins no code", "write it %25.");
+  }
+}
+
+/**
+ * The header that names us to a server. From now on no message shows the password, but where it is the user's name: that is shown.
+ * @param fallback the user where the endpoint has none
+ */
+export function basicAuthorization({ user, password = "" }: Endpoint, fallback: string): string {
+  const credentials = Buffer.from(`${user ?? fallback}:${password}`).toString("base64");
+  if (password) keepSecret(credentials);
+  if (password !== (user ?? fallback)) keepSecret(password);
+  return `Basic ${credentials}`;
+}

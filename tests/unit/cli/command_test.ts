@@ -1,0 +1,75 @@
+import { type Command, parse } from "../../../lib/cli/command.ts";
+import { UsageError } from "../../../lib/cli/errors.ts";
+import { assert, assertEquals, assertThrows } from "../../helpers/deps.ts";
+
+const command: Command = {
+  name: "x",
+  summary: "does it",
+  usage: ["[FLAGS] [FILE...]"],
+  positional: { name: "FILE", most: 2 },
+  flags: [
+    { name: "jobs", short: "j", value: "N", help: "how many" },
+    { name: "table", value: "T", many: true, help: "which" },
+    { name: "all", help: "all" },
+  ],
+  examples: [],
+};
+
+Deno.test("flags are parsed in all their spellings", () => {
+  const args = parse(command, ["-j", "4", "--table=a=b", "--table", "c", "--all", "rest", "-"]);
+  assertEquals([args.integer("jobs"), args.values("table"), args.on("all"), args.positional], [
+    4,
+    ["a=b", "c"],
+    true,
+    ["rest", "-"],
+  ]);
+  assertEquals(parse(command, ["--", "--all"]).positional, ["--all"]);
+});
+
+Deno.test("what cannot be meant is refused", () => {
+  for (
+    const [argv, includes] of [
+      [["--job", "4"], "unknown flag --job"],
+      [["-x"], "unknown flag -x"],
+      [["--jobs"], "needs a value"],
+      [["--jobs", "--all"], "needs a value"],
+      [["--jobs=4", "-j", "5"], "given twice"],
+      [["--all=yes"], "takes no value"],
+    ] as const
+  ) assertThrows(() => parse(command, argv), UsageError, includes, argv.join(" "));
+  assertThrows(() => parse(command, ["-j", "1.5"]).integer("jobs"), UsageError, "whole number");
+});
+
+Deno.test("a size is read with its unit, decimal or binary", () => {
+  const bytes = (text: string) =>
+    parse({ ...command, flags: [{ name: "a", value: "B", help: "" }] }, ["--a", text]).bytes("a");
+  assertEquals(["1000", "2GiB", "500MB", "1k", "3 TiB"].map(bytes), [1000, 2 ** 31, 5e8, 1000, 3 * 2 ** 40]);
+  assertThrows(() => bytes("2 gallons"), UsageError, "expected a size");
+});
+
+Deno.test("too few and too many arguments are refused, and --help is not", () => {
+  const one = { ...command, positional: { name: "META_URL", least: 1, most: 1 } };
+  assertThrows(() => parse(one, []), UsageError, "META_URL is missing");
+  assertThrows(() => parse(one, ["a", "b"]), UsageError, 'unexpected argument "b"');
+  const { positional: _, ...none } = command;
+  assertThrows(() => parse(none, ["a"]), UsageError, 'unexpected argument "a"');
+  assertEquals(parse(one, ["--help"]).on("help"), true);
+});
+
+Deno.test("no argument that may hold a password is echoed", () => {
+  const { positional: _, ...none } = command;
+  for (
+    const argv of [
+      ["http://root:secret@old:8902"],
+      ["root:secret@old"],
+      ["postgres:u:secret@h"],
+      ["user:secret"],
+      ["--jobs", "root:secret@old"],
+      ["-psecret"],
+      ["--form=http://root:secret@old"],
+    ]
+  ) {
+    const error = assertThrows(() => parse(none, argv).integer("jobs"), UsageError);
+    assert(!/secret/.test(`${error.message} ${error.hint}`), `${argv}: ${error.message}`);
+  }
+});

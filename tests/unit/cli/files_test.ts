@@ -1,0 +1,80 @@
+import { atomicFile, readInput, saveFile } from "../../../lib/cli/files.ts";
+import { Failure, Interrupted } from "../../../lib/cli/errors.ts";
+import { assertEquals, assertRejects } from "../../helpers/deps.ts";
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+async function inDirectory(test: (directory: string) => Promise<void>): Promise<void> {
+  const directory = await Deno.makeTempDir();
+  try {
+    await test(directory);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+const names = (directory: string) => [...Deno.readDirSync(directory)].map(({ name }) => name).sort();
+
+Deno.test("saveFile() makes a file that only its owner can read", () =>
+  inDirectory(async (directory) => {
+    await Deno.writeTextFile(`${directory}/a`, "before", { mode: 0o644 });
+    await saveFile(`${directory}/a`, [bytes("x"), bytes("y")]);
+    assertEquals(await Deno.readTextFile(`${directory}/a`), "xy");
+    assertEquals((await Deno.stat(`${directory}/a`)).mode! & 0o777, 0o600);
+    assertEquals(names(directory), ["a"]);
+  }));
+
+Deno.test("a file that is abandoned leaves what was there", () =>
+  inDirectory(async (directory) => {
+    await Deno.writeTextFile(`${directory}/a`, "before");
+    const file = await atomicFile(`${directory}/a`);
+    await file.write(bytes("half"));
+    await file.abandon();
+    assertEquals([names(directory), await Deno.readTextFile(`${directory}/a`)], [["a"], "before"]);
+  }));
+
+Deno.test("what a killed run left of a file is removed, what one is writing is not", () =>
+  inDirectory(async (directory) => {
+    for (const name of ["a.0123abcd.partial", "a.89abcdef.partial", "b.0123abcd.partial"]) {
+      await Deno.writeTextFile(`${directory}/${name}`, "$2b$12$…");
+    }
+    await Deno.utime(`${directory}/a.0123abcd.partial`, 0, 0);
+    await Deno.utime(`${directory}/b.0123abcd.partial`, 0, 0);
+    await saveFile(`${directory}/a`, [bytes("x")]);
+    assertEquals(names(directory), ["a", "a.89abcdef.partial", "b.0123abcd.partial"]);
+  }));
+
+Deno.test("a link is followed and a device is written, not replaced", () =>
+  inDirectory(async (directory) => {
+    await Deno.writeTextFile(`${directory}/real`, "before");
+    await Deno.symlink(`${directory}/real`, `${directory}/link`);
+    await saveFile(`${directory}/link`, [bytes("x")]);
+    assertEquals([(await Deno.lstat(`${directory}/link`)).isSymlink, names(directory)], [true, [
+      "link",
+      "real",
+    ]]);
+    await saveFile("/dev/null", [bytes("x")]);
+    assertEquals((await Deno.stat("/dev/null")).isFile, false);
+  }));
+
+Deno.test("a full disk and a missing directory are an operator's problem, and leave nothing", async () => {
+  await assertRejects(() => saveFile("/dev/full", [bytes("x")]), Failure, "/dev/full: cannot be written");
+  await assertRejects(() => saveFile("/no/such/directory/a", []), Failure, "cannot be written");
+  await assertRejects(
+    () => Array.fromAsync(readInput("/no/such/file", new AbortController().signal)),
+    Failure,
+    "/no/such/file: cannot be read",
+  );
+});
+
+Deno.test("reading a pipe that stays silent ends with an interrupt", () =>
+  inDirectory(async (directory) => {
+    await new Deno.Command("mkfifo", { args: [`${directory}/pipe`] }).output();
+    using _writer = await Deno.open(`${directory}/pipe`, { read: true, write: true });
+    const controller = new AbortController();
+    const reading = Array.fromAsync(readInput(`${directory}/pipe`, controller.signal));
+    setTimeout(() => controller.abort(new Interrupted("interrupted")), 20);
+    await assertRejects(() => reading, Interrupted);
+    // lets the read that is under way end
+    await _writer.write(bytes("x"));
+  }));

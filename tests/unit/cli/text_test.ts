@@ -1,0 +1,23 @@
+import { describeBytes, describeSeconds, widthOf, wrap } from "../../../lib/cli/text.ts";
+import { assertEquals } from "../../helpers/deps.ts";
+
+Deno.test("wrap() cuts between words, and Chinese between characters but not before punctuation", () => {
+  assertEquals(wrap("copy every row from one CnosDB cluster", 20), [
+    "copy every row from",
+    "one CnosDB cluster",
+  ]);
+  assertEquals(wrap("复制一个集群的所有行，并证明它们都到了。copy every row", 20), [
+    "复制一个集群的所有",
+    "行，并证明它们都到",
+    "了。copy every row",
+  ]);
+});
+
+Deno.test("widthOf() counts two columns for Chinese and emoji", () => {
+  assertEquals(["ab", "中文", "🙂a"].map(widthOf), [2, 4, 3]);
+});
+
+Deno.test("times and sizes are written as short as they can be read", () => {
+  assertEquals([0.2, 8, 185, 4805, 90_000].map(describeSeconds), ["0s", "8s", "3m 5s", "1h 20m", "1d 1h"]);
+  assertEquals([5, 1536, 1.5 * 2 ** 30].map(describeBytes), ["5 B", "1.5 kiB", "1.5 GiB"]);
+});

@@ -1,0 +1,58 @@
+import { UsageError } from "../../../lib/cli/errors.ts";
+import { basicAuthorization, parseEndpoint } from "../../../lib/cnosdb/endpoint.ts";
+import { assert, assertEquals, assertThrows } from "../../helpers/deps.ts";
+
+Deno.test("an address is taken with and without its scheme, and shown without credentials", () => {
+  assertEquals(parseEndpoint("old:8999", 8902), { url: "http://old:8999" });
+  assertEquals(parseEndpoint("https://root:p%40ss@[::1]:8902/", 8902), {
+    url: "https://[::1]:8902",
+    user: "root",
+    password: "p@ss",
+  });
+});
+
+Deno.test("a host alone means the port that CnosDB has there, a URL what it says", () => {
+  assertEquals(parseEndpoint("old", 8901), { url: "http://old:8901" });
+  assertEquals(parseEndpoint("old:80", 8901), { url: "http://old" });
+  assertEquals(parseEndpoint("root:x@[::1]", 8902), {
+    url: "http://[::1]:8902",
+    user: "root",
+    password: "x",
+  });
+  assertEquals(parseEndpoint("https://old/meta", 8901), { url: "https://old/meta" });
+});
+
+Deno.test("no malformed address shows the password in it", () => {
+  const malformed = [
+    "http://root:S3CRET/x@old:8902",
+    "http://root:123S3CRET/x@old",
+    "http://root:12/S3CRET@old:8902",
+    "http://root:1#S3CRET@old:8902",
+    "http://root:1?S3CRET@old:8902",
+    "http://root#S3CRET@old:8902",
+    "root:S3CRET@old:8902x",
+    "root:S3CRET@old:99999",
+    "http://root:S3CRET%@old:8902",
+    "http://ro%ot:S3CRET@old:8902",
+    "http://root:S3 CRET@old:8902",
+    "http//root:S3CRET@old:8902",
+    "http:/root:S3CRET@old:8902 ",
+    "ftp://root:S3CRET@old",
+    "root:S3CRET",
+    "http://root:S3CRET",
+    "http://:S3CRET@",
+    "@S3CRET@ old",
+    "",
+    "http://",
+    "8901",
+  ];
+  for (const text of malformed) {
+    const { message, hint } = assertThrows(() => parseEndpoint(text, 8902), UsageError, "", text);
+    assert(!/S3|CRET/.test(`${message} ${hint}`), `${text}: ${message}`);
+  }
+});
+
+Deno.test("basicAuthorization() takes a user of the endpoint's, else the one that it is given", () => {
+  assertEquals(basicAuthorization({ url: "" }, "root"), `Basic ${btoa("root:")}`);
+  assertEquals(basicAuthorization({ url: "", user: "u", password: "p" }, "root"), `Basic ${btoa("u:p")}`);
+});

@@ -1,0 +1,36 @@
+import { Failure } from "../../../lib/cli/errors.ts";
+import { assertEquals } from "../../helpers/deps.ts";
+import { send } from "../../../lib/cnosdb/http.ts";
+
+const serve = (seen: string[]) =>
+  Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
+    seen.push(request.headers.get("authorization") ?? "");
+    return new Response("x".repeat(100));
+  });
+
+Deno.test("a request with credentials goes through no proxy of the environment", async () => {
+  const [direct, proxied]: [string[], string[]] = [[], []];
+  await using server = serve(direct);
+  await using proxy = serve(proxied);
+  const http = new URL("../../../lib/cnosdb/http.ts", import.meta.url);
+  const code = `import { send } from "${http}";
+    await send({ method: "GET", url: "http://127.0.0.1:${server.addr.port}", headers: { authorization: "x" }, signal: new AbortController().signal });`;
+  const address = `http://127.0.0.1:${proxy.addr.port}`;
+  const { success } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--quiet", code],
+    env: { NODE_USE_ENV_PROXY: "1", HTTP_PROXY: address, http_proxy: address },
+  }).output();
+  assertEquals([success, direct, proxied], [true, ["x"], []]);
+});
+
+Deno.test("an answer that is longer than it may be is refused", async () => {
+  await using server = serve([]);
+  const request = {
+    method: "GET",
+    url: `http://127.0.0.1:${server.addr.port}`,
+    signal: new AbortController().signal,
+  } as const;
+  assertEquals((await send({ ...request, mostBytes: 100 })).body.length, 100);
+  const error = await send({ ...request, mostBytes: 99 }).catch((error) => error);
+  assertEquals(error instanceof Failure && error.message, `GET ${request.url} answered more than 99 bytes`);
+});
