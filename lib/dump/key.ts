@@ -34,64 +34,74 @@ const aboveClusters = /^\/(?:data_version|already_init_key|test_alive)$/;
 const internal =
   /^(?:auto_incr_id|resourceinfosmark|(?:data_nodes|data_nodes_metrics|resourceinfos|queries)\/.+|[^/]+\/queries\/.+)$/s;
 
-/** The first ways to cut `text` in two at `separator`. Neither half is empty. */
-function cuts(text: string, separator: string, most: number): [string, string][] {
-  const found: [string, string][] = [];
-  for (
-    let at = text.indexOf(separator, 1);
-    at >= 0 && found.length < most;
-    at = text.indexOf(separator, at + 1)
-  ) {
+/** Every way to cut `text` in two at `separator`, first cut first. Neither half is empty. */
+function* cuts(text: string, separator: string): Generator<[string, string]> {
+  for (let at = text.indexOf(separator, 1); at >= 0; at = text.indexOf(separator, at + 1)) {
     const rest = text.slice(at + separator.length);
-    if (rest) found.push([text.slice(0, at), rest]);
+    if (rest) yield [text.slice(0, at), rest];
   }
-  return found;
 }
 
-function tenantKeys(cluster: string, path: string, most: number): Key[] {
-  const keys: Key[] = [];
-  for (const [tenant, inside] of cuts(path, "/dbs/", most)) {
-    for (const [database, table] of cuts(inside, "/schemas/", most)) {
-      keys.push({ kind: "table", cluster, tenant, database, table });
+function* tenantKeys(cluster: string, path: string): Generator<Key> {
+  for (const [tenant, inside] of cuts(path, "/dbs/")) {
+    for (const [database, table] of cuts(inside, "/schemas/")) {
+      yield { kind: "table", cluster, tenant, database, table };
     }
-    for (const [database, id] of keys.length < most ? cuts(inside, "/buckets/", most) : []) {
-      if (/^\d+$/.test(id)) keys.push({ kind: "bucket", cluster, tenant, database, id });
+    for (const [database, id] of cuts(inside, "/buckets/")) {
+      if (/^\d+$/.test(id)) yield { kind: "bucket", cluster, tenant, database, id };
     }
-    keys.push({ kind: "database", cluster, tenant, database: inside });
-    if (keys.length >= most) return keys;
+    yield { kind: "database", cluster, tenant, database: inside };
   }
-  for (const [tenant, userId] of cuts(path, "/members/", most)) {
-    if (/^\d+$/.test(userId)) keys.push({ kind: "member", cluster, tenant, userId });
+  for (const [tenant, userId] of cuts(path, "/members/")) {
+    if (/^\d+$/.test(userId)) yield { kind: "member", cluster, tenant, userId };
   }
-  for (const [tenant, role] of cuts(path, "/roles/", most)) {
-    keys.push({ kind: "role", cluster, tenant, role });
-  }
+  for (const [tenant, role] of cuts(path, "/roles/")) yield { kind: "role", cluster, tenant, role };
   if (path.endsWith("/limiter") && path.length > 8) {
-    keys.push({ kind: "limiter", cluster, tenant: path.slice(0, -8) });
+    yield { kind: "limiter", cluster, tenant: path.slice(0, -8) };
   }
-  keys.push({ kind: "tenant", cluster, tenant: path });
-  return keys;
+  yield { kind: "tenant", cluster, tenant: path };
 }
 
 /**
  * Everything that a key may name, the reading without slashes in names first. Empty where it is no key of CnosDB 2.3 or 2.4.
  * @param key as in a dump, with its leading slash
- * @param most how many readings are of use
  */
-export function candidates(key: string, most = Infinity): Key[] {
+export function* candidates(key: string): Generator<Key> {
   const slash = key.indexOf("/", 1);
-  if (slash < 0) return aboveClusters.test(key) ? [{ kind: "internal" }] : [];
-  if (key[0] !== "/" || slash < 2) return [];
+  if (slash < 0 && aboveClusters.test(key)) yield { kind: "internal" };
+  if (key[0] !== "/" || slash < 2) return;
   const cluster = key.slice(1, slash);
   const path = key.slice(slash + 1);
-  if (path.startsWith("users/") && path.length > 6) return [{ kind: "user", cluster, user: path.slice(6) }];
-  if (path.startsWith("tenants/") && path.length > 8) return tenantKeys(cluster, path.slice(8), most);
-  return internal.test(path) ? [{ kind: "internal", cluster }] : [];
+  if (path.startsWith("users/") && path.length > 6) yield { kind: "user", cluster, user: path.slice(6) };
+  else if (path.startsWith("tenants/") && path.length > 8) yield* tenantKeys(cluster, path.slice(8));
+  else if (internal.test(path)) yield { kind: "internal", cluster };
 }
 
-/** What a key names if no name in it has a slash: the first of its candidates. */
+/** The first of `candidates`. A database and what is in it, so most of a dump, is read without trying every cut. */
 export function readKey(key: string): Key | undefined {
-  return candidates(key, 1)[0];
+  const group = key.indexOf("/", 1);
+  const tenantAt = group + 9;
+  const tenantEnd = key.startsWith("/tenants/", group) ? key.indexOf("/", tenantAt) : -1;
+  if (group > 1 && tenantEnd > tenantAt && key.startsWith("/dbs/", tenantEnd)) {
+    const [cluster, tenant] = [key.slice(1, group), key.slice(tenantAt, tenantEnd)];
+    const databaseEnd = key.indexOf("/", tenantEnd + 5);
+    if (databaseEnd < 0 && tenantEnd + 5 < key.length) {
+      return { kind: "database", cluster, tenant, database: key.slice(tenantEnd + 5) };
+    }
+    const last = key.indexOf("/", databaseEnd + 1) + 1;
+    if (databaseEnd > tenantEnd + 5 && last > 0 && last < key.length && !key.includes("/", last)) {
+      const database = key.slice(tenantEnd + 5, databaseEnd);
+      const name = key.slice(last);
+      if (key.startsWith("/schemas/", databaseEnd)) {
+        return { kind: "table", cluster, tenant, database, table: name };
+      }
+      if (key.startsWith("/buckets/", databaseEnd) && /^\d+$/.test(name)) {
+        return { kind: "bucket", cluster, tenant, database, id: name };
+      }
+    }
+  }
+  const [first] = candidates(key);
+  return first;
 }
 
 /** The key of an object, the inverse of `candidates`. Not for internal ones, which are never written. */

@@ -6,7 +6,6 @@ import type { Dump, Entry } from "../dump/text.ts";
 import { anyFormat, describeRange, overlap, positionOf, type Range } from "../versions/versions.ts";
 import { formatsOf, identify } from "../versions/entry.ts";
 import { bcryptHash, canLogIn } from "../versions/v2_4_0.ts";
-import { Item } from "./item.ts";
 import type { FilterOptions } from "./rules.ts";
 import { namesUnder } from "./selection.ts";
 
@@ -15,6 +14,8 @@ export interface Facts {
   source: Range;
   /** the line that shows it */
   sourceLine: number;
+  /** the entries of users */
+  users: Entry[];
   root?: { id: string; hasPassword: boolean };
   /** whether passwords have to be hashed */
   plainPasswords: boolean;
@@ -30,22 +31,18 @@ const plainPassword = /"password"\s*:\s*"(?!\$2)/;
 
 /**
  * Reads a dump's keys, and the values of its users as far as they matter.
- * @throws {Failure} where a key is there twice, or the dump is of a version that cannot be converted for the target
+ * @throws {Failure} where the dump is of a version that cannot be converted for the target
  */
 export function readFacts(dump: Dump, options: FilterOptions): Facts {
   const { selection, pruneUsers } = options;
   const everyKey = pruneUsers || selection.flags.length > 0;
   const evidence = new Evidence();
-  const facts: Omit<Facts, "source" | "sourceLine"> = { plainPasswords: false, pruned: new Set() };
+  const facts: Omit<Facts, "source" | "sourceLine"> = { users: [], plainPasswords: false, pruned: new Set() };
   /** the members of each tenant, by user id */
   const members = new Map<string, string[]>();
   /** users that may be pruned: name by id */
   const prunable = new Map<string, string>();
-  let previous = "";
-  let rising = true;
   for (const entry of dump.entries) {
-    rising &&= entry.key > previous;
-    previous = entry.key;
     if (evidence.entries < evidenceEntries) evidence.take(entry);
     if (!everyKey && !entry.key.includes("/users/")) continue;
     const key = readKey(entry.key);
@@ -55,13 +52,12 @@ export function readFacts(dump: Dump, options: FilterOptions): Facts {
       const ids = members.get(key.tenant);
       if (ids) ids.push(key.userId);
       else members.set(key.tenant, [key.userId]);
-    } else if (
-      key.kind === "user" && (pruneUsers || key.user === "root" || plainPassword.test(entry.value))
-    ) {
-      readUser(key, entry.value, facts, prunable);
+    } else if (key.kind === "user") {
+      facts.users.push(entry);
+      const matters = pruneUsers || key.user === "root" || plainPassword.test(entry.value);
+      if (matters) readUser(key, entry.value, facts, prunable);
     }
   }
-  if (!rising) refuseTwice(dump, options);
   if (pruneUsers) {
     const kept = [...members].filter(([tenant]) => !selection.drops([tenant]));
     for (const id of kept.flatMap(([, ids]) => ids)) prunable.delete(id);
@@ -95,25 +91,6 @@ function tryParse(text: string): Json | undefined {
   } catch (error) {
     if (error instanceof InvalidValue) return undefined;
     throw error;
-  }
-}
-
-/** Keys that rise, as CnosDB dumps them, are never there twice. */
-function refuseTwice(dump: Dump, { own }: FilterOptions): void {
-  const drops = own.filter(({ change }) => !change);
-  const lines = new Map<string, number>();
-  for (const entry of dump.entries) {
-    if (drops.some((rule) => rule.applies(new Item(entry)))) {
-      continue;
-    }
-    const before = lines.get(entry.key);
-    if (before !== undefined) {
-      throw new Failure(
-        `line ${entry.line}: ${entry.key}: is there twice, first in line ${before}`,
-        "keep one of the two lines.",
-      );
-    }
-    lines.set(entry.key, entry.line);
   }
 }
 

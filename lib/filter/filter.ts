@@ -2,14 +2,13 @@
 import { Failure } from "../cli/errors.ts";
 import type { Change } from "../dump/changes.ts";
 import { InvalidValue } from "../dump/json.ts";
-import { displayName } from "../cnosdb/names.ts";
-import { userNames } from "../dump/compare.ts";
 import { type Key, readKey } from "../dump/key.ts";
 import type { Dump, Entry } from "../dump/text.ts";
-import { type About, type Conversion, convert, type Converted } from "./convert.ts";
+import { type Conversion, convert, type Converted } from "./convert.ts";
 import { type Facts, readFacts } from "./facts.ts";
-import { Item, userIdOf } from "./item.ts";
+import { Item } from "./item.ts";
 import { remember } from "./memo.ts";
+import { References } from "./references.ts";
 import type { Notes } from "./report.ts";
 import { type FilterOptions, type Rule, rulesFor, slashNote } from "./rules.ts";
 
@@ -63,8 +62,13 @@ function* filter(
   const conversion: Conversion = { ...facts, target: options.target, rules, details: options.details };
   const convertOnce = remember((item) => convert(item, conversion));
   const references = new References();
+  let previous = "";
+  let rising = true;
   for (const entry of dump.entries) {
     const item = new Item(entry);
+    // Keys that rise, as CnosDB dumps them, are never there twice.
+    rising &&= entry.key > previous;
+    previous = entry.key;
     let converted: Converted;
     try {
       const dropping = firstOf(drops, item);
@@ -105,7 +109,9 @@ function* filter(
       ttl: about.ttl,
     };
   }
-  references.check(dump, notes);
+  const ownDrops = drops.filter(({ own }) => own);
+  if (!rising) refuseTwice(dump.entries, (item) => ownDrops.some((drop) => drop.applies(item)));
+  references.check(facts.users, notes);
   notes.rules(rules);
   const unmatched = options.selection.unmatched();
   if (unmatched.length) {
@@ -135,45 +141,18 @@ function keyOf({ entry, key }: Item, cluster: string | undefined): string {
   return `/${cluster}${entry.key.slice(entry.key.indexOf("/", 1))}`;
 }
 
-/** What refers to what among the entries that come out: members to users, roles to databases. */
-class References {
-  readonly #users = new Set<string>();
-  readonly #databases = new Set<string>();
-  readonly #members: { userId: string; tenant: string; line: number }[] = [];
-  readonly #rights = new Map<string, { tenant: string; database: string; line: number }>();
-
-  take({ key, entry }: Item, { rights }: About): void {
-    if (key.kind === "user") this.#users.add(userIdOf(entry.value));
-    else if (key.kind === "database") this.#databases.add(`${key.tenant}\0${key.database}`);
-    else if (key.kind === "member") {
-      this.#members.push({ userId: key.userId, tenant: key.tenant, line: entry.line });
-    } else if (key.kind === "role") {
-      for (const database of rights) {
-        const name = `${key.tenant}\0${database}`;
-        if (!this.#rights.has(name)) {
-          this.#rights.set(name, { tenant: key.tenant, database, line: entry.line });
-        }
-      }
-    }
-  }
-
-  /** Notes each reference to what does not come out. */
-  check(dump: Dump, notes: Notes): void {
-    for (const [id, { tenant, database, line }] of this.#rights) {
-      if (this.#databases.has(id)) continue;
-      const name = displayName(tenant, database);
-      notes.add("roles", `line ${line}: a role has rights on database ${name}, which does not come out`);
-    }
-    const missing = this.#members.filter(({ userId }) => !this.#users.has(userId));
-    const names = userNames(missing.length ? dump.entries : []);
-    for (const { userId, tenant, line } of missing) {
-      const user = names.get(userId);
-      notes.add(
-        "members",
-        `line ${line}: ${
-          user === undefined ? "a user who is not in the dump" : `user ${displayName(user)}`
-        } is a member of tenant ${displayName(tenant)}, but does not come out`,
+/** @throws {Failure} where a key is there twice */
+function refuseTwice(entries: readonly Entry[], dropsOf: (item: Item) => boolean): void {
+  const lines = new Map<string, number>();
+  for (const entry of entries) {
+    if (dropsOf(new Item(entry))) continue;
+    const before = lines.get(entry.key);
+    if (before !== undefined) {
+      throw new Failure(
+        `line ${entry.line}: ${entry.key}: is there twice, first in line ${before}`,
+        "keep one of the two lines.",
       );
     }
+    lines.set(entry.key, entry.line);
   }
 }

@@ -49,20 +49,21 @@ function lengthOfHead(key: Key, value: string): number | undefined {
       return headWithId(value, key.role);
     case "database":
       return begins(value, 0, '{"tenant":"', key.tenant, '","database":"', key.database, '",');
-    case "table":
+    case "table": {
+      // behind the name of its one member, such as TsKvTableSchema
+      const schema = value.indexOf("{", 1);
       return begins(
         value,
-        0,
-        ...[
-          '{"TsKvTableSchema":{"tenant":"',
-          key.tenant,
-          '","db":"',
-          key.database,
-          '","name":"',
-          key.table,
-          '",',
-        ],
+        schema,
+        '{"tenant":"',
+        key.tenant,
+        '","db":"',
+        key.database,
+        '","name":"',
+        key.table,
+        '",',
       );
+    }
     case "bucket":
       return begins(value, 0, '{"id":');
     case "internal":

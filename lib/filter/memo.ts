@@ -16,8 +16,10 @@ export function remember(convert: (item: Item) => Converted): (item: Item) => Co
     const { entry: { value }, key: { kind }, headLength } = item;
     if (headLength === undefined) return convert(item);
     const rest = value.slice(headLength);
-    let rests = known.get(kind);
-    if (!rests) known.set(kind, rests = new Map());
+    // of tables by the name of their one member
+    const group = kind === "table" ? value.slice(0, value.indexOf("{", 1)) : kind;
+    let rests = known.get(group);
+    if (!rests) known.set(group, rests = new Map());
     const found = rests.get(rest);
     if (found) {
       const { about } = found;

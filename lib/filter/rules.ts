@@ -142,7 +142,13 @@ export function rulesFor(options: FilterOptions, facts: Facts, hash: Context["ha
  * @param target a release; undefined: the newest
  */
 export function printRules(options: Omit<FilterOptions, "target">, target = targets.at(-1)!): string {
-  const facts = { source: anyFormat, sourceLine: 0, plainPasswords: false, pruned: new Set<string>() };
+  const facts = {
+    source: anyFormat,
+    sourceLine: 0,
+    users: [],
+    plainPasswords: false,
+    pruned: new Set<string>(),
+  };
   const rules = rulesFor({ ...options, target: targetFormat(target) }, facts, () => "");
   return [`# in the order in which they run, for ${target}`, ...rules.map(({ text }) => text), ""].join("\n");
 }
