@@ -10,7 +10,7 @@ import type { Args, Command } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
 import type { Say } from "../lib/cli/say.ts";
 import { UsageError } from "../lib/cli/errors.ts";
-import { printLine } from "../lib/cli/stdout.ts";
+import { printJson, printLine } from "../lib/cli/stdout.ts";
 import { checkTwoClusters } from "../lib/copy/cluster.ts";
 import * as reading from "../lib/copy/command.ts";
 import { describeEstimate, estimate } from "../lib/copy/estimate.ts";
@@ -202,7 +202,7 @@ async function printEstimate(args: Args, plan: RunPlan, signal: AbortSignal, say
     signal,
     say,
   );
-  await printLine(args.on("json") ? JSON.stringify(found) : describeEstimate(found));
+  await (args.on("json") ? printJson(found) : printLine(describeEstimate(found)));
   return 0;
 }
 

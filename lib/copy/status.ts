@@ -1,7 +1,7 @@
 /** `--status`: what a ledger says of a run, also while it is being worked on. */
 import type { Args } from "../cli/command.ts";
 import { UsageError } from "../cli/errors.ts";
-import { printLine } from "../cli/stdout.ts";
+import { printJson, printLine, writeStdout } from "../cli/stdout.ts";
 import { pause } from "../cnosdb/http.ts";
 import { displayTable } from "../cnosdb/names.ts";
 import { type Ledger, openLedger } from "./ledger.ts";
@@ -68,6 +68,7 @@ function describeStatus(status: LedgerStatus, raised: readonly string[]): string
 
 /** How often `--watch` looks. */
 const watchMs = 2000;
+const clearScreen = new TextEncoder().encode("\x1b[H\x1b[2J");
 
 /** Prints how far a ledger's newest run is, with `--watch` again and again. @throws {UsageError} where it has none */
 export async function printStatus(args: Args, where: string, signal: AbortSignal): Promise<number> {
@@ -77,8 +78,8 @@ export async function printStatus(args: Args, where: string, signal: AbortSignal
       const status = await readStatus(ledger);
       if (!status) throw new UsageError(`${ledger.name} has no run`);
       const raised = (await ledger.ttls()).map(describeTtl);
-      if (args.on("watch") && Deno.stdout.isTerminal()) await printLine("\x1b[H\x1b[2J");
-      await printLine(args.on("json") ? JSON.stringify(status) : describeStatus(status, raised));
+      if (args.on("watch") && Deno.stdout.isTerminal()) await writeStdout(clearScreen);
+      await (args.on("json") ? printJson(status) : printLine(describeStatus(status, raised)));
       if (args.on("watch")) await pause(watchMs, signal).catch(() => {});
     } while (args.on("watch") && !signal.aborted);
     return 0;
