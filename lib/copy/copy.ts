@@ -56,6 +56,8 @@ export class TableRun {
   readonly totals: RunTotals = { statuses: new Map(), rows: 0, bytes: 0, ttlsLeft: 0 };
   /** tables at work by database */
   readonly #held = new Map<string, number>();
+  /** resolved when a table, or all that were taken with it, has ended */
+  #tableEnded = Promise.withResolvers<void>();
   readonly #printed = new Set<string>();
   readonly #complaints = new Map<string, number>();
   #ended: TableResult[] = [];
@@ -127,9 +129,12 @@ export class TableRun {
       while (!signal.aborted) {
         const names = this.#mayTakeMore() ? await list.claim(unionMost) : [];
         if (names.length) {
-          const work = this.#work(names).finally(() => running.delete(work));
+          const work = this.#work(names).finally(() => {
+            running.delete(work);
+            this.#tableEnded.resolve();
+          });
           running.add(work);
-        } else if (running.size) await Promise.race(running);
+        } else if (running.size) await this.#anyEnded();
         else if (await list.others() > 0) await pause(lookAgainMs, signal);
         else break;
       }
@@ -142,24 +147,24 @@ export class TableRun {
   #mayTakeMore(): boolean {
     const { jobs } = this.options;
     const tables = [...this.#held.values()].reduce((sum, n) => sum + n, 0);
-    return tables < 2 * unionMost || this.#held.size < jobs && tables < jobs * unionMost;
+    return tables < Math.max(2 * unionMost, 6 * jobs) || this.#held.size < jobs && tables < jobs * unionMost;
   }
 
   /** Tables of one database, from their claim to their lines. Never throws: what ends the run is remembered. */
   async #work(names: readonly TableName[]): Promise<void> {
-    const key = databaseKey(names[0]!);
-    this.#held.set(key, (this.#held.get(key) ?? 0) + names.length);
+    this.#hold(names[0]!, names.length);
+    let left = names.length;
     try {
       const seen = await this.#lookAt(names);
       // Each is awaited, whatever becomes of the others: its statement runs to its end.
-      await Promise.all(
-        names.map((name, i) => this.#one(name, seen[i]!).catch((error) => this.#stop(error))),
-      );
+      await Promise.all(names.map(async (name, i) => {
+        await this.#one(name, seen[i]!).catch((error) => this.#stop(error));
+        this.#hold(name, -1);
+        left--;
+      }));
     } catch (error) {
       this.#stop(error);
-    } finally {
-      this.#held.set(key, this.#held.get(key)! - names.length);
-      if (!this.#held.get(key)) this.#held.delete(key);
+      this.#hold(names[0]!, -left);
     }
     await this.#restoreTtls();
   }
@@ -169,6 +174,19 @@ export class TableRun {
     const failures = await this.options.ttls?.restore() ?? [];
     for (const { message, hint } of failures) this.options.say(`error: ${message}; ${hint}`);
     return failures.length;
+  }
+
+  /** Counts tables as at work, or as ended. */
+  #hold(name: TableName, change: number): void {
+    const [key, tables] = [databaseKey(name), (this.#held.get(databaseKey(name)) ?? 0) + change];
+    if (tables > 0) this.#held.set(key, tables);
+    else this.#held.delete(key);
+    this.#tableEnded.resolve();
+  }
+
+  async #anyEnded(): Promise<void> {
+    await this.#tableEnded.promise;
+    this.#tableEnded = Promise.withResolvers();
   }
 
   async #lookAt(names: readonly TableName[]): Promise<(Seen | Failure)[]> {

@@ -174,11 +174,11 @@ export class Schedule {
     return staged === 0 || staged + hold.bytes <= this.options.aheadBytes;
   }
 
-  /** Smaller goes first: what ends a table, then what keeps the imports of the longest database going, then exports ahead. */
+  /** Smaller goes first: what keeps the imports going, of the longest database first; what ends a table; then exports ahead. */
   #rank({ step, database }: Turn, lane: number): number[] {
-    if (step === "verify") return [0];
-    const order = { import: 0, export: 1, profile: 2 }[step];
-    return step === "import" || lane < 2 ? [1, -this.options.left(database), order] : [2, lane, order];
+    if (step === "verify") return [1];
+    if (step === "export" && lane >= 2) return [2, lane];
+    return [0, -this.options.left(database), { import: 0, export: 1, profile: 2 }[step]];
   }
 }
 

@@ -51,7 +51,7 @@ Deno.test("one import a database runs, of the database with the most left first"
   assertEquals(wide.running, ["a1", "b1"]);
 });
 
-Deno.test("what ends a table goes before what begins one", async () => {
+Deno.test("imports go first, then what keeps them going, then what ends a table", async () => {
   const { begin, end, running, settle } = scheduled({ jobs: 2 });
   begin("export", "a", "e1");
   begin("export", "b", "e2");
@@ -61,9 +61,11 @@ Deno.test("what ends a table goes before what begins one", async () => {
   await settle();
   assertEquals(running, ["e1", "e2"]);
   await end("e1");
-  assertEquals(running, ["e2", "v"]);
-  await end("v");
   assertEquals(running, ["e2", "i"]);
+  await end("i");
+  assertEquals(running, ["e2", "p"]);
+  await end("p");
+  assertEquals(running, ["e2", "v"]);
 });
 
 Deno.test("an export waits for room in the stage, unless nothing is staged; what it held is free when its window ends, however it ends", async () => {
