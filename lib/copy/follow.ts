@@ -16,7 +16,7 @@ import { proven, type TableResult } from "./result.ts";
 import { unionMost } from "./statements.ts";
 import { TableCopy } from "./table.ts";
 import { tableKey, unsharedList, type WorkList } from "./tables.ts";
-import { overlap, sameSummary, type Summary, window, windowOf } from "./windows.ts";
+import { addUp, noRows, overlap, sameSummary, type Summary, window, windowOf } from "./windows.ts";
 
 /** How a run follows its source. */
 export interface FollowOptions {
@@ -32,8 +32,10 @@ export interface FollowOptions {
   readonly show: (text: string) => void;
 }
 
-/** So much before a table's last row is looked at again each time: writers are not in step with each other. */
+/** Rows that come so late beside others are found in the next round: writers are not in step with each other. */
 const overlapNanos = 5_000_000_000n;
+/** A table's end is asked for from a later time on when it has grown to so much. */
+const endNanos = 60_000_000_000n;
 /** A table that is still is looked at half as often each time, down to this. */
 const stillMs = 60_000;
 /** How often to ask the ledger for tables that another worker has left. */
@@ -42,10 +44,10 @@ const claimMs = 10_000;
 /** A table that this worker follows. */
 interface Followed {
   readonly name: TableName;
-  /** it is equal before that, but for rows that come late; undefined: it is not known to be */
+  /** where its end begins: it is equal before that, but for rows that come late; undefined: it is not known to be */
   from: string | undefined;
-  /** what the source held from there on when it was equal */
-  known?: Summary;
+  /** what its end held on both sides before `upTo` when they were equal last */
+  known?: Summary & { upTo: string };
   /** when it was known to be equal */
   equalMs: number;
   lookAtMs: number;
@@ -191,7 +193,7 @@ class Follower {
         const table = tables[i]!;
         const isNew = tail !== undefined && tail.rows > 0 && !(table.known && sameSummary(table.known, tail));
         if (isNew) news.push([table, tail]);
-        else if (tail !== undefined) [table.known, table.equalMs] = [tail, Date.now()];
+        else if (tail !== undefined) table.equalMs = Date.now();
         table.everyMs = isNew ? this.#roundMs : Math.min(2 * table.everyMs, stillMs, this.options.recheckMs);
         table.lookAtMs = Date.now() + (isNew ? 0 : table.everyMs);
       }
@@ -218,13 +220,20 @@ class Follower {
     return tails;
   }
 
-  /** Copies the end of a table. @returns how many rows it was behind */
+  /** Copies what is new at the end of a table. @returns how many rows it was behind */
   async #bring(table: Followed, tail: Summary): Promise<number> {
-    const { name, from } = table;
+    const { name, from, known } = table;
     const context = { ...this.run.context, full: false };
-    const outer = overlap(this.run.outer, window(from, windowOf(tail).to));
-    const [seen] = await lookAtTables(context, [name], outer);
+    const to = windowOf(tail).to!;
     const startMs = Date.now();
+    const look = (begin: string | undefined) =>
+      lookAtTables(context, [name], overlap(this.run.outer, window(begin, to)));
+    const isLonger = known !== undefined && known.upTo < to;
+    let [seen] = await look(isLonger ? known.upTo : from);
+    // what is not behind what was equal lies in it: late rows
+    const isLate = isLonger && seen && !(seen instanceof Failure) &&
+      known.rows + seen.source.rows < tail.rows;
+    if (isLate) [seen] = await look(from);
     if (seen instanceof Failure || !seen) return this.#complain(name, seen);
     const result = await new TableCopy(context, seen).run();
     this.#copied.rows += result.copied?.rows ?? 0;
@@ -232,10 +241,11 @@ class Follower {
     const behind = Math.max(0, seen.source.rows - seen.target.rows);
     if (behind > 0 || (result.copied?.rows ?? 0) > 0) this.#newMs = Date.now();
     if (proven.has(result.status)) {
-      const begin = earlier(tail.last!);
-      // where it begins later now, what lies from there on is asked for once more
-      if (begin > (from ?? "")) Object.assign(table, { from: begin, known: undefined });
-      else table.known = tail;
+      const held = addUp([...(isLonger && !isLate ? [known] : []), result.source ?? noRows]);
+      const isLong = from === undefined || parseTime(to)! - parseTime(from)! > endNanos;
+      // what lies in an end that begins later is asked for once more
+      if (isLong) Object.assign(table, { from: earlier(to), known: undefined });
+      else table.known = { ...held, upTo: to };
       table.equalMs = startMs;
       this.#said.delete(tableKey(name));
     } else if (result.status !== "source-changed") this.#complain(name, result);
