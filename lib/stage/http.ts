@@ -91,7 +91,7 @@ export class HttpServer {
   async #serve(connection: Connection): Promise<void> {
     try {
       for (let request; (request = await connection.readHead());) {
-        await connection.write(request, await this.answer(request));
+        await connection.write(await this.answer(request));
         if (request.leftBytes || request.headers.get("connection") === "close") break;
         this.#connections.delete(connection); // to the end of the line: it has waited shortest
         this.#connections.add(connection);
@@ -161,10 +161,9 @@ class Connection {
     return body;
   }
 
-  async write({ method }: HttpRequest, { status, headers, bodyBytes, body }: HttpAnswer): Promise<void> {
+  async write({ status, headers, bodyBytes, body }: HttpAnswer): Promise<void> {
     const lines = Object.entries({ ...headers, "content-length": bodyBytes }).map((line) => line.join(": "));
     await this.#send(Buffer.from([`HTTP/1.1 ${status} `, ...lines, "\r\n"].join("\r\n")));
-    if (method === "HEAD") return;
     for await (const piece of body) await this.#send(piece);
   }
 

@@ -1,20 +1,14 @@
 /** How fast the served stage takes in: one bucket for all connections, which can be shut for a while. */
 import { setTimeout as delay } from "node:timers/promises";
 
-/** What time it is, and how to wait; tests have their own. */
-export interface Clock {
-  /** milliseconds since any moment */
-  now(): number;
-  /** @throws when the signal is aborted */
-  sleep(milliseconds: number, signal: AbortSignal): Promise<void>;
-}
-
-const systemClock: Clock = {
-  now: () => performance.now(),
-  sleep: (milliseconds, signal) => delay(milliseconds, undefined, { signal, ref: false }),
+/** What time it is, in milliseconds since any moment, and how to wait; tests have their own. */
+const systemClock = {
+  now: (): number => performance.now(),
+  sleep: (milliseconds: number, signal: AbortSignal): Promise<void> =>
+    delay(milliseconds, undefined, { signal, ref: false }),
 };
 
-/** Lets bytes in at a rate. A sender is held back by not reading on: TCP does the rest. */
+/** Lets bytes in at a rate. Who has to wait does not read on, and TCP holds the sender back. */
 export class Intake {
   /** until when the bytes that were let in keep the bucket busy */
   #busyUntilMs = 0;
@@ -29,7 +23,6 @@ export class Intake {
     signal.addEventListener("abort", () => this.resume());
   }
 
-  /** Shuts the bucket: whoever has bytes waits. */
   pause(): void {
     this.#pause ??= Promise.withResolvers();
   }

@@ -42,7 +42,7 @@ export class S3Bucket {
         // 403 is what a given-up export gets that still sends: nobody's concern.
         if (request.method === "PUT" && status !== 403) this.problem = message;
         // Read to its end: an answer before that would not reach a client that is still sending.
-        await this.#drain(request).catch(() => {});
+        while (await request.read().catch(() => undefined));
       }
       const details = `<Message>${escape(message)}</Message><Resource>${escape(path)}</Resource>`;
       return xml(`<Error><Code>${code}</Code>${details}</Error>`, status);
@@ -59,47 +59,35 @@ export class S3Bucket {
     const [, bucket, key = ""] = /^\/([^/]*)\/?(.*)$/s.exec(path) ?? [];
     if (bucket !== this.name) throw new Refusal(403, "AccessDenied", "that is not this run's bucket");
     if (!key && method === "GET" && query.get("list-type") === "2") return this.#list(query);
-    if (!key || !["GET", "HEAD", "PUT"].includes(method)) {
+    if (!key || !["GET", "PUT"].includes(method)) {
       throw new Refusal(405, "MethodNotAllowed", `no ${method} of ${key ? "a file" : "the bucket"} here`);
     }
     if (query.size > 0 || headers.has("x-amz-copy-source")) {
       throw new Refusal(501, "NotImplemented", "files are sent and taken whole or by range, nothing else");
     }
     if (!isKey(key)) throw invalidName();
-    return method === "PUT"
-      ? await this.#put(key, request, sha256)
-      : await this.#get(key, headers.get("range"));
+    return method === "PUT" ? await this.#put(key, request, sha256) : this.#get(key, headers.get("range"));
   }
 
   async #put(key: string, request: HttpRequest, sha256: string): Promise<HttpAnswer> {
-    const { leftBytes } = request;
-    if (leftBytes === undefined) {
+    if (request.leftBytes === undefined) {
       throw new Refusal(411, "MissingContentLength", "Content-Length is required");
     }
-    await this.files.put(key, leftBytes, sha256, this.#pieces(key, request));
+    await this.files.put(key, sha256, this.#pieces(key, request));
     return { status: 200, headers: { etag: `"${sha256}"` }, bodyBytes: 0, body: [] };
   }
 
   async *#pieces(key: string, request: HttpRequest): AsyncGenerator<Uint8Array> {
-    const allBytes = request.leftBytes ?? 0;
     while (request.leftBytes) {
       const piece = await request.read().catch(() => {
-        const receivedBytes = allBytes - (request.leftBytes ?? 0);
-        throw new Refusal(
-          503,
-          "IncompleteBody",
-          `the upload of ${key} was cut off after ${receivedBytes} bytes`,
-        );
+        const told = `the upload of ${key} was cut off, ${request.leftBytes} bytes before its end`;
+        throw new Refusal(503, "IncompleteBody", told);
       });
       if (!piece) return;
       this.traffic.inBytes += piece.length;
       await this.intake.admit(piece.length);
       yield piece;
     }
-  }
-
-  async #drain(request: HttpRequest): Promise<void> {
-    while (await request.read());
   }
 
   #list(query: URLSearchParams): HttpAnswer {
@@ -116,22 +104,15 @@ export class S3Bucket {
     );
   }
 
-  async #get(key: string, range: string | null): Promise<HttpAnswer> {
+  #get(key: string, range: string | null): HttpAnswer {
     const file = this.files.get(key);
-    // removed at this moment
-    if (!file || !(await Deno.stat(file.path).catch(() => undefined))) {
-      throw new Refusal(404, "NoSuchKey", `no file ${key} here`);
-    }
+    if (!file) throw new Refusal(404, "NoSuchKey", `no file ${key} here`);
     const [start, end] = range === null ? [0, file.bytes] : parseRange(range, file.bytes);
-    const headers: Record<string, string> = {
-      "content-type": "application/octet-stream",
-      "accept-ranges": "bytes",
-      "last-modified": file.modified.toUTCString(),
-      etag: `"${file.sha256}"`,
-    };
-    if (range !== null) headers["content-range"] = `bytes ${start}-${end - 1}/${file.bytes}`;
+    const headers = { etag: `"${file.sha256}"`, "last-modified": file.modified.toUTCString() };
     const [bodyBytes, body] = [end - start, this.#stream(file, start, end)];
-    return { status: range === null ? 200 : 206, headers, bodyBytes, body };
+    if (range === null) return { status: 200, headers, bodyBytes, body };
+    const part = { "content-range": `bytes ${start}-${end - 1}/${file.bytes}` };
+    return { status: 206, headers: { ...headers, ...part }, bodyBytes, body };
   }
 
   async *#stream({ path }: StagedFile, start: number, end: number): AsyncGenerator<Uint8Array> {
@@ -140,7 +121,7 @@ export class S3Bucket {
     for (let leftBytes = end - start; leftBytes > 0;) {
       const buffer = new Uint8Array(Math.min(leftBytes, 262_144));
       const bytes = await file.read(buffer);
-      if (!bytes) throw new Error("the file is shorter than it was");
+      if (!bytes) throw new Error("the file was cut");
       leftBytes -= bytes;
       this.traffic.outBytes += bytes;
       yield buffer.subarray(0, bytes);

@@ -1,20 +1,12 @@
 /** The stage that copy_tables serves to both clusters itself, until it ends. */
-import { lookup } from "node:dns/promises";
 import { loadSigner } from "../cli/deps.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
+import { keepSecret } from "../cli/secrets.ts";
 import { StageFiles } from "./files.ts";
 import { type httpLimits, HttpServer } from "./http.ts";
 import { Intake } from "./rate.ts";
 import { S3Bucket } from "./s3.ts";
 import { assertDirectory, connectionClause, type Stage } from "./stage.ts";
-
-/** Where to listen, and by what each side reaches it; port 0 is any that is free. */
-interface Addresses {
-  /** one for each side, or one for both */
-  readonly listen: readonly { hostname: string; port: number }[];
-  /** HOST:PORT that both are told, where it is not the one listened on */
-  readonly told?: string;
-}
 
 /** What can be chosen of a served stage. */
 export interface ServedOptions {
@@ -35,13 +27,17 @@ export interface ServedOptions {
  * Serves a stage, with a bucket and a key of its own.
  * @throws {Failure} where its directory cannot be made or its address not be listened on
  */
-export async function servedStage(options: ServedOptions): Promise<Stage & { readonly secret: string }> {
-  const { listen, told } = await addresses(options);
+export async function servedStage(options: ServedOptions): Promise<Stage> {
+  const { from, to, address, say } = options;
+  const told = address === undefined ? undefined : parseAddress(address);
+  const own = told ? [told.hostname] : await ownAddresses(from, to);
   await loadSigner(); // now, as it takes descriptors, which may be rare later
   const files = await StageFiles.make(options.parent);
   const stop = new AbortController();
   const intake = new Intake(stop.signal, options.bytesPerSecond);
   const bucket = new S3Bucket(files, intake);
+  keepSecret(bucket.key.accessKeyId);
+  keepSecret(bucket.key.secretAccessKey);
   const server = new HttpServer(bucket.answer, options.limits);
   const close = async () => {
     if (stop.signal.aborted) return;
@@ -50,17 +46,17 @@ export async function servedStage(options: ServedOptions): Promise<Stage & { rea
     await files.close();
   };
   const reached: string[] = [];
-  for (const { hostname, port } of listen) {
+  for (const hostname of own) {
     try {
-      reached.push(`${bracketed(hostname)}:${server.listen(hostname, port)}`);
+      reached.push(`${bracketed(hostname)}:${listen(server, hostname, told?.port ?? 0, say)}`);
     } catch (error) {
       await close();
-      throw new Failure(`cannot serve the stage on ${bracketed(hostname)}:${port}: ${messageOf(error)}`);
+      throw new Failure(
+        `cannot serve the stage on ${bracketed(hostname)}:${told?.port ?? 0}: ${messageOf(error)}`,
+      );
     }
   }
-  const [exportAddress = "", importAddress = exportAddress] = told === undefined
-    ? reached
-    : [told.replace(/:0$/, reached[0]!.slice(reached[0]!.lastIndexOf(":")))];
+  const [exportAddress = "", importAddress = exportAddress] = reached;
   const clause = (address: string) =>
     connectionClause({
       endpoint_url: `http://${address}`,
@@ -77,7 +73,6 @@ export async function servedStage(options: ServedOptions): Promise<Stage & { rea
   return {
     name: "served",
     durable: false,
-    secret: bucket.key.secretAccessKey,
     exportAddress,
     importAddress,
     exportConnection: clause(exportAddress),
@@ -99,26 +94,29 @@ const isLoopback = (address: string) => /^127\.|^::1$/.test(address);
 const bracketed = (address: string) => address.includes(":") ? `[${address}]` : address;
 const unbracketed = (hostname: string) => hostname.replace(/^\[|\]$/g, "");
 
-async function addresses({ from, to, address: given, say }: ServedOptions): Promise<Addresses> {
-  if (given === undefined) {
-    const own = [await addressTowards(from), await addressTowards(to)].flatMap((address) => address ?? []);
-    // A cluster on this machine, perhaps in a container, reaches it by the address that the other one needs, too.
-    const outer = own.filter((address) => !isLoopback(address));
-    return { listen: [...new Set(outer.length ? outer : own)].map((hostname) => ({ hostname, port: 0 })) };
+function parseAddress(text: string): { hostname: string; port: number } {
+  const url = /^[^@/?#]+:\d+$/.test(text) ? URL.parse(`http://${text}`) : null;
+  if (!url) throw new UsageError("--serve-address: expected HOST:PORT, or [IPV6]:PORT");
+  return { hostname: unbracketed(url.hostname), port: Number(text.slice(text.lastIndexOf(":") + 1)) };
+}
+
+/** Listens on one address, or where it is none of this machine, on all. @returns the port */
+function listen(server: HttpServer, hostname: string, port: number, say: (message: string) => void): number {
+  try {
+    return server.listen(hostname, port);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AddrNotAvailable)) throw error;
+    say(`${hostname} is no address of this machine: the stage listens on all of them, port ${port}`);
+    return server.listen(hostname.includes(":") ? "::" : "0.0.0.0", port);
   }
-  const url = URL.parse(`http://${given}`);
-  if (!url || !/^[^@/?#]+:\d+$/.test(given)) {
-    throw new UsageError("--serve-address: expected HOST:PORT, or [IPV6]:PORT");
-  }
-  const port = Number(/\d+$/.exec(given)?.[0]);
-  const { address } = await lookup(unbracketed(url.hostname)).catch((error) => {
-    throw new Failure(`--serve-address ${given}: ${messageOf(error)}`);
-  });
-  if (isLoopback(address) || Deno.networkInterfaces().some((own) => own.address === address)) {
-    return { listen: [{ hostname: address, port }], told: given };
-  }
-  say(`${url.hostname} is no address of this machine: the stage listens on all of them, port ${port}`);
-  return { listen: [{ hostname: address.includes(":") ? "::" : "0.0.0.0", port }], told: given };
+}
+
+/** The address that each side reaches, or one for both. */
+async function ownAddresses(from: readonly string[], to: readonly string[]): Promise<string[]> {
+  const own = [await addressTowards(from), await addressTowards(to)].flatMap((address) => address ?? []);
+  // A cluster on this machine, perhaps in a container, reaches it by the address that the other one needs, too.
+  const outer = own.filter((address) => !isLoopback(address));
+  return [...new Set(outer.length ? outer : own)];
 }
 
 /**

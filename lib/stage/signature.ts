@@ -48,12 +48,14 @@ export async function checkSignature(
   if (!/^[0-9a-f]{64}$/.test(sha256)) {
     throw new Refusal(400, "InvalidRequest", "x-amz-content-sha256 must be the body's sha256 in hex");
   }
+  const url = URL.parse(`http://${header("host")}${target}`);
+  if (!url) throw new Refusal(400, "InvalidRequest", "host and target make no URL");
   const { AwsV4Signer } = await loadSigner();
   const datetime = header("x-amz-date");
   const signedHeaders = names.split(";").filter((name) => name !== "host");
   const expected = await new AwsV4Signer({
     ...key,
-    ...{ method, datetime, service: "s3", url: `http://${header("host")}${target}`, allHeaders: true },
+    ...{ method, datetime, service: "s3", url: url.href, allHeaders: true },
     headers: signedHeaders.map((name): [string, string] => [name, header(name)]),
   }).authHeader();
   const [a, b] = [Buffer.from(given), Buffer.from(expected)];

@@ -42,17 +42,12 @@ export function freshDirectory({ tenant, database, table }: TableName): string {
   return [safe(tenant), safe(database), safe(table), crypto.randomUUID().slice(0, 8)].join("-");
 }
 
-/** Whether a directory may be one of ours: one path part, or anything could be read, and removed, outside of the stage. */
-export function isDirectory(name: string): boolean {
-  return /^[A-Za-z0-9_-]{1,160}$/.test(name);
-}
-
-/** @throws {Failure} */
+/** @throws {Failure} for a name that is not one path part: anything could be read, and removed, outside of the stage */
 export function assertDirectory(name: string): void {
-  if (isDirectory(name)) return;
+  if (/^[A-Za-z0-9_-]{1,160}$/.test(name)) return;
   throw new Failure(
     `${JSON.stringify(name)} is no directory of a stage`,
-    "expected one name of [A-Za-z0-9_-], as --only export prints it.",
+    "expected what --only export prints.",
   );
 }
 

@@ -1,6 +1,9 @@
 /** A stage in a storage that is not ours: file://, s3://, gcs://, azblob://. */
+import { readdir } from "node:fs/promises";
+import { dirname } from "node:path";
 import { closestString } from "../cli/deps.ts";
 import { UsageError } from "../cli/errors.ts";
+import { keepSecret } from "../cli/secrets.ts";
 import { counted } from "../cli/text.ts";
 import { assertDirectory, connectionClause, type Stage } from "./stage.ts";
 
@@ -29,6 +32,7 @@ export function connectionOptions(stage: URL, pairs: readonly string[]): Record<
         nearest + known,
       );
     }
+    if (/key|token|email/.test(key)) keepSecret(value);
     options[key] = value;
   }
   const { endpoint_url: endpoint } = options;
@@ -81,21 +85,26 @@ export class StorageStage implements Stage {
   }
 
   exportUrl(directory: string): string {
-    assertDirectory(directory);
-    this.#left.add(directory);
-    return `${this.name}/${directory}`;
+    return this.#used(this.name, directory);
   }
 
   importUrl(directory: string): string {
+    return this.#used(this.#importName, directory);
+  }
+
+  #used(base: string, directory: string): string {
     assertDirectory(directory);
     this.#left.add(directory);
-    return `${this.#importName}/${directory}`;
+    return `${base}/${directory}`;
   }
 
   async bytes(directory: string): Promise<number | undefined> {
     for (const path of this.#paths(directory)) {
-      const bytes = await sizeOf(path).catch(() => undefined);
-      if (bytes !== undefined) return bytes;
+      try {
+        const entries = await readdir(path, { recursive: true });
+        const sizes = await Promise.all(entries.map((name) => Deno.stat(`${path}/${name}`)));
+        return sizes.reduce((sum, { isFile, size }) => sum + (isFile ? size : 0), 0);
+      } catch { /* not here */ }
     }
     return undefined;
   }
@@ -108,9 +117,10 @@ export class StorageStage implements Stage {
         await Deno.remove(path, { recursive: true });
         this.#left.delete(directory);
       } catch (error) {
-        // An empty table makes no directory. Else it belongs to the server's user, or lies on its machine: told at the end.
-        const isEmpty = error instanceof Deno.errors.NotFound && await isHere(path);
-        if (isEmpty) this.#left.delete(directory);
+        // An empty table makes none. Else it belongs to the server's user, or lies on its machine: told at the end.
+        if (error instanceof Deno.errors.NotFound && await isHere(dirname(path))) {
+          this.#left.delete(directory);
+        }
       }
     }
   }
@@ -119,11 +129,11 @@ export class StorageStage implements Stage {
   resume(): void {}
 
   close(): Promise<string | undefined> {
-    if (this.#left.size === 0) return Promise.resolve(undefined);
     const [some] = this.#left;
-    return Promise.resolve(
-      `${counted(this.#left.size, "directory", "directories")} left in ${this.name}, such as ${some}`,
-    );
+    const told = `${
+      counted(this.#left.size, "directory", "directories")
+    } left in ${this.name}, such as ${some}`;
+    return Promise.resolve(some === undefined ? undefined : told);
   }
 
   /** Where a directory lies, if it lies on this machine. */
@@ -136,14 +146,4 @@ export class StorageStage implements Stage {
 
 const trimmed = (url: URL) => url.href.replace(/\/+$/, "");
 
-const isHere = (path: string) =>
-  Deno.stat(path.slice(0, path.lastIndexOf("/"))).then(() => true, () => false);
-
-async function sizeOf(path: string): Promise<number> {
-  let bytes = 0;
-  for await (const { name, isDirectory } of Deno.readDir(path)) {
-    const inner = `${path}/${name}`;
-    bytes += isDirectory ? await sizeOf(inner) : (await Deno.stat(inner)).size;
-  }
-  return bytes;
-}
+const isHere = (path: string) => Deno.stat(path).then(() => true, () => false);

@@ -22,7 +22,11 @@ export class Clusters implements AsyncDisposable {
   static async start({ dump, mode }: Origin, version: Version, metaNodes: 1 | 3 = 1): Promise<Clusters> {
     const text = await Deno.readTextFile(new URL(`fixtures/${dump}`, root));
     const old = await startStandIn({ version: "2.3.5", mode, dump: text, rows: seedRows(text) });
-    const young = await startStandIn({ version, metaNodes });
+    return await Clusters.of(old, await startStandIn({ version, metaNodes }));
+  }
+
+  /** These two, which are closed with it. */
+  static async of(old: StandIn, young: StandIn): Promise<Clusters> {
     return new Clusters(old, young, await Deno.makeTempDir({ prefix: "cnosdb-migrate-" }));
   }
 
@@ -45,7 +49,7 @@ export class Clusters implements AsyncDisposable {
       script?: (name: string) => string;
       stderr?: "piped" | "inherit";
     } = {},
-  ): Promise<{ code: number; stderr: string; tables: TableLine[] }> {
+  ): Promise<{ code: number; stdout: string; stderr: string; tables: TableLine[] }> {
     const line = [
       `${script("dump_meta")} ${this.old.metaUrl}`,
       `${script("filter_meta")} --target ${target}`,
@@ -63,6 +67,7 @@ export class Clusters implements AsyncDisposable {
     const text = new TextDecoder().decode(output.stdout).trim();
     return {
       code: output.code,
+      stdout: text,
       stderr: stderr === "piped" ? new TextDecoder().decode(output.stderr) : "",
       tables: tableLines(text),
     };

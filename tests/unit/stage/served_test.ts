@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Failure } from "../../../lib/cli/errors.ts";
 import { addressTowards, servedStage } from "../../../lib/stage/served.ts";
 import { Client, withStage } from "./client.ts";
 
@@ -40,6 +41,13 @@ Deno.test("a cluster by IPv4 and one by IPv6 are each told an address that they 
     await Deno.remove(parent);
   }
 });
+
+Deno.test("a server that echoes a statement shows no key of the served stage", () =>
+  withStage(({ options }, stage) => {
+    const { message } = new Failure(`cannot parse: ${stage.exportConnection}`);
+    assert.ok(!message.includes(options.secret_key!) && !message.includes(options.access_key_id!), message);
+    return Promise.resolve();
+  }));
 
 Deno.test("the clusters are told the address that was given", () =>
   withStage((client, stage) => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Failure } from "../../../lib/cli/errors.ts";
 import { openStage } from "../../../lib/stage/open.ts";
 import { assertDirectory, connectionClause, freshDirectory } from "../../../lib/stage/stage.ts";
 import { connectionOptions, parseStage, StorageStage } from "../../../lib/stage/storage.ts";
@@ -130,6 +131,16 @@ function isQuietUsageError(error: Error): boolean {
   const told = `${error.message} ${(error as { hint?: string }).hint}`;
   return error.name === "UsageError" && !/hush/.test(told);
 }
+
+Deno.test("a server that echoes a statement shows no key of the stage", () => {
+  connectionOptions(new URL("s3://b/d"), [
+    "access_key_id=AKIAXYZ",
+    "secret_key=qwertz/uiop+",
+    "token=asdf1234",
+  ]);
+  const { message } = new Failure("422 near 'AKIAXYZ', secret_key = 'qwertz/uiop+', token = 'asdf1234'");
+  assert.equal(message, "422 near '…', secret_key = '…', token = '…'");
+});
 
 Deno.test("flags that do not go together are refused", async () => {
   const none = { connection: [], from: [], to: [], say: () => {} };
