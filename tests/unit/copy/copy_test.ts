@@ -495,6 +495,38 @@ Deno.test("servers that are not what they should be are refused", async () => {
   }
 });
 
+Deno.test("two data nodes of one cluster are no source and target, and three of one are one side", async () => {
+  await using pair = await Pair.start({ young: { dataNodes: 3 } });
+  const [first = "", second = "", third = ""] = pair.young.sqlUrls;
+  const same = await pair.script(["--from", first, "--to", second, "--all"], { urls: false });
+  assertEquals(same.code, 2, same.stderr);
+  assertStringIncludes(same.stderr, "same cluster");
+  const args = [
+    "--from",
+    pair.old.sqlUrl,
+    "--to",
+    `${first},${second}`,
+    "--to",
+    third,
+    "--all",
+    "--verify",
+    "full",
+  ];
+  const ran = await pair.script(args, { urls: false });
+  assertEquals([ran.code, pair.differences()], [0, []], ran.stderr);
+});
+
+Deno.test("a run ends as its list does, also where another worker's table failed", async () => {
+  const tables = Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`t${i}`, 2]));
+  await using pair = await Pair.start({ databases: { db: { tables } } });
+  pair.young.fault = ({ body }) =>
+    body.startsWith('COPY INTO "db"."t7"') ? refuse("Insufficient privileges") : undefined;
+  const [one, other] = await Promise.all([pair.copy({ jobs: 1 }), pair.copy({ jobs: 1 })]);
+  for (const { totals, results } of [one, other]) {
+    assertEquals([results.length, totals.statuses.get("equal"), totals.statuses.get("failed")], [60, 59, 1]);
+  }
+});
+
 Deno.test("wrong credentials end the run, naming the side, and are never shown", async () => {
   await using pair = await Pair.start({ databases: {}, young: { auth: true } });
   const wrong = pair.young.sqlUrl.replace("//", "//root:s3cret@");
