@@ -14,7 +14,7 @@ import { loadBcrypt } from "../lib/cli/deps.ts";
 import { messageOf, UsageError } from "../lib/cli/errors.ts";
 import { atomicFile, readInput } from "../lib/cli/files.ts";
 import { LineWriter, warnOfReaders, writeStdout } from "../lib/cli/stdout.ts";
-import { type Entry, readDump, saveDump, writeDump } from "../lib/dump/text.ts";
+import { readDump, saveDump, writeDump } from "../lib/dump/text.ts";
 import { filterDump } from "../lib/filter/filter.ts";
 import { parseRules } from "../lib/filter/own_rules.ts";
 import { diffText, endLine, Notes, reportLine, runLine, Sums } from "../lib/filter/report.ts";
@@ -182,7 +182,7 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   const name = file ?? "stdin";
   const dump = await readDump(readInput(file, signal), name, { unmarked: args.on("unmarked") });
   const [notes, sums] = [new Notes(), new Sums()];
-  const { facts, outcomes } = await filterDump(dump, options, notes);
+  const { facts, outcomes, entries } = await filterDump(dump, options, notes);
   const report = reportFile === undefined ? undefined : await atomicFile(reportFile);
   const lines = report && new LineWriter(report.write);
   const print = (bytes: Uint8Array) => {
@@ -191,13 +191,11 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   };
   const shown = args.on("diff") ? new LineWriter(writeStdout) : undefined;
   const colour = Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR");
-  const entries: Pick<Entry, "key" | "value">[] = [];
   try {
     await lines?.add(runLine(facts, target.name));
     let n = 0;
     for (const outcome of outcomes) {
       sums.add(outcome);
-      if (outcome.out) entries.push(outcome.out);
       if (lines) await lines.add(reportLine(outcome));
       if (shown && outcome.action !== "kept") await shown.add(diffText(outcome, colour));
       if (++n % 10_000 === 0) await breathe(signal);

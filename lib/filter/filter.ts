@@ -22,24 +22,30 @@ export interface Outcome {
   /** the rules that were applied, in their order */
   rules: string[];
   /** the entry that comes out; undefined where it was dropped */
-  out?: { key: string; value: string };
+  out?: Entry;
   /** what differs in its value, where details are asked for */
   changes: Change[];
   /** a database's, such as `30d` or `INF` */
   ttl?: string | undefined;
 }
 
+/** A dump that is being filtered. */
+export interface Filtered {
+  facts: Facts;
+  /**
+   * What becomes of each entry, in their order; reading them does the work.
+   * @throws {Failure} at an entry that cannot be converted; at their end where a key would come out twice or a flag matched nothing
+   */
+  outcomes: Iterable<Outcome>;
+  /** the entries that come out, whole once the outcomes are read */
+  entries: Entry[];
+}
+
 /**
  * @param notes gets what the operator should know
- * @returns the dump's facts, and what becomes of its entries, in their order
- * @throws {Failure} where the dump cannot be converted for the target; at an entry that cannot, while the outcomes are read; and at
- * their end, where a flag matched nothing
+ * @throws {Failure} where the dump is of a version that cannot be converted for the target
  */
-export async function filterDump(
-  dump: Dump,
-  options: FilterOptions,
-  notes: Notes,
-): Promise<{ facts: Facts; outcomes: Iterable<Outcome> }> {
+export async function filterDump(dump: Dump, options: FilterOptions, notes: Notes): Promise<Filtered> {
   const facts = readFacts(dump, options);
   const bcrypt = facts.plainPasswords ? await options.loadHash() : undefined;
   const rules = rulesFor(options, facts, (password, id) => {
@@ -47,7 +53,8 @@ export async function filterDump(
     notes.hashed++;
     return bcrypt(password, id);
   });
-  return { facts, outcomes: filter(dump, options, facts, rules, notes) };
+  const entries: Entry[] = [];
+  return { facts, outcomes: filter(dump, options, facts, rules, notes, entries), entries };
 }
 
 function* filter(
@@ -56,19 +63,15 @@ function* filter(
   facts: Facts,
   rules: readonly Rule[],
   notes: Notes,
+  entries: Entry[],
 ): Generator<Outcome> {
   const drops = rules.filter(({ change }) => !change);
   const patches = rules.filter(({ own, change }) => own && change);
   const conversion: Conversion = { ...facts, target: options.target, rules, details: options.details };
   const convertOnce = remember((item) => convert(item, conversion));
   const references = new References();
-  let previous = "";
-  let rising = true;
   for (const entry of dump.entries) {
     const item = new Item(entry);
-    // Keys that rise, as CnosDB dumps them, are never there twice.
-    rising &&= entry.key > previous;
-    previous = entry.key;
     let converted: Converted;
     try {
       const dropping = firstOf(drops, item);
@@ -98,19 +101,20 @@ function* filter(
     notes.user(item.key, about.remarks);
     const key = keyOf(item, options.cluster);
     const applied = key === entry.key ? about.rules : [...about.rules, "--cluster"];
+    const out = applied.length ? { key, value, line: entry.line } : entry;
+    entries.push(out);
     yield {
       line: entry.line,
       key: entry.key,
       kind: item.key.kind,
       action: applied.length ? "converted" : "kept",
       rules: applied,
-      out: { key, value },
+      out,
       changes: about.changes,
       ttl: about.ttl,
     };
   }
-  const ownDrops = drops.filter(({ own }) => own);
-  if (!rising) refuseTwice(dump.entries, (item) => ownDrops.some((drop) => drop.applies(item)));
+  refuseTwice(entries);
   references.check(facts.users, notes);
   notes.rules(rules);
   const unmatched = options.selection.unmatched();
@@ -141,18 +145,19 @@ function keyOf({ entry, key }: Item, cluster: string | undefined): string {
   return `/${cluster}${entry.key.slice(entry.key.indexOf("/", 1))}`;
 }
 
-/** @throws {Failure} where a key is there twice */
-function refuseTwice(entries: readonly Entry[], dropsOf: (item: Item) => boolean): void {
+/** @throws {Failure} where two entries come out with one key */
+function refuseTwice(entries: readonly Entry[]): void {
+  // Keys that rise, as CnosDB dumps them, are never there twice.
+  if (entries.every(({ key }, n) => n === 0 || key > entries[n - 1]!.key)) return;
   const lines = new Map<string, number>();
-  for (const entry of entries) {
-    if (dropsOf(new Item(entry))) continue;
-    const before = lines.get(entry.key);
+  for (const { key, line } of entries) {
+    const before = lines.get(key);
     if (before !== undefined) {
       throw new Failure(
-        `line ${entry.line}: ${entry.key}: is there twice, first in line ${before}`,
+        `line ${line}: ${key}: is there twice, first in line ${before}`,
         "keep one of the two lines.",
       );
     }
-    lines.set(entry.key, entry.line);
+    lines.set(key, line);
   }
 }

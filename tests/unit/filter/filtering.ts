@@ -42,14 +42,18 @@ export async function filter(
   try {
     const read = await readDump(chunks(), "dump", { unmarked: true });
     const filtered = await filterDump(read, given, notes);
-    const entries = [];
     for (const outcome of filtered.outcomes) {
       sums.add(outcome);
       outcomes?.push(outcome);
-      if (outcome.out) entries.push(outcome.out);
     }
-    await writeDump(entries, (piece) => Promise.resolve(void (out += new TextDecoder().decode(piece))));
-    const lines = [...sums.lines(read, filtered.facts, given.target), ...notes.lines(entries.length)];
+    await writeDump(
+      filtered.entries,
+      (piece) => Promise.resolve(void (out += new TextDecoder().decode(piece))),
+    );
+    const lines = [
+      ...sums.lines(read, filtered.facts, given.target),
+      ...notes.lines(filtered.entries.length),
+    ];
     return { out, notes: lines };
   } catch (error) {
     // An error of ours is no refusal.

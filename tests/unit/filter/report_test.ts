@@ -59,3 +59,21 @@ Deno.test("a report of a dump that cannot be converted is not left behind", asyn
   assertEquals([code, [...Deno.readDirSync(dir)]], [1, []]);
   await Deno.remove(dir);
 });
+
+Deno.test("no end mark goes out where the report cannot be written, as on a full disk", async () => {
+  const dir = await Deno.makeTempDir();
+  const script = new URL("../../../scripts/filter_meta.ts", import.meta.url).pathname;
+  const { code, stdout, stderr } = await new Deno.Command("bash", {
+    cwd: dir,
+    // No file may grow beyond 4 kB; the signal that says so is ignored, so that the write fails.
+    args: [
+      "-c",
+      `trap '' XFSZ; ulimit -f 4; "${Deno.execPath()}" run -A --quiet ${script} --target 2.4.2 --unmarked --report report "$0"`,
+      new URL("../../../fixtures/dumps/2.3.5.4-cluster.dump", import.meta.url).pathname,
+    ],
+  }).output();
+  assertEquals([code, new TextDecoder().decode(stdout)], [1, ""]);
+  assert(new TextDecoder().decode(stderr).includes("report: cannot be written"));
+  assertEquals([...Deno.readDirSync(dir)], []);
+  await Deno.remove(dir);
+});

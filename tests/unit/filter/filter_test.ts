@@ -1,0 +1,78 @@
+/** What the filter does with what goes wrong. */
+import { assert, assertEquals, assertRejects } from "../../helpers/deps.ts";
+import type { Rule } from "../../../lib/filter/rules.ts";
+import type { Outcome } from "../../../lib/filter/filter.ts";
+import { filter } from "./filtering.ts";
+
+const fixture = (path: string) => Deno.readTextFile(new URL(`../../../fixtures/${path}`, import.meta.url));
+const tenant = (name: string, comment = "null") =>
+  `/c/tenants/${name}: {"id":1,"name":"${name}","options":{"comment":${comment},"limiter_config":null}}\n`;
+
+Deno.test("an error of ours is not taken for an invalid entry under --drop-invalid", async () => {
+  const broken: Rule = {
+    name: "broken",
+    text: "",
+    own: { pattern: "/**", matches: 0 },
+    applies: () => true,
+    change: () => (undefined as unknown as { x: string }).x,
+  };
+  await assertRejects(
+    () => filter(tenant("a"), { target: "2.4.2", dropInvalid: true, own: [broken] }),
+    TypeError,
+  );
+});
+
+Deno.test("a value nested 5000 deep is invalid, and no more", async () => {
+  const deep = tenant("b", "[".repeat(5_000) + "]".repeat(5_000));
+  const { error } = await filter(deep, { target: "2.4.2" });
+  assertEquals(error, "line 1: /c/tenants/b: nested more than 128 levels deep");
+  const { out } = await filter(tenant("a") + deep, { target: "2.4.2", dropInvalid: true });
+  assert(out.startsWith("/c/tenants/a: ") && !out.includes("/c/tenants/b"), out);
+});
+
+Deno.test("what is refused writes nothing at all", async () => {
+  const { out, error } = await filter(await fixture("dumps/2.3.5.4-cluster.dump") + "/x: 1\n", {
+    target: "2.4.2",
+  });
+  assertEquals([out, error?.startsWith("line 56: /x: an unknown kind of key")], ["", true]);
+});
+
+Deno.test("a member without its user is told by the user's name and the tenant", async () => {
+  const dump = await fixture("dumps/2.3.5.4-cluster.dump");
+  const { parseRules } = await import("../../../lib/filter/own_rules.ts");
+  const own = await parseRules("- drop: /*/users/alice", "rules.yaml");
+  const { notes } = await filter(dump, { target: "2.4.2", own });
+  assert(
+    notes.some((note) => /^note: line \d+: user alice is a member of tenant acme, but/.test(note)),
+    notes.join("\n"),
+  );
+});
+
+Deno.test("the printed rules, given as --rules, change nothing", async () => {
+  const { parseRules } = await import("../../../lib/filter/own_rules.ts");
+  const { printRules } = await import("../../../lib/filter/rules.ts");
+  const { Selection } = await import("../../../lib/filter/selection.ts");
+  const text = printRules({
+    selection: new Selection([], [], [], []),
+    own: [],
+    root: "auto",
+    keepSystem: false,
+    pruneUsers: false,
+    dropInvalid: false,
+    details: false,
+    loadHash: () => Promise.resolve(() => ""),
+  });
+  const dump = await fixture("dumps/2.4.3.4-single.dump");
+  const plain = await filter(dump, { target: "2.4.3" });
+  const outcomes: Outcome[] = [];
+  const ruled = await filter(dump, { target: "2.4.3", own: await parseRules(text, "rules.yaml") }, outcomes);
+  assertEquals(ruled.out, plain.out);
+  assert(outcomes.some(({ rules }) => rules[0]?.startsWith("rules.yaml line ")));
+});
+
+Deno.test("two clusters in one dump cannot get the same keys by --cluster", async () => {
+  const dump = tenant("a") + tenant("a").replace("/c/", "/d/");
+  assertEquals((await filter(dump, { target: "2.4.2" })).error, undefined);
+  const { error } = await filter(dump, { target: "2.4.2", cluster: "e" });
+  assertEquals(error, "line 2: /e/tenants/a: is there twice, first in line 1");
+});

@@ -1,0 +1,53 @@
+import { UsageError } from "../../../lib/cli/errors.ts";
+import { parseRules } from "../../../lib/filter/own_rules.ts";
+import { assertEquals, assertRejects } from "../../helpers/deps.ts";
+import { filter } from "./filtering.ts";
+
+const user = '/c/users/u: {"id":340282366920938463463374607431768211455,"name":"u","options":' +
+  '{"password":null,"comment":"x","note":{"a":[1.50]}},"is_admin":false}\n';
+
+async function patched(rules: string): Promise<string> {
+  const { out, error } = await filter(user, { target: "2.4.0", own: await parseRules(rules, "r.yaml") });
+  return error ?? out.split("\n")[0]!.slice("/c/users/u: ".length);
+}
+
+Deno.test("merge changes, adds and removes fields, and keeps every digit of the others", async () => {
+  assertEquals(
+    await patched(
+      "- patch: /*/users/*\n  merge: {options: {comment: null, note: {b: [2]}, granted_admin: true}}",
+    ),
+    '{"id":340282366920938463463374607431768211455,"name":"u","options":{"hash_password":null,"note":{"a":[1.50],' +
+      '"b":[2]},"granted_admin":true},"is_admin":false}',
+  );
+});
+
+Deno.test("rename keeps a field's place and value", async () => {
+  assertEquals(
+    await patched("- patch: /*/users/*\n  rename: {options.note.a: options.note.z, options.none: options.x}"),
+    '{"id":340282366920938463463374607431768211455,"name":"u","options":{"hash_password":null,"comment":"x",' +
+      '"note":{"z":[1.50]}},"is_admin":false}',
+  );
+});
+
+Deno.test("what JSON does not have is refused with its line", async () => {
+  for (
+    const [merge, message] of [
+      ["{options: {x: 2024-01-01}}", /^r\.yaml: line 2: .*2024.* is nothing that JSON has/],
+      ["{options: {x: .nan}}", /^r\.yaml: line 2: NaN is nothing that JSON has/],
+      ["{options: {x: .inf}}", /^r\.yaml: line 2: Infinity is nothing that JSON has/],
+      ["&a {options: *a}", /^r\.yaml: line 2: an alias that contains itself/],
+      ["{options: {x: !!binary aGk=}}", /^r\.yaml: line 2: .*nothing that JSON has/],
+      ["{id: 340282366920938463463374607431768211455}", /^r\.yaml: line 2: merge: a number beyond 2\^53/],
+    ] as const
+  ) {
+    const error = await assertRejects(
+      () => parseRules(`# first\n- patch: /*/users/*\n  merge: ${merge}\n`, "r.yaml"),
+      UsageError,
+    );
+    assertEquals(message.test(error.message), true, error.message);
+  }
+});
+
+Deno.test("an alias that is used twice is no cycle", async () => {
+  await parseRules("- patch: /a\n  merge: {x: &a {b: 1}, y: *a}\n", "r.yaml");
+});
