@@ -2,8 +2,6 @@
  * JSON in which every number keeps its digits. Ids in CnosDB's meta store are 128-bit integers written as bare numbers, which a
  * plain JSON.parse rounds: such a number stays the text that it came in as (JSON.rawJSON).
  */
-export * from "./old_json.ts";
-
 /** A number whose digits a double would lose, as its source text. */
 export interface RawNumber {
   readonly rawJSON: string;

@@ -154,10 +154,3 @@ export function namesOf(object: Key): string[] {
   const { user, tenant, role, database, table } = object as Record<string, string | undefined>;
   return [user, tenant, role, database, table].filter((name) => name !== undefined);
 }
-
-/** A name as an operator reads it in a list: `tenant.database.table`, each quoted where it is no plain word. */
-export function displayName(...names: string[]): string {
-  return names.map((name) => /^[\p{L}\p{N}_-]+$/u.test(name) ? name : `"${name.replaceAll('"', '""')}"`).join(
-    ".",
-  );
-}

@@ -1,6 +1,7 @@
 /** What a filter did: in sum and as notes for the operator, and entry by entry. */
 import { version } from "../cli/command.ts";
-import { displayName, type Key, kinds } from "../dump/key.ts";
+import { displayName } from "../cnosdb/names.ts";
+import { type Key, kinds } from "../dump/key.ts";
 import type { Dump } from "../dump/text.ts";
 import { describeRange } from "../versions/versions.ts";
 import type { Remark } from "./convert.ts";

@@ -4,7 +4,8 @@
  */
 import type { Json } from "../dump/json.ts";
 import { digitsOf, isObject } from "../dump/json.ts";
-import { displayName, isUnlisted, type Key, namesOf } from "../dump/key.ts";
+import { displayName } from "../cnosdb/names.ts";
+import { isUnlisted, type Key, namesOf } from "../dump/key.ts";
 import {
   anyFormat,
   defaultsOf,

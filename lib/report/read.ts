@@ -1,6 +1,7 @@
 /** Reads what filter_meta --report, copy_tables and compare_tables printed into what a page of a migration says. */
 import { Failure } from "../cli/errors.ts";
-import { candidates, displayName } from "../dump/key.ts";
+import { displayName } from "../cnosdb/names.ts";
+import { candidates } from "../dump/key.ts";
 
 /** A file that was read. */
 export interface ReadFile {

@@ -4,7 +4,7 @@
  *
  *     deno task demo [--target VERSION]
  */
-import { displayName } from "../../lib/dump/key.ts";
+import { displayName } from "../../lib/cnosdb/names.ts";
 import { targetFormat } from "../../lib/versions/versions.ts";
 import { Clusters, origins } from "./pipe.ts";
 

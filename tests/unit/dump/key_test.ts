@@ -1,4 +1,4 @@
-import { candidates, displayName, formatKey, type Key } from "../../../lib/dump/key.ts";
+import { candidates, formatKey, type Key, readKey } from "../../../lib/dump/key.ts";
 import { parseJson } from "../../../lib/dump/json.ts";
 import { identify as identifyParsed } from "../../../lib/versions/entry.ts";
 import { assertEquals, assertThrows } from "../../helpers/deps.ts";
@@ -65,6 +65,27 @@ Deno.test("what is no key of CnosDB has no reading", () => {
   }
 });
 
-Deno.test("displayName() quotes what is no plain word", () => {
-  assertEquals(displayName("acme", "Weird DB", 'a"b', "温度"), 'acme."Weird DB"."a""b".温度');
+Deno.test("readKey() is the first of candidates(), of keys of every kind and odd ones", () => {
+  const odd = ["", "/", "//tenants/a/dbs/b", "/c/tenants//dbs/b", "/c/tenants/a/dbs/", "/c/tenants/a/dbs/b/"];
+  const made = [
+    "/dbs/b",
+    "/dbs/b/schemas/t",
+    "/dbs/b/buckets/5",
+    "/dbs/b/buckets/x",
+    "/members/5",
+    "/roles/r",
+    "/limiter",
+  ];
+  const tails = [
+    ...made,
+    ...made.flatMap((one) => made.map((other) => one + other)),
+    "/schemas/t",
+    "/dbs/dbs/schemas",
+  ];
+  const keys = [
+    ...odd,
+    ...tails.map((tail) => `/c/tenants/a${tail}`),
+    ...tails.map((tail) => `/c/users/a${tail}`),
+  ];
+  for (const key of keys) assertEquals(readKey(key), first(key), key);
 });

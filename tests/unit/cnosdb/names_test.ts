@@ -1,0 +1,6 @@
+import { displayName } from "../../../lib/cnosdb/names.ts";
+import { assertEquals } from "../../helpers/deps.ts";
+
+Deno.test("displayName() quotes what is no plain word", () => {
+  assertEquals(displayName("acme", "Weird DB", 'a"b', "温度"), 'acme."Weird DB"."a""b".温度');
+});
