@@ -198,7 +198,7 @@ async function printEstimate(args: Args, plan: RunPlan, signal: AbortSignal, say
   const found = await estimate(
     plan,
     list!.names,
-    await reading.readClock(to, tenant, signal, say),
+    await reading.readClock(from, tenant, signal, say),
     signal,
     say,
   );

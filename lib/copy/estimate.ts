@@ -54,7 +54,7 @@ const importFactor = 5;
 
 /**
  * Profiles all tables on both sides and exports a sample of the largest one into the stage, where it is thrown away.
- * @param clockMs how far the target's clock is ahead of ours
+ * @param clockMs how far the source's clock is ahead of ours
  */
 export async function estimate(
   plan: RunPlan,

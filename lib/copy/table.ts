@@ -104,7 +104,7 @@ export class TableCopy {
   async #bring(): Promise<Status> {
     const { context, seen } = this;
     const { task } = context;
-    const done = task === "export" ? "exported" : task === "import" ? "imported" : "equal";
+    const done = task === "export" ? "exported" : "equal";
     this.#sort(this.given ? await this.#partsOfExport(this.given) : await compareWindows(context, seen));
     const excess = this.#left.filter(hasMore);
     if (excess.length && task !== "compare" && !context.intoExisting) throw refusal(excess);
