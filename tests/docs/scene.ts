@@ -98,6 +98,7 @@ for from in "\${@:1:$#-1}"; do [[ $from -ef $to ]] || cp -R "$from$([[ $from == 
       [/\bfiles:8000/g, () => this.#serveFiles()],
       [/\bpostgres:\/\/migrate@db\/migrate/g, () => this.#postgres()],
       [/\/data\//g, () => `${this.directory}/`],
+      [/(?<=--quiet-for )60s/g, () => "2s"],
     ];
     for (const [name, address] of hosts) {
       if (name.test(line)) line = line.replaceAll(name, await address());
