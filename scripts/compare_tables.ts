@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --allow-env=CNOSDB_*,NODE_USE_SYSTEM_CA --allow-sys
+#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --allow-sys --allow-env=CNOSDB_*,NODE_USE_SYSTEM_CA,LC_ALL,LC_MESSAGES,LANG --no-prompt
 /**
  * Compares the tables of two CnosDB clusters by windows of time, and changes nothing.
  *

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --allow-sys --allow-env=NODE_USE_SYSTEM_CA
+#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --allow-sys --allow-env=NODE_USE_SYSTEM_CA,LC_ALL,LC_MESSAGES,LANG --no-prompt
 /**
  * Writes what a cluster's meta service holds, with an end mark: what a migration starts from.
  *

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-read --allow-write --allow-net --allow-sys --allow-env=CNOSDB_USER,CNOSDB_PASSWORD,NODE_USE_SYSTEM_CA,NO_COLOR
+#!/usr/bin/env -S deno run --allow-read --allow-write --allow-net --allow-sys --allow-env=NODE_USE_SYSTEM_CA,LC_ALL,LC_MESSAGES,LANG --no-prompt
 /**
  * Turns a dump of CnosDB's meta store into one that another version can be restored from.
  *
@@ -190,7 +190,7 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     return writeStdout(bytes);
   };
   const shown = args.on("diff") ? new LineWriter(writeStdout) : undefined;
-  const colour = Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR");
+  const colour = Deno.stdout.isTerminal() && !Deno.noColor;
   try {
     await lines?.add(runLine(facts, target.name));
     let n = 0;

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-read --no-prompt
+#!/usr/bin/env -S deno run --allow-read --allow-env=LC_ALL,LC_MESSAGES,LANG --no-prompt
 /**
  * Makes one page, to read and to sign, of what the other scripts printed.
  *

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --allow-sys --allow-env=CNOSDB_USER,CNOSDB_PASSWORD,NODE_USE_SYSTEM_CA
+#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --allow-sys --allow-env=CNOSDB_*,NODE_USE_SYSTEM_CA,LC_ALL,LC_MESSAGES,LANG --no-prompt
 /**
  * Puts a dump that filter_meta has converted into a new cluster's meta service, and reads everything back.
  *

@@ -28,7 +28,7 @@ class Bundles implements AsyncDisposable {
   command(name: string): string {
     const allowed = permissions(name).replace("--allow-net", "--allow-net=127.0.0.1");
     return `DENO_DIR=${this.directory}/cache deno run ${allowed} ` +
-      `--no-prompt --no-config --no-remote --no-npm --cached-only --quiet ${this.directory}/${name}.js`;
+      `--no-config --no-remote --no-npm --cached-only --quiet ${this.directory}/${name}.js`;
   }
 
   /** Runs a command line in bash. */

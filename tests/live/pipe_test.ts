@@ -79,7 +79,7 @@ Deno.test("all four scripts run by URL, where no import map is read", async () =
     script: (name) =>
       `deno run ${
         permissions(name)
-      } --quiet --no-prompt --no-lock --reload=http://${host} --allow-import=${host} http://${host}/scripts/${name}.ts`,
+      } --quiet --no-lock --reload=http://${host} --allow-import=${host} http://${host}/scripts/${name}.ts`,
   });
   await assertCarriedOver(clusters, "2.4.2", result);
 });
