@@ -58,7 +58,10 @@ export async function readTables(
   wanted: (name: TableName) => boolean,
 ): Promise<TableList> {
   const list = new Gathering(wanted);
-  const bytes = new Uint8Array(await new Response(ReadableStream.from(chunks)).arrayBuffer());
+  // A chunk is only good until the next (readInput), and a stream reads ahead.
+  const copies: Uint8Array<ArrayBuffer>[] = [];
+  for await (const chunk of chunks) copies.push(chunk.slice());
+  const bytes = await new Blob(copies).bytes();
   const first = new TextDecoder().decode(bytes.subarray(0, 4096)).trimStart()[0];
   if (first === "{") readLines(new TextDecoder("utf-8", { fatal: true }).decode(bytes), name, list);
   else if (first !== undefined) {

@@ -38,6 +38,20 @@ Deno.test("a dump names its tables, and its stream and external tables as defini
   assertEquals(list.definitions.map(({ table }) => table), ["s", "e"]);
 });
 
+Deno.test("a list larger than one read of stdin is taken whole, though each read has the same buffer", async () => {
+  const all = new TextEncoder().encode(Array.from({ length: 100 }, (_, i) => line(`t${i}`)).join(""));
+  const buffer = new Uint8Array(64);
+  async function* reads() {
+    for (let at = 0; at < all.length; at += buffer.length) {
+      const part = all.subarray(at, at + buffer.length);
+      buffer.set(part);
+      yield buffer.subarray(0, part.length);
+      await Promise.resolve();
+    }
+  }
+  assertEquals((await readTables(reads(), "stdin", () => true)).names.length, 100);
+});
+
 Deno.test("a dump that was cut is not taken", async () => {
   const text = await dump();
   for (
