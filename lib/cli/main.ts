@@ -2,6 +2,7 @@
 import { type Args, type Command, parse, version } from "./command.ts";
 import { Failure, Interrupted, messageOf, UsageError } from "./errors.ts";
 import { help } from "./help.ts";
+import { keepSecretsOf } from "./secrets.ts";
 import { type Say, writeMessage } from "./say.ts";
 import { printLine } from "./stdout.ts";
 
@@ -15,6 +16,7 @@ export async function main(
 ): Promise<never> {
   const say = (message: string) => writeMessage(command.name, message);
   const signal = signalOfInterrupt();
+  keepSecretsOf(Deno.args);
   try {
     const args = parse(command, Deno.args);
     if (args.on("help")) await printLine(help(command));

@@ -17,6 +17,18 @@ export function keepSecret(secret: string | undefined): void {
   }
 }
 
+/**
+ * The same for whatever of a command line looks like `user:password@`, also where no URL or a file is expected: a misplaced URL
+ * is then named in messages like any other wrong argument, but for its password.
+ */
+export function keepSecretsOf(given: readonly string[]): void {
+  for (const text of given) {
+    const [, password] = /^(?:--?[\w-]+=)?(?:[a-z][\w+.-]*:\/+|\/+)?[^:@%/]*(?::|%3a)(.+)@/is.exec(text) ??
+      [];
+    for (const line of [password, ...password?.split("\n") ?? []]) keepSecret(line);
+  }
+}
+
 /** A text without the secrets that are known, and without hashes of passwords. */
 export function withoutSecrets(text: string): string {
   let shown = text.replaceAll(bcryptHash, "$2…");
