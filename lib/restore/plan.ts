@@ -1,6 +1,5 @@
 /** What a restore would do to a target, and all that speaks against it, found before anything is written. */
 import { Failure, messageOf } from "../cli/errors.ts";
-import type { Problems } from "./problems.ts";
 import type { MetaClient } from "../cnosdb/meta.ts";
 import { findLeader } from "../cnosdb/meta_nodes.ts";
 import { displayName } from "../cnosdb/names.ts";
@@ -39,6 +38,26 @@ export interface Plan {
   overwrite: Item[];
   /** there and different, and not touched under `add` */
   left: Item[];
+}
+
+/** All that speaks against doing something, so that an operator sees it at once and not one by one. */
+export class Problems {
+  readonly #found: string[] = [];
+  readonly #hints = new Set<string>();
+
+  /** @param hint what to do about it; said once, however often it is given */
+  add(problem: string, hint: string): void {
+    this.#found.push(problem);
+    this.#hints.add(hint);
+  }
+
+  /** @throws {Failure} with everything that was added, if there is anything */
+  throwIfAny(): void {
+    const [first, ...more] = this.#found;
+    if (first === undefined) return;
+    const list = `nothing was written, because:\n  ${someOf(this.#found, 20, "\n  ")}`;
+    throw new Failure(more.length ? list : `${first}; nothing was written`, [...this.#hints].join("\n"));
+  }
 }
 
 /** What to do about a problem. */

@@ -2,7 +2,6 @@
 import type { Say } from "../cli/say.ts";
 import { Difference, Failure, messageOf } from "../cli/errors.ts";
 import { readInput } from "../cli/files.ts";
-import { Problems } from "./problems.ts";
 import type { Endpoint } from "../cnosdb/endpoint.ts";
 import { firstPauseMs, MetaClient } from "../cnosdb/meta.ts";
 import { displayName } from "../cnosdb/names.ts";
@@ -10,7 +9,7 @@ import { SqlClient } from "../cnosdb/sql.ts";
 import { someOf } from "../dump/compare.ts";
 import { type Dump, readDump, saveDump } from "../dump/text.ts";
 import { targetFormat } from "../versions/versions.ts";
-import { describePlan, type Item, lookAt, makePlan, readDumpItems, type Target } from "./plan.ts";
+import { describePlan, type Item, lookAt, makePlan, Problems, readDumpItems, type Target } from "./plan.ts";
 import { isBackupOf, planUndo } from "./undo.ts";
 import { compareStores, type Expected, listBySql, loginProblem, readLists } from "./verify.ts";
 import { write, type WriteOptions } from "./write.ts";

@@ -1,10 +1,9 @@
 /** Takes a restore back, as far as the meta service can: former values by writing them, what was added by SQL that is printed. */
 import { harmless } from "../cli/harmless.ts";
-import type { Problems } from "./problems.ts";
 import { quoteName } from "../cnosdb/sql.ts";
 import { differingFields, someOf, userNames } from "../dump/compare.ts";
 import type { Dump } from "../dump/text.ts";
-import { type Item, readItems, type Target, unreadable } from "./plan.ts";
+import { type Item, type Problems, readItems, type Target, unreadable } from "./plan.ts";
 
 /** What an undo would do. */
 export interface UndoPlan {

@@ -254,7 +254,7 @@ Deno.test("dump_meta --compare prints a line per key, leaves out what a cluster 
       assertEquals(
         stdout,
         `differs              ${iot}  options.shard_num, config.precision\n` +
-          "only in the cluster  /cluster_xxx/users/zoe\\u{1b}[31m\n" +
+          "only in the cluster  /cluster_xxx/users/zoe\\u001b[31m\n" +
           "only in the dump     /cluster_xxx/users/bob\n",
       );
       assertMatch(stderr, /error: 3 entries of .* differ/);
