@@ -58,7 +58,7 @@ export class Stage implements AsyncDisposable {
       await Deno.writeTextFile(`${this.directory}/scripts/${name}`, script, { mode: 0o755 });
     };
     for (const name of scripts) {
-      const flags = `${permissions(name)} --no-prompt --quiet`;
+      const flags = `${permissions(name)} --quiet`;
       await put(`${name}.ts`, `#!/bin/sh\nexec deno run ${flags} '${rootPath}/scripts/${name}.ts' "$@"\n`);
     }
     const bundle =
