@@ -4,9 +4,9 @@ import type { Say } from "../cli/say.ts";
 import { UsageError } from "../cli/errors.ts";
 import { readInput, readText } from "../cli/files.ts";
 import { describeSeconds } from "../cli/text.ts";
-import type { TableName } from "../cnosdb/names.ts";
 import { sqlEndpoint } from "../cnosdb/sql.ts";
 import { formatTime, parseDuration, parseTime } from "../cnosdb/time.ts";
+import type { TableSelection } from "../filter/selection.ts";
 import { Cluster } from "./cluster.ts";
 import type { FollowOptions } from "./follow.ts";
 import { listTables, readTables, type TableList } from "./tables.ts";
@@ -106,14 +106,14 @@ export async function readClock(
 
 /**
  * The tables of FILE or stdin, or with `--all` those of the source.
- * @param wanted which of them are taken
+ * @param selection which of them are taken
  * @returns undefined where stdin is a terminal, so that nobody gave a list
- * @throws {Failure} where the input is not whole, or has no table
+ * @throws {Failure} where the input is not whole, or a flag selects no table of it: a misspelt name would copy nothing in silence
  */
 export async function readList(
   args: Args,
   source: Cluster | undefined,
-  wanted: (name: TableName) => boolean,
+  selection: TableSelection,
   signal: AbortSignal,
 ): Promise<TableList | undefined> {
   const [file] = args.positional;
@@ -121,13 +121,25 @@ export async function readList(
     if (!source || file !== undefined) {
       throw new UsageError("--all asks the source, so give --from, and no file");
     }
-    return await listTables(source, wanted, signal);
+    const list = await listTables(source, selection.wants, signal);
+    assertMatched(selection, `the source, ${source.url}`);
+    return list;
   }
   if (file === undefined && Deno.stdin.isTerminal()) return undefined;
-  const list = await readTables(readInput(file, signal), file ?? "stdin", wanted);
+  const list = await readTables(readInput(file, signal), file ?? "stdin", selection.wants);
+  assertMatched(selection, file ?? "stdin");
   if (list.names.length + list.definitions.length) return list;
   throw new UsageError(
     `no tables: ${file ?? "stdin"} has none that is wanted`,
     "say --all for all tables of the source; or did the command before in the pipe fail?",
+  );
+}
+
+function assertMatched(selection: TableSelection, where: string): void {
+  const unmatched = selection.unmatched();
+  if (!unmatched.length) return;
+  throw new UsageError(
+    `${unmatched.join(", ")}: matches no table of ${where}`,
+    "is the name spelt as there? It is case sensitive, and only * and ? stand for anything else.",
   );
 }

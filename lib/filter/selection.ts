@@ -1,5 +1,6 @@
 /** Which tenants, databases and tables are carried over: `--tenant`, `--database`, `--table`, `--exclude`. */
 import { UsageError } from "../cli/errors.ts";
+import type { TableName } from "../cnosdb/names.ts";
 import { glob, splitName } from "./glob.ts";
 import type { Key } from "../dump/key.ts";
 
@@ -103,11 +104,21 @@ export class Selection {
   }
 }
 
-/** Whether a table is selected by the flags of a command line, which `filter_meta` and `copy_tables` share. */
-export function tableSelection(
-  args: { values(name: string): string[] },
-): (name: { tenant: string; database: string; table: string }) => boolean {
+/** Which tables the flags of a command line select, which `filter_meta` and `copy_tables` share. */
+export interface TableSelection {
+  wants(name: TableName): boolean;
+  /** Flags that matched none of the tables asked about. */
+  unmatched(): string[];
+}
+
+export function tableSelection(args: { values(name: string): string[] }): TableSelection {
   const values = (flag: string) => args.values(flag);
   const selection = new Selection(values("tenant"), values("database"), values("table"), values("exclude"));
-  return ({ tenant, database, table }) => !selection.drops([tenant, database, table]);
+  return {
+    wants: ({ tenant, database, table }) => {
+      selection.survey([tenant, database, table]);
+      return !selection.drops([tenant, database, table]);
+    },
+    unmatched: () => selection.unmatched(),
+  };
 }
