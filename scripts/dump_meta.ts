@@ -36,12 +36,11 @@ export const command: Command = {
       name: "compare",
       value: "FILE",
       help:
-        "write no dump, but how the cluster differs from the dump in FILE, a line per key;\nwhat every cluster has of its own is no difference",
+        "write no dump, but how the cluster differs from the dump in FILE, a line per key; what every cluster has of its own is no difference",
     },
     {
       name: "redact",
-      help:
-        "replace password hashes, keys and comments, for a bug report;\nthe result can still be converted",
+      help: "replace password hashes, keys and comments, for a bug report; the result can still be converted",
     },
     { name: "ca", value: "FILE", help: "PEM of a certificate authority to trust, for https" },
   ],

@@ -27,15 +27,14 @@ export const command: Command = {
     { name: "backup", value: "FILE", help: "keep what the target holds before the first write (mode 0600)" },
     {
       name: "add",
-      help:
-        "restore only what the target has not yet, and leave and list what differs: for\ntenant by tenant",
+      help: "restore only what the target has not yet, and leave and list what differs: for tenant by tenant",
     },
     { name: "force", help: "overwrite and list what differs, and leave what is not in the dump" },
     {
       name: "undo",
       value: "BACKUP",
       help:
-        "show what would give overwritten entries their value in BACKUP, and the SQL that\nremoves what was added",
+        "show what would give overwritten entries their value in BACKUP, and the SQL that removes what was added",
     },
     { name: "yes", help: "with --undo: write it" },
     { name: "unmarked", help: "take a dump without an end mark: it may be cut" },
@@ -43,7 +42,7 @@ export const command: Command = {
       name: "sql",
       value: "URL",
       help:
-        "a data node of the target (host:8902): tells its version exactly,\nand SQL is asked for what was restored",
+        "a data node of the target (host:8902): tells its version exactly, and SQL is asked for what was restored",
     },
     { name: "jobs", short: "j", value: "N", help: `posts at once (default ${defaults.jobs})` },
     {

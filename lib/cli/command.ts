@@ -32,6 +32,11 @@ export interface Command {
   notes?: string[];
 }
 
+/** Flags that stand under one heading of the help. */
+export function inGroup(group: string, flags: readonly Flag[]): Flag[] {
+  return flags.map((flag) => ({ ...flag, group }));
+}
+
 /** Flags of several scripts, each with the same meaning in all. */
 export const outputFlag: Flag = {
   name: "output",

@@ -1,5 +1,5 @@
 /** Messages and help in the operator's language: English, or Chinese where the locale says so (`LC_ALL`, `LC_MESSAGES` or `LANG` is `zh…`). */
-import { chinese } from "./chinese.ts";
+import chinese from "./chinese.json" with { type: "json" };
 
 /** The variables that name the language, the first that is set decides; a shebang allows to read them. */
 const variables = ["LC_ALL", "LC_MESSAGES", "LANG"];

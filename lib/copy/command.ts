@@ -1,5 +1,5 @@
 /** What copy_tables and compare_tables share of their command lines. */
-import type { Args, Flag } from "../cli/command.ts";
+import { type Args, caFlag, type Flag, inGroup } from "../cli/command.ts";
 import type { Say } from "../cli/say.ts";
 import { UsageError } from "../cli/errors.ts";
 import { readInput, readText } from "../cli/files.ts";
@@ -16,28 +16,34 @@ const many = true as const;
 
 /** The flags of both scripts. */
 export const sharedFlags: Flag[] = [
-  {
-    name: "from",
-    value: "URL",
-    many,
-    help: "a data node of the source (host:8902), or several of it; or CNOSDB_FROM",
-  },
-  { name: "to", value: "URL", many, help: "a data node of the target, or several of it; or CNOSDB_TO" },
-  { name: "ca", value: "FILE", help: "PEM of a certificate authority to trust, for https" },
-  { name: "all", help: "all tables of the source, instead of a list" },
-  {
-    name: "tenant",
-    value: "TENANT",
-    many,
-    help: "of the list, that tenant's tables alone; * and ? as in a shell",
-  },
-  { name: "database", value: "TENANT.DATABASE", many, help: "of the list, that database's" },
-  { name: "table", value: "TENANT.DATABASE.TABLE", many, help: "of the list, that one" },
-  { name: "exclude", value: "NAME", many, help: "of the list, not that tenant, database or table" },
-  { name: "since", value: "TIME", help: "only rows from then on, such as 2026-11-22T10:00:00Z" },
-  { name: "until", value: "TIME", help: "only rows before then" },
-  { name: "jobs", short: "j", value: "N", help: "statements at once, on both sides together (default 4)" },
-  { name: "output", short: "o", value: "FILE", help: "where the lines go instead of stdout" },
+  ...inGroup("Clusters", [
+    {
+      name: "from",
+      value: "URL",
+      many,
+      help: "a data node of the source (host:8902), or several of it; or CNOSDB_FROM",
+    },
+    { name: "to", value: "URL", many, help: "a data node of the target, or several of it; or CNOSDB_TO" },
+    caFlag,
+  ]),
+  ...inGroup("Tables and rows", [
+    { name: "all", help: "all tables of the source, instead of a list" },
+    {
+      name: "tenant",
+      value: "TENANT",
+      many,
+      help: "of the list, that tenant's tables alone; * and ? as in a shell",
+    },
+    { name: "database", value: "TENANT.DATABASE", many, help: "of the list, that database's" },
+    { name: "table", value: "TENANT.DATABASE.TABLE", many, help: "of the list, that one" },
+    { name: "exclude", value: "NAME", many, help: "of the list, not that tenant, database or table" },
+    { name: "since", value: "TIME", help: "only rows from then on, such as 2026-11-22T10:00:00Z" },
+    { name: "until", value: "TIME", help: "only rows before then" },
+  ]),
+  ...inGroup("The run", [
+    { name: "jobs", short: "j", value: "N", help: "statements at once, on both sides together (default 4)" },
+    { name: "output", short: "o", value: "FILE", help: "where the lines go instead of stdout" },
+  ]),
 ];
 
 /** The cluster of `--from` or `--to`. @throws {UsageError} where it is missing or no URL */
