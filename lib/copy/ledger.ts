@@ -5,11 +5,11 @@
  */
 import { createHash } from "node:crypto";
 import { hostname } from "node:os";
-import { Failure, UsageError } from "../cli/errors.ts";
+import { UsageError } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import { postgresStore } from "./ledger_postgres.ts";
 import { sqliteStore } from "./ledger_sqlite.ts";
-import type { Store } from "./ledger_store.ts";
+import { free, prepare, Sql, sql, type Store, type Value } from "./ledger_store.ts";
 
 /** The ledger where no other is named. */
 export const defaultLedger = "copy_tables.sqlite";
@@ -49,28 +49,13 @@ export interface TtlRow extends RaisedTtl {
   readonly ageMs: number;
 }
 
-const version = 2;
-const schema = `
-  CREATE TABLE IF NOT EXISTS cnosdb_migrate_ledger (version INTEGER NOT NULL PRIMARY KEY);
-  CREATE TABLE IF NOT EXISTS cnosdb_migrate_list (id TEXT NOT NULL PRIMARY KEY, proof TEXT NOT NULL,
-    whole INTEGER NOT NULL DEFAULT 0, used BIGINT NOT NULL);
-  CREATE TABLE IF NOT EXISTS cnosdb_migrate_table (list TEXT NOT NULL, tenant TEXT NOT NULL, database TEXT NOT NULL,
-    "table" TEXT NOT NULL, status TEXT NOT NULL DEFAULT '', result TEXT, rows BIGINT NOT NULL DEFAULT 0,
-    holder TEXT, claim BIGINT, until BIGINT, PRIMARY KEY (list, tenant, database, "table"));
-  CREATE INDEX IF NOT EXISTS cnosdb_migrate_open ON cnosdb_migrate_table (list, tenant, database, "table")
-    WHERE status = '';
-  CREATE INDEX IF NOT EXISTS cnosdb_migrate_held ON cnosdb_migrate_table (holder, claim) WHERE holder IS NOT NULL;
-  CREATE TABLE IF NOT EXISTS cnosdb_migrate_ttl (cluster TEXT NOT NULL, tenant TEXT NOT NULL, database TEXT NOT NULL,
-    holder TEXT NOT NULL, former BIGINT, confirmed INTEGER NOT NULL, written BIGINT NOT NULL,
-    PRIMARY KEY (cluster, tenant, database, holder));
-  INSERT INTO cnosdb_migrate_ledger VALUES (${version}) ON CONFLICT DO NOTHING;`;
 const pageTables = 2000;
 /** Results that stand until the ledger is told otherwise; a table with any other is done again by the next run. */
-const isProven = "status IN ('equal', 'exported', 'imported', 'definition')";
-const named =
-  `SELECT value ->> 'tenant' AS tenant, value ->> 'database' AS database, value ->> 'table' AS "table"`;
-const sameName = `t.tenant = r.tenant AND t.database = r.database AND t."table" = r."table"`;
-const free = "holder = NULL, claim = NULL, until = NULL";
+const isProven = new Sql("status IN ('equal', 'exported', 'imported', 'definition')");
+const fields = new Sql(
+  `value ->> 'tenant' AS tenant, value ->> 'database' AS database, value ->> 'table' AS "table"`,
+);
+const sameName = new Sql(`t.tenant = r.tenant AND t.database = r.database AND t."table" = r."table"`);
 
 /**
  * Opens a ledger, and makes it where it is not there.
@@ -87,9 +72,10 @@ export async function openLedger(
   const scheme = /^[a-z][a-z0-9+.-]+(?=:)/i.exec(where)?.[0];
   const isPostgres = /^postgres(ql)?$/i.test(scheme ?? "");
   if (!isPostgres && (scheme !== undefined || where === "" || where === ":memory:")) {
+    const told = scheme === undefined ? where || '""' : `${scheme}:…`;
     throw new UsageError(
-      `--ledger ${scheme === undefined ? where || '""' : `${scheme}:…`}: cannot be used`,
-      "expected a file's path, or postgres://USER@HOST/DATABASE",
+      `--ledger ${told}: cannot be used`,
+      "expected a file, or postgres://USER@HOST/DATABASE",
     );
   }
   const store = await (isPostgres ? postgresStore : sqliteStore)(where, readOnly);
@@ -101,29 +87,6 @@ export async function openLedger(
     await store.close();
     throw error;
   }
-}
-
-async function prepare(store: Store, readOnly: boolean): Promise<void> {
-  const refuse = (why: string) => {
-    throw new Failure(
-      `ledger ${store.name} ${why}`,
-      "--ledger names another one; where none is, a new one is made.",
-    );
-  };
-  const tables = (await store.run<{ name: string }>(store.tables)).map(({ name }) => name);
-  if (tables.includes("cnosdb_migrate_run")) refuse("was made by an older version of these scripts");
-  if (tables.includes("cnosdb_migrate_ledger")) {
-    const [row] = await store.run<{ v: number }>("SELECT max(version) AS v FROM cnosdb_migrate_ledger");
-    if (row?.v !== version) refuse(`is of version ${row?.v}, these scripts know version ${version}`);
-  } else {
-    if (tables.length) refuse("is a database of something else");
-    if (readOnly) refuse("is empty: it is filled when tables are copied");
-    await store.script(schema);
-  }
-  if (readOnly || !store.isAlone) return;
-  // what dead processes held is free, and no ALTER of theirs will follow
-  await store.run(`UPDATE cnosdb_migrate_table SET ${free} WHERE holder IS NOT NULL`);
-  await store.run("UPDATE cnosdb_migrate_ttl SET confirmed = 1 WHERE confirmed = 0");
 }
 
 /** An open ledger, and this process as a worker of it. */
@@ -140,12 +103,17 @@ export class Ledger {
   #countAgainMs = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
   #renewing: Promise<unknown> = Promise.resolve();
-  /** whether another worker holds a row */
-  readonly #isHeld: string;
+  readonly #isHeld: Sql;
+  readonly #until: Sql;
 
   constructor(private readonly store: Store, private readonly leaseMs: number) {
     this.name = store.name;
-    this.#isHeld = `(holder IS NOT NULL AND until >= ${store.now})`;
+    this.#isHeld = sql`(holder IS NOT NULL AND until >= ${store.now})`;
+    this.#until = new Sql(`${store.now.text} + ${Math.trunc(leaseMs)}`);
+  }
+
+  #run<T>(parts: TemplateStringsArray, ...given: (Sql | Value)[]): Promise<T[]> {
+    return this.store.run<T>(sql(parts, ...given));
   }
 
   /**
@@ -156,73 +124,55 @@ export class Ledger {
    * @returns false where there is no such list
    */
   async start(proof?: string, names?: readonly TableName[]): Promise<boolean> {
-    const { now } = this.store;
     if (proof !== undefined && names) await this.#add(proof, names);
     else {
-      const [newest] = await this.store.run<{ id: string; proof: string }>(
-        `SELECT id, proof FROM cnosdb_migrate_list WHERE whole = 1 AND ($1 = '' OR proof = $1)
-          ORDER BY used DESC, id LIMIT 1`,
-        [proof ?? ""],
-      );
+      const [newest] = await this.#run<{ id: string; proof: string }>`
+        SELECT id, proof FROM cnosdb_migrate_list WHERE whole = 1 AND ${
+        proof === undefined ? sql`true` : sql`proof = ${proof}`
+      } ORDER BY used DESC, id LIMIT 1`;
       if (!newest) return false;
       [this.#list, this.proof] = [newest.id, newest.proof];
     }
     if (proof === undefined) return true;
-    await this.store.run(`UPDATE cnosdb_migrate_list SET used = ${now} WHERE id = $1`, [this.#list]);
-    await this.store.run(
-      `UPDATE cnosdb_migrate_table SET status = '' WHERE list = $1 AND status <> '' AND NOT ${isProven}`,
-      [this.#list],
-    );
-    const others = await this.store.run(
-      "SELECT 1 AS one FROM cnosdb_migrate_list WHERE proof = $1 AND id <> $2",
-      [
-        proof,
-        this.#list,
-      ],
-    );
+    const list = this.#list;
+    await this.#run`UPDATE cnosdb_migrate_list SET used = ${this.store.now} WHERE id = ${list}`;
+    await this.#run`UPDATE cnosdb_migrate_table SET status = ''
+      WHERE list = ${list} AND status <> '' AND NOT ${isProven}`;
+    const others = await this
+      .#run`SELECT 1 FROM cnosdb_migrate_list WHERE proof = ${proof} AND id <> ${list}`;
     if (others.length) {
-      await this.store.run(
-        `UPDATE cnosdb_migrate_table AS t SET status = r.status, result = r.result, rows = r.rows
-        FROM (SELECT o.* FROM cnosdb_migrate_table o JOIN cnosdb_migrate_list l ON l.id = o.list
-          WHERE l.proof = $2 AND o.list <> $1 AND o.${isProven}) r
-        WHERE t.list = $1 AND t.status = '' AND t.holder IS NULL AND ${sameName}`,
-        [this.#list, proof],
-      );
+      await this.#run`
+        UPDATE cnosdb_migrate_table AS t SET status = r.status, result = r.result, rows = r.rows
+          FROM (SELECT o.* FROM cnosdb_migrate_table o JOIN cnosdb_migrate_list l ON l.id = o.list
+            WHERE l.proof = ${proof} AND o.list <> ${list} AND o.${isProven}) r
+          WHERE t.list = ${list} AND t.status = '' AND t.holder IS NULL AND ${sameName}`;
     }
-    this.#timer ??= setInterval(() => this.#renewing = this.#renew(), this.leaseMs / 3);
+    // a lease that is lost does no harm, and that the ledger is out of reach is told by what else is asked of it
+    this.#timer ??= setInterval(() => this.#renewing = this.#renew().catch(() => {}), this.leaseMs / 3);
     Deno.unrefTimer(this.#timer);
     return true;
   }
 
   async #add(proof: string, names: readonly TableName[]): Promise<void> {
-    const { now, items } = this.store;
     const lines = new Set(names.map((n) => JSON.stringify([n.tenant, n.database, n.table])));
-    this.#list = createHash("sha256").update([proof, ...[...lines].sort()].join("\n")).digest("hex").slice(
+    const list = createHash("sha256").update([proof, ...[...lines].sort()].join("\n")).digest("hex").slice(
       0,
       32,
     );
-    this.proof = proof;
-    const [there] = await this.store.run<{ whole: number }>(
-      "SELECT whole FROM cnosdb_migrate_list WHERE id = $1",
-      [
-        this.#list,
-      ],
-    );
-    if (there?.whole) return;
-    await this.store.run(
-      `INSERT INTO cnosdb_migrate_list (id, proof, used) VALUES ($1, $2, ${now}) ON CONFLICT DO NOTHING`,
-      [this.#list, proof],
-    );
+    [this.#list, this.proof] = [list, proof];
+    const whole = await this.#run`SELECT 1 FROM cnosdb_migrate_list WHERE id = ${list} AND whole = 1`;
+    if (whole.length) return;
+    await this
+      .#run`INSERT INTO cnosdb_migrate_list (id, proof, used) VALUES (${list}, ${proof}, ${this.store.now})
+      ON CONFLICT DO NOTHING`;
     for (let at = 0; at < names.length; at += pageTables) {
-      await this.store.run(
-        `INSERT INTO cnosdb_migrate_table (tenant, database, "table", list)
-          ${named}, $2 FROM ${items} WHERE true ON CONFLICT DO NOTHING`,
-        [JSON.stringify(names.slice(at, at + pageTables)), this.#list],
-      );
+      const page = this.store.items(JSON.stringify(names.slice(at, at + pageTables)));
+      await this.#run`INSERT INTO cnosdb_migrate_table (list, tenant, database, "table")
+        SELECT CAST(${list} AS TEXT), ${fields} FROM ${page} WHERE true ON CONFLICT DO NOTHING`;
     }
-    await this.store.run("ANALYZE cnosdb_migrate_table");
+    await this.#run`ANALYZE cnosdb_migrate_table`;
     // a list that a killed process left half added is none to go on with
-    await this.store.run("UPDATE cnosdb_migrate_list SET whole = 1 WHERE id = $1", [this.#list]);
+    await this.#run`UPDATE cnosdb_migrate_list SET whole = 1 WHERE id = ${list}`;
   }
 
   /**
@@ -233,7 +183,7 @@ export class Ledger {
     for (let isFresh = await this.#count(false);; isFresh = await this.#count(true)) {
       while (this.#databases.length) {
         const next = this.#databases.reduce((a, b) => (a.held - b.held || b.free - a.free) <= 0 ? a : b);
-        const claimed = await this.#claimIn(next, most);
+        const claimed = await this.#claimIn(next.tenant, next.database, most);
         next.held += claimed.length;
         next.free -= claimed.length;
         if (claimed.length) return claimed;
@@ -243,39 +193,28 @@ export class Ledger {
     }
   }
 
-  async #claimIn(
-    { tenant, database }: { tenant: string; database: string },
-    most: number,
-  ): Promise<TableName[]> {
-    const { now, skipLocked } = this.store;
-    const claim = [this.worker, ++this.#claims, this.#list];
-    await this.store.run(
-      `WITH r AS MATERIALIZED (SELECT tenant, database, "table" FROM cnosdb_migrate_table
-          WHERE list = $3 AND tenant = $4 AND database = $5 AND status = '' AND (holder IS NULL OR until < ${now})
-          ORDER BY "table" LIMIT $6 ${skipLocked})
-        UPDATE cnosdb_migrate_table AS t SET holder = $1, claim = $2, until = ${now} + ${this.leaseMs} FROM r
-          WHERE t.list = $3 AND ${sameName} AND NOT EXISTS
-            (SELECT 1 FROM cnosdb_migrate_table WHERE holder = $1 AND claim = $2 AND list = $3)`,
-      [...claim, tenant, database, most],
-    );
+  async #claimIn(tenant: string, database: string, most: number): Promise<TableName[]> {
+    const list = this.#list;
+    const mine = sql`holder = ${this.worker} AND claim = ${++this.#claims} AND list = ${list}`;
+    await this.#run`
+      WITH r AS MATERIALIZED (SELECT tenant, database, "table" FROM cnosdb_migrate_table
+          WHERE list = ${list} AND tenant = ${tenant} AND database = ${database} AND status = '' AND NOT ${this.#isHeld}
+          ORDER BY "table" LIMIT ${most} ${this.store.skipLocked})
+        UPDATE cnosdb_migrate_table AS t SET holder = ${this.worker}, claim = ${this.#claims}, until = ${this.#until}
+          FROM r WHERE t.list = ${list} AND ${sameName} AND NOT EXISTS (SELECT 1 FROM cnosdb_migrate_table WHERE ${mine})`;
     // asked for by itself, as the statement above may have run without its answer having come
-    return await this.store.run<TableName>(
-      `SELECT tenant, database, "table" FROM cnosdb_migrate_table WHERE holder = $1 AND claim = $2 AND list = $3
-        ORDER BY "table"`,
-      claim,
-    );
+    return await this.#run<TableName>`
+      SELECT tenant, database, "table" FROM cnosdb_migrate_table WHERE ${mine} ORDER BY "table"`;
   }
 
   /** Counts what is free in each database, but spends at most a tenth of the time on it, however long the list. */
   async #count(always: boolean): Promise<boolean> {
     const begun = performance.now();
     if (!always && begun < this.#countAgainMs) return false;
-    this.#databases = await this.store.run(
-      `SELECT tenant, database, count(CASE WHEN ${this.#isHeld} THEN NULL ELSE 1 END) AS free,
+    this.#databases = await this.#run`
+      SELECT tenant, database, count(CASE WHEN ${this.#isHeld} THEN NULL ELSE 1 END) AS free,
           count(CASE WHEN ${this.#isHeld} THEN 1 END) AS held
-        FROM cnosdb_migrate_table WHERE list = $1 AND status = '' GROUP BY tenant, database`,
-      [this.#list],
-    );
+        FROM cnosdb_migrate_table WHERE list = ${this.#list} AND status = '' GROUP BY tenant, database`;
     this.#databases = this.#databases.filter(({ free }) => free > 0);
     this.#countAgainMs = performance.now() + 10 * (performance.now() - begun);
     return true;
@@ -286,53 +225,46 @@ export class Ledger {
    * written: that one finds out by itself.
    */
   async finish(results: readonly Finished[]): Promise<void> {
-    const { items } = this.store;
-    await this.store.run(
-      `UPDATE cnosdb_migrate_table AS t SET status = r.status, result = r.result, rows = r.rows, ${free}
-        FROM (${named}, value ->> 'status' AS status, value ->> 'result' AS result,
-          CAST(value ->> 'rows' AS BIGINT) AS rows FROM ${items}) r
-        WHERE t.list = $2 AND coalesce(t.holder, '') = $3 AND ${sameName}`,
-      [JSON.stringify(results.map(({ name, ...rest }) => ({ ...name, ...rest }))), this.#list, this.worker],
+    const items = this.store.items(
+      JSON.stringify(results.map(({ name, ...rest }) => ({ ...name, ...rest }))),
     );
+    await this.#run`
+      UPDATE cnosdb_migrate_table AS t SET status = r.status, result = r.result, rows = r.rows, ${free}
+        FROM (SELECT ${fields}, value ->> 'status' AS status, value ->> 'result' AS result,
+          CAST(value ->> 'rows' AS BIGINT) AS rows FROM ${items}) r
+        WHERE t.list = ${this.#list} AND coalesce(t.holder, '') = ${this.worker} AND ${sameName}`;
   }
 
   /** Opens proven tables again: the clusters say otherwise. */
   async reopen(names: readonly TableName[]): Promise<void> {
-    const { items } = this.store;
-    await this.store.run(
-      `UPDATE cnosdb_migrate_table AS t SET status = '' FROM (${named} FROM ${items}) r
-        WHERE t.list = $2 AND t.status <> '' AND ${sameName}`,
-      [JSON.stringify(names), this.#list],
-    );
+    await this.#run`
+      UPDATE cnosdb_migrate_table AS t SET status = '' FROM (SELECT ${fields} FROM ${
+      this.store.items(JSON.stringify(names))
+    }) r WHERE t.list = ${this.#list} AND t.status <> '' AND ${sameName}`;
     this.#countAgainMs = 0;
   }
 
   /** Gives back all that this worker holds. */
   async release(): Promise<void> {
-    await this.store.run(`UPDATE cnosdb_migrate_table SET ${free} WHERE holder = $1`, [this.worker]);
+    await this.#run`UPDATE cnosdb_migrate_table SET ${free} WHERE holder = ${this.worker}`;
   }
 
   async #renew(): Promise<void> {
-    const sql =
-      `UPDATE cnosdb_migrate_table SET until = ${this.store.now} + ${this.leaseMs} WHERE holder = $1`;
-    // a lost lease does no harm, and that the ledger is out of reach is told by what else is asked of it
-    await this.store.run(sql, [this.worker]).catch(() => {});
+    await this.#run`UPDATE cnosdb_migrate_table SET until = ${this.#until} WHERE holder = ${this.worker}`;
   }
 
   /** The tables of the list in the order of their names, a page at a time. */
   async *rows(): AsyncGenerator<LedgerRow> {
     type Page = TableName & { status: string; rows: number; result: string | null; holder: string | null };
-    for (let last = ["", "", ""];;) {
-      const page = await this.store.run<Page>(
-        `SELECT tenant, database, "table", status, rows, result, CASE WHEN ${this.#isHeld} THEN holder END AS holder
-          FROM cnosdb_migrate_table WHERE list = $1 AND (tenant, database, "table") > ($2, $3, $4)
-          ORDER BY tenant, database, "table" LIMIT ${pageTables}`,
-        [this.#list, ...last],
-      );
-      for (const { tenant, database, table, status, rows, result, holder } of page) {
+    for (let last: TableName = { tenant: "", database: "", table: "" };;) {
+      const page = await this.#run<Page>`
+        SELECT tenant, database, "table", status, rows, result, CASE WHEN ${this.#isHeld} THEN holder END AS holder
+          FROM cnosdb_migrate_table WHERE list = ${this.#list}
+            AND (tenant, database, "table") > (${last.tenant}, ${last.database}, ${last.table})
+          ORDER BY tenant, database, "table" LIMIT ${pageTables}`;
+      for (const { status, rows, result, holder, ...name } of page) {
         const more = { ...(result === null ? {} : { result }), ...(holder === null ? {} : { holder }) };
-        yield { name: { tenant, database, table }, status, rows, ...more };
-        last = [tenant, database, table];
+        yield { name: last = name, status, rows, ...more };
       }
       if (page.length < pageTables) return;
     }
@@ -340,29 +272,22 @@ export class Ledger {
 
   /** How many tables of the list there are by status, their rows, and how many are held. Reads all of it. */
   counts(): Promise<{ status: string; tables: number; rows: number; held: number }[]> {
-    return this.store.run(
-      `SELECT status, count(*) AS tables, CAST(sum(rows) AS BIGINT) AS rows, count(CASE WHEN ${this.#isHeld} THEN 1 END) AS held
-        FROM cnosdb_migrate_table WHERE list = $1 GROUP BY status ORDER BY status`,
-      [this.#list],
-    );
+    return this.#run`
+      SELECT status, count(*) AS tables, CAST(sum(rows) AS BIGINT) AS rows, count(CASE WHEN ${this.#isHeld} THEN 1 END) AS held
+        FROM cnosdb_migrate_table WHERE list = ${this.#list} GROUP BY status ORDER BY status`;
   }
 
   /** How many tables other workers hold: there may be something to claim later. */
   async others(): Promise<number> {
-    const [row] = await this.store.run<{ n: number }>(
-      `SELECT count(*) AS n FROM cnosdb_migrate_table WHERE list = $1 AND holder <> $2 AND ${this.#isHeld}`,
-      [this.#list, this.worker],
-    );
+    const [row] = await this.#run<{ n: number }>`SELECT count(*) AS n FROM cnosdb_migrate_table
+      WHERE list = ${this.#list} AND holder <> ${this.worker} AND ${this.#isHeld}`;
     return row!.n;
   }
 
   /** Whether a table of this database is still to be done, or held by a worker. */
   async isBusy(tenant: string, database: string): Promise<boolean> {
-    const rows = await this.store.run(
-      `SELECT 1 AS busy FROM cnosdb_migrate_table WHERE list = $1 AND tenant = $2 AND database = $3
-        AND (status = '' OR ${this.#isHeld}) LIMIT 1`,
-      [this.#list, tenant, database],
-    );
+    const rows = await this.#run`SELECT 1 FROM cnosdb_migrate_table WHERE list = ${this.#list}
+      AND tenant = ${tenant} AND database = ${database} AND (status = '' OR ${this.#isHeld}) LIMIT 1`;
     return rows.length > 0;
   }
 
@@ -371,39 +296,36 @@ export class Ledger {
     { cluster, tenant, database, formerSeconds }: RaisedTtl,
     isConfirmed: boolean,
   ): Promise<void> {
-    this.store.sync(true);
     const former = formerSeconds === Infinity ? null : formerSeconds;
-    await this.store.run(
-      `INSERT INTO cnosdb_migrate_ttl (cluster, tenant, database, holder, former, confirmed, written)
-        VALUES ($1, $2, $3, $4, $5, $6, ${this.store.now}) ON CONFLICT (cluster, tenant, database, holder)
-        DO UPDATE SET former = excluded.former, confirmed = excluded.confirmed, written = excluded.written`,
-      [cluster, tenant, database, this.worker, former, isConfirmed ? 1 : 0],
-    );
+    this.store.sync(true);
+    await this
+      .#run`INSERT INTO cnosdb_migrate_ttl (cluster, tenant, database, holder, former, confirmed, written)
+      VALUES (${cluster}, ${tenant}, ${database}, ${this.worker}, ${former}, ${
+      isConfirmed ? 1 : 0
+    }, ${this.store.now})
+      ON CONFLICT (cluster, tenant, database, holder)
+      DO UPDATE SET former = excluded.former, confirmed = excluded.confirmed, written = excluded.written`;
     this.store.sync(false);
   }
 
   /** Removes what was read as such, and nothing that was written since. */
   async removeTtl({ cluster, tenant, database, holder, writtenMs }: TtlRow): Promise<void> {
-    await this.store.run(
-      `DELETE FROM cnosdb_migrate_ttl
-        WHERE cluster = $1 AND tenant = $2 AND database = $3 AND holder = $4 AND written = $5`,
-      [cluster, tenant, database, holder, writtenMs],
-    );
+    await this.#run`DELETE FROM cnosdb_migrate_ttl WHERE cluster = ${cluster} AND tenant = ${tenant}
+      AND database = ${database} AND holder = ${holder} AND written = ${writtenMs}`;
   }
 
   /** The TTLs that are to be set back, of all lists, the newest first. @param cluster that one's alone */
-  async ttls(cluster = ""): Promise<TtlRow[]> {
-    const rows = await this.store.run<TtlRow & { former: number | null; confirmed: number }>(
-      `SELECT cluster, tenant, database, holder, former, confirmed, written AS "writtenMs",
-          ${this.store.now} - written AS "ageMs" FROM cnosdb_migrate_ttl
-        WHERE $1 = '' OR cluster = $1 ORDER BY written DESC, holder`,
-      [cluster],
+  async ttls(cluster?: string): Promise<TtlRow[]> {
+    const rows = await this.#run<TtlRow & { former: number | null; confirmed: number }>`
+      SELECT cluster, tenant, database, holder, former, confirmed, written AS "writtenMs",
+          ${this.store.now} - written AS "ageMs" FROM cnosdb_migrate_ttl ORDER BY written DESC, holder`;
+    return rows.filter((row) => cluster === undefined || row.cluster === cluster).map(
+      ({ former, confirmed, ...row }) => ({
+        ...row,
+        formerSeconds: former ?? Infinity,
+        isConfirmed: confirmed === 1,
+      }),
     );
-    return rows.map(({ former, confirmed, ...row }) => ({
-      ...row,
-      formerSeconds: former ?? Infinity,
-      isConfirmed: confirmed === 1,
-    }));
   }
 
   /** Gives back what it holds and closes. */

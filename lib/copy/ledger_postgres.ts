@@ -1,9 +1,9 @@
 /** A ledger in PostgreSQL: for workers on several machines, whose leases are measured by its clock. */
 import { loadPostgres } from "../cli/deps.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
-import type { Store, Value } from "./ledger_store.ts";
+import { Sql, sql, type Store } from "./ledger_store.ts";
 
-type Sql = ReturnType<Awaited<ReturnType<typeof loadPostgres>>["default"]>;
+type PostgresSql = ReturnType<Awaited<ReturnType<typeof loadPostgres>>["default"]>;
 
 const connectSeconds = 10;
 /** How long what passes by itself is tried again: a server that is restarted. */
@@ -51,18 +51,16 @@ export async function postgresStore(url: string, readOnly: boolean): Promise<Sto
 
 /** A connection. Once it is lost it is not used again: postgres 3.4.9 sometimes never answers after it connected again. */
 interface Client {
-  sql: Sql;
+  sql: PostgresSql;
   isLost: boolean;
 }
 
 class PostgresStore implements Store {
   readonly isAlone = false;
-  readonly now = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)";
-  readonly tables =
-    "SELECT relname AS name FROM pg_class WHERE relkind = 'r' AND relname LIKE 'cnosdb_migrate_%' AND pg_table_is_visible(oid)";
-  // as text, since the client would make JSON of a parameter that is JSON
-  readonly items = "json_array_elements(CAST(CAST($1 AS TEXT) AS JSON)) AS _(value)";
-  readonly skipLocked = "FOR UPDATE SKIP LOCKED";
+  readonly now = new Sql("CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)");
+  readonly tables = new Sql(`SELECT relname AS name FROM pg_class
+    WHERE relkind = 'r' AND relname LIKE 'cnosdb_migrate_%' AND pg_table_is_visible(oid)`);
+  readonly skipLocked = new Sql("FOR UPDATE SKIP LOCKED");
   #client: Client;
   /** nothing is tried again before a first answer: a wrong host or password is told at once */
   #hasAnswered = false;
@@ -73,21 +71,28 @@ class PostgresStore implements Store {
 
   async opened(): Promise<void> {}
 
-  async run<T>(sql: string, values: readonly Value[] = []): Promise<T[]> {
-    return [...await this.#send((client) => client.unsafe(sql, [...values], { prepare: true }))] as T[];
+  items(json: string): Sql {
+    // as text, since the client would make JSON of a parameter that is JSON
+    return sql`json_array_elements(CAST(CAST(${json} AS TEXT) AS JSON)) AS _(value)`;
+  }
+
+  async run<T>({ text, values }: Sql): Promise<T[]> {
+    let n = 0;
+    const numbered = text.replaceAll("?", () => `$${++n}`);
+    return [...await this.#send((client) => client.unsafe(numbered, [...values], { prepare: true }))] as T[];
   }
 
   /** A server syncs as it is set up to. */
   sync(): void {}
 
-  async script(sql: string): Promise<void> {
+  async script(text: string): Promise<void> {
     // without parameters it is one message and one transaction
     await this.#send((client) =>
-      client.unsafe(`SELECT pg_advisory_xact_lock(hashtext('cnosdb_migrate'));${sql}`)
+      client.unsafe(`SELECT pg_advisory_xact_lock(hashtext('cnosdb_migrate'));${text}`)
     );
   }
 
-  async #send<T>(work: (sql: Sql) => PromiseLike<T>): Promise<T> {
+  async #send<T>(work: (sql: PostgresSql) => PromiseLike<T>): Promise<T> {
     const giveUpMs = performance.now() + (this.#hasAnswered ? patienceMs : 0);
     for (let pauseMs = 100;; pauseMs = Math.min(2 * pauseMs, 5000)) {
       if (this.#client.isLost) {

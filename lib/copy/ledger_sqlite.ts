@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { Failure, messageOf } from "../cli/errors.ts";
-import type { Store, Value } from "./ledger_store.ts";
+import { Sql, sql, type Store } from "./ledger_store.ts";
 
 /** How long a process waits for another one's statement. */
 const busyMs = 10_000;
@@ -29,10 +29,10 @@ export async function sqliteStore(path: string, readOnly: boolean): Promise<Stor
     if (readOnly) return new SqliteStore(path, await openReadOnly(path));
     // The system frees this lock with its process, however that ends: who gets it alone knows that all others are gone.
     // It is of a file beside the ledger, on which SQLite has locks of its own.
-    lock = await make(`${path}-lock`);
+    for (const file of ["-lock", ""]) await make(path + file);
+    lock = await Deno.open(`${path}-lock`, { read: true, write: true });
     const isAlone = await lock.tryLock(true);
     if (!isAlone) await lock.lock(false);
-    (await make(path, false))?.close();
     const database = new DatabaseSync(resolve(path), { timeout: busyMs });
     database.exec(`PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${checkpointPages}`);
     return new SqliteStore(path, database, isAlone, lock);
@@ -49,15 +49,12 @@ async function refuseSymlink(path: string): Promise<void> {
   }
 }
 
-/** Makes a file for its owner alone, and opens it; also one that is there, unless SQLite may have it open. */
-async function make(path: string): Promise<Deno.FsFile>;
-async function make(path: string, evenIfThere: false): Promise<Deno.FsFile | undefined>;
-async function make(path: string, evenIfThere = true): Promise<Deno.FsFile | undefined> {
+/** Makes a file for its owner alone, where it is not there. */
+async function make(path: string): Promise<void> {
   try {
-    return await Deno.open(path, { read: true, write: true, createNew: true, mode: 0o600 });
+    (await Deno.open(path, { write: true, createNew: true, mode: 0o600 })).close();
   } catch (error) {
     if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
-    return evenIfThere ? await Deno.open(path, { read: true, write: true }) : undefined;
   }
 }
 
@@ -82,10 +79,9 @@ async function openReadOnly(path: string): Promise<DatabaseSync> {
 }
 
 class SqliteStore implements Store {
-  readonly now = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
-  readonly tables = "SELECT name FROM sqlite_master WHERE type = 'table'";
-  readonly items = "json_each($1)";
-  readonly skipLocked = "";
+  readonly now = new Sql("CAST(unixepoch('subsec') * 1000 AS INTEGER)");
+  readonly tables = new Sql("SELECT name FROM sqlite_master WHERE type = 'table'");
+  readonly skipLocked = new Sql("");
   readonly #statements = new Map<string, StatementSync>();
 
   constructor(
@@ -99,10 +95,14 @@ class SqliteStore implements Store {
     if (this.isAlone) await this.lock?.lock(false);
   }
 
-  run<T>(sql: string, values: readonly Value[] = []): Promise<T[]> {
+  items(json: string): Sql {
+    return sql`json_each(${json})`;
+  }
+
+  run<T>({ text, values }: Sql): Promise<T[]> {
     return this.#do(() => {
-      let statement = this.#statements.get(sql);
-      if (!statement) this.#statements.set(sql, statement = this.database.prepare(sql.replaceAll("$", "?")));
+      let statement = this.#statements.get(text);
+      if (!statement) this.#statements.set(text, statement = this.database.prepare(text));
       return statement.all(...values) as T[];
     });
   }
@@ -111,8 +111,8 @@ class SqliteStore implements Store {
     this.database.exec(`PRAGMA synchronous = ${always ? "FULL" : "NORMAL"}`);
   }
 
-  script(sql: string): Promise<void> {
-    return this.#do(() => this.database.exec(`PRAGMA journal_mode = WAL; BEGIN IMMEDIATE; ${sql} COMMIT`));
+  script(text: string): Promise<void> {
+    return this.#do(() => this.database.exec(`PRAGMA journal_mode = WAL; BEGIN IMMEDIATE; ${text} COMMIT`));
   }
 
   // deno-lint-ignore require-await -- what it throws must be a rejection
