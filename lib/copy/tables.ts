@@ -28,13 +28,26 @@ function isSystem({ tenant, database }: TableName): boolean {
 }
 
 /** Gathers tables: each once, those alone that are wanted. */
-class Gathering implements TableList {
+class Gathering {
   readonly names: TableName[] = [];
   readonly definitions: TableName[] = [];
   readonly told = new Map<string, TableResult>();
   readonly #seen = new Set<string>();
+  /** names that many tables have, so that each is in memory once */
+  readonly #shared = new Map<string, string>();
 
   constructor(private readonly wanted: (name: TableName) => boolean) {}
+
+  /** What was gathered, without what it took. */
+  get list(): TableList {
+    const { names, definitions, told } = this;
+    return { names, definitions, told };
+  }
+
+  #share(name: string): string {
+    if (!this.#shared.has(name)) this.#shared.set(name, name);
+    return this.#shared.get(name)!;
+  }
 
   add(name: TableName, kind: "table" | "definition", line?: TableResult): void {
     const key = tableKey(name);
@@ -42,8 +55,8 @@ class Gathering implements TableList {
     if (line?.windows) this.told.set(key, line);
     if (this.#seen.has(key)) return;
     this.#seen.add(key);
-    const { tenant, database, table } = name;
-    (kind === "table" ? this.names : this.definitions).push({ tenant, database, table });
+    const [tenant, database] = [this.#share(name.tenant), this.#share(name.database)];
+    (kind === "table" ? this.names : this.definitions).push({ tenant, database, table: name.table });
   }
 }
 
@@ -77,7 +90,7 @@ export async function readTables(
       }
     }
   }
-  return list;
+  return list.list;
 }
 
 /** Lines, of which those of a run of ours stand between its `run` and its `end`: that one died, or its reader did, where there is none. */
@@ -153,7 +166,7 @@ export async function listTables(
       list.add(name, row.table_engine === "TSKV" ? "table" : "definition");
     }
   }
-  return list;
+  return list.list;
 }
 
 /** What a list of tables can do: the ledger's, or `unsharedList`. */
