@@ -1,6 +1,6 @@
 /** Odd names of tenants, databases, tables, columns and users, through the whole pipe: four scripts as their users run them. */
 import { Clusters } from "../live/pipe.ts";
-import { seedRows, startStandIn, type Version } from "../standin/standin.ts";
+import { seedRows, type StandIn, startStandIn, type Version } from "../standin/standin.ts";
 import type { Part, Random } from "./fuzz.ts";
 
 interface Input {
@@ -94,8 +94,8 @@ const words = [
 
 const file = new URL("../../fixtures/dumps/2.3.5.4-cluster.dump", import.meta.url);
 
-/** A small dump of a real server, with these names in it. */
-function dumpOf({ names }: Input): string {
+/** The lines of a small dump of a real server, with these names in it; a name may break its line. */
+function linesOf({ names }: Input): string[] {
   const lines = Deno.readTextFileSync(file).trimEnd().split("\n");
   const taken = (key: string) => lines.find((line) => line.includes(`${key}: `))!;
   const kept = lines.filter((line) =>
@@ -137,7 +137,19 @@ function dumpOf({ names }: Input): string {
       );
     }
   }
-  return `${kept.join("\n")}\n`;
+  return kept;
+}
+
+/** An old cluster that holds these names. Its tables have rows. */
+export async function startOld(input: Input): Promise<StandIn> {
+  const lines = linesOf(input);
+  const dump = lines.filter((line) => !line.includes("\n")).join("\n");
+  const old = await startStandIn({ version: "2.3.5", mode: "separate", dump, rows: seedRows(dump, 20) });
+  for (const line of lines.filter((line) => line.includes("\n"))) {
+    const at = line.indexOf(": {");
+    old.store.set(line.slice(0, at), line.slice(at + 2));
+  }
+  return old;
 }
 
 /** What no output may hold. A name may, made harmless. */
@@ -154,8 +166,7 @@ export const names: Part<Input> = {
     };
   },
   async check(input) {
-    const dump = dumpOf(input);
-    const old = await startStandIn({ version: "2.3.5", mode: "separate", dump, rows: seedRows(dump, 20) });
+    const old = await startOld(input);
     const young = await startStandIn({ version: input.target });
     await using clusters = await Clusters.of(old, young);
     const startMs = performance.now();
