@@ -5,7 +5,7 @@
  */
 import { Failure, messageOf } from "../cli/errors.ts";
 import { atOnce } from "../cli/deps.ts";
-import { counted, describeSeconds } from "../cli/text.ts";
+import { counted } from "../cli/text.ts";
 import { pause } from "../cnosdb/http.ts";
 import { displayTable, type TableName } from "../cnosdb/names.ts";
 import { formatTime, parseTime } from "../cnosdb/time.ts";
@@ -151,13 +151,14 @@ class Follower {
         const news = await this.#look(
           [...this.#tables.values()].filter(({ lookAtMs }) => lookAtMs <= startMs),
         );
+        const behindMs = Math.max(0, ...news.map(([{ equalMs }]) => startMs - equalMs));
         let behindRows = 0;
         await atOnce(
           jobs,
           news,
           async ([table, tail]) => void (behindRows += await this.#bring(table, tail)),
         );
-        this.#tell(round, startMs, news.map(([table]) => table), behindRows);
+        this.#tell(round, news.length, behindRows, behindMs / 1000);
       } catch (error) {
         return { ...totals, stopped: error };
       }
@@ -262,16 +263,12 @@ class Follower {
     return 0;
   }
 
-  #tell(round: number, startMs: number, news: readonly Followed[], rows: number): void {
-    const seconds = Math.max(0, ...news.map(({ equalMs }) => startMs - equalMs)) / 1000;
-    const state = news.length
-      ? `was ${describeSeconds(seconds)} and ${counted(rows, "row")} behind in ${news.length} of`
+  #tell(round: number, tables: number, rows: number, seconds: number): void {
+    const state = tables
+      ? `was ${seconds.toFixed(1)} s and ${counted(rows, "row")} behind in ${tables} of`
       : "is not behind in";
-    this.options.show(
-      `round ${round} ${state} ${counted(this.#tables.size, "table")}, ${
-        counted(this.#copied.rows, "row")
-      } copied so far`,
-    );
+    const all = counted(this.#tables.size, "table");
+    this.options.show(`round ${round} ${state} ${all}, ${counted(this.#copied.rows, "row")} copied so far`);
   }
 }
 
