@@ -37,6 +37,11 @@ export class ClusterTrouble extends Failure {
   override name = "ClusterTrouble";
 }
 
+/** What passes by itself did not, for as long as it was tried. */
+export class GivenUp extends Failure {
+  override name = "GivenUp";
+}
+
 /** Rows are older than the TTL by now, and are to be skipped: their table is to be looked at again, with a later beginning. */
 export class RowsExpired extends Failure {
   override name = "RowsExpired";
@@ -222,7 +227,7 @@ export class Cluster {
 
   #givenUp(error: unknown, patienceMs: number): Failure {
     const told = `tried for ${describeSeconds(patienceMs / 1000)}: ${messageOf(error)}`;
-    const Kind = error instanceof NoAnswer && !error.sent ? ClusterTrouble : Failure;
+    const Kind = error instanceof NoAnswer && !error.sent ? ClusterTrouble : GivenUp;
     return new Kind(told, error instanceof Failure ? error.hint : undefined, { cause: error });
   }
 

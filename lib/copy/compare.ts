@@ -1,7 +1,7 @@
 /** What differs between the two sides of a table: looked at many at once first, then one by one where they differ or are large. */
 import { Failure } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
-import { concernsTable } from "./cluster.ts";
+import { concernsTable, GivenUp } from "./cluster.ts";
 import { type Profiler, Refused } from "./profile.ts";
 import { type Ask, type Column, columnDifferences } from "./statements.ts";
 import * as windows from "./windows.ts";
@@ -58,7 +58,7 @@ export async function lookAtTables(
     return await digestSmall(comparison, await askBoth(comparison, names, columns, outer));
   } catch (error) {
     if (!concernsTable(error)) throw error;
-    if (names.length === 1) return [error];
+    if (names.length === 1 || error instanceof GivenUp) return names.map(() => error);
   }
   // One by one, so that one table's trouble is its own.
   const looks: (Seen | Failure)[] = [];

@@ -597,6 +597,12 @@ Deno.test("raft groups that have no leader yet are waited for, and a table fails
   const impatient = await pair.copy({}, { patienceMs: 50, ledger: `${pair.directory}/other` });
   assertEquals(impatient.totals.statuses.get("failed"), 2);
   assertMatch(impatient.results[0]!.error!, /^tried for .*request timed out/);
+  let profiles = 0;
+  pair.young.fault = ({ body }) =>
+    body.includes("count(time)") && ++profiles ? refuse("request timed out", "050001") : undefined;
+  const blind = await pair.copy({}, { patienceMs: 50, ledger: `${pair.directory}/blind` });
+  assertEquals(blind.totals.statuses.get("failed"), 2);
+  assert(profiles < 12, `the patience is over once for both: ${profiles} profiles`);
 });
 
 Deno.test("a cluster that cannot reach the served stage is named before the first table", async () => {
