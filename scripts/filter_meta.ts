@@ -15,7 +15,7 @@ import { messageOf, UsageError } from "../lib/cli/errors.ts";
 import { atomicFile, readInput } from "../lib/cli/files.ts";
 import { LineWriter, warnOfReaders, writeStdout } from "../lib/cli/stdout.ts";
 import { readDump, saveDump, writeDump } from "../lib/dump/text.ts";
-import { filterDump } from "../lib/filter/filter.ts";
+import { entriesOf, filterDump } from "../lib/filter/filter.ts";
 import { parseRules } from "../lib/filter/own_rules.ts";
 import { diffText, endLine, Notes, reportLine, runLine, Sums } from "../lib/filter/report.ts";
 import { type FilterOptions, printRules } from "../lib/filter/rules.ts";
@@ -182,7 +182,7 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   const name = file ?? "stdin";
   const dump = await readDump(readInput(file, signal), name, { unmarked: args.on("unmarked") });
   const [notes, sums] = [new Notes(), new Sums()];
-  const { facts, outcomes, entries } = await filterDump(dump, options, notes);
+  const { facts, outcomes, kept } = await filterDump(dump, options, notes);
   const report = reportFile === undefined ? undefined : await atomicFile(reportFile);
   const lines = report && new LineWriter(report.write);
   const print = (bytes: Uint8Array) => {
@@ -196,7 +196,8 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     let n = 0;
     for (const outcome of outcomes) {
       sums.add(outcome);
-      if (lines) await lines.add(reportLine(outcome));
+      const writing = lines?.add(reportLine(outcome));
+      if (writing) await writing;
       if (shown && outcome.action !== "kept") await shown.add(diffText(outcome, colour));
       if (++n % 10_000 === 0) await breathe(signal);
     }
@@ -212,10 +213,12 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     throw error;
   }
   if (writesDump) {
-    await (outputFile === undefined ? writeDump(entries, print) : saveDump(entries, outputFile));
+    await (outputFile === undefined
+      ? writeDump(entriesOf(kept), print)
+      : saveDump(entriesOf(kept), outputFile));
   }
   for (const line of sums.lines(dump, facts, target.name)) say(line);
-  for (const line of notes.lines(entries.length)) say(line);
+  for (const line of notes.lines(kept.length)) say(line);
   return 0;
 }
 

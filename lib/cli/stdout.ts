@@ -46,10 +46,10 @@ export class LineWriter {
 
   constructor(readonly sink: (bytes: Uint8Array) => Promise<void>) {}
 
-  /** @param text without a newline at its end */
-  async add(text: string): Promise<void> {
+  /** @param text without a newline at its end @returns what to wait for, once enough is held to be written */
+  add(text: string): Promise<void> | undefined {
     this.#held += `${text}\n`;
-    if (this.#held.length >= 1 << 16) await this.flush();
+    return this.#held.length >= 1 << 18 ? this.flush() : undefined;
   }
 
   /** Writes what is left. */

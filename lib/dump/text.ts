@@ -48,14 +48,22 @@ export async function readDump(
   { unmarked = false }: { unmarked?: boolean } = {},
 ): Promise<Dump> {
   const reader = new Reader(name);
-  let rest = Buffer.alloc(0);
+  // One buffer for all: the end of a chunk that is no whole line yet is moved to its front.
+  let work = Buffer.allocUnsafe(1 << 19);
+  let held = 0;
   for await (const chunk of chunks) {
-    const end = chunk.lastIndexOf(10) + 1;
-    if (end) reader.lines(Buffer.concat([rest, chunk.subarray(0, end)]));
-    rest = Buffer.concat(end ? [chunk.subarray(end)] : [rest, chunk]);
-    if (rest.length > mostLineBytes) reader.refuseLength();
+    const total = held + chunk.length;
+    if (total > work.length) work = Buffer.concat([work.subarray(0, held)], 2 * total);
+    work.set(chunk, held);
+    const end = held + chunk.lastIndexOf(10) + 1;
+    if (end > held) {
+      reader.lines(work.subarray(0, end));
+      work.copyWithin(0, end, total);
+    }
+    held = end > held ? total - end : total;
+    if (held > mostLineBytes) reader.refuseLength();
   }
-  reader.end(rest);
+  reader.end(work.subarray(0, held));
   const { entries, framed, marked } = reader;
   if (!framed && !marked && !unmarked) {
     throw new Failure(

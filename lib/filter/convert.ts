@@ -8,10 +8,10 @@ import { canLogIn } from "../versions/v2_4_0.ts";
 import type { Item } from "./item.ts";
 import type { Rule } from "./rules.ts";
 
-/** What became of a value. */
+/** What became of a value, or of all that differ from it in id and names alone. */
 export interface Converted {
-  /** JSON text */
-  value: string;
+  /** the JSON text that comes out for a value that was converted so */
+  textFor: (value: string) => string;
   about: About;
 }
 
@@ -73,8 +73,9 @@ export function convert(item: Item, { source, sourceLine, target, rules, details
     applied.push(rule.name);
   }
   assertReadable(key, after, target);
+  const text = applied.length ? formatJson(after) : entry.value;
   return {
-    value: applied.length ? formatJson(after) : entry.value,
+    textFor: () => text,
     about: {
       rules: applied,
       changes: details && applied.length ? changes(before, after) : [],

@@ -21,8 +21,8 @@ export interface Outcome {
   action: "kept" | "converted" | "dropped";
   /** the rules that were applied, in their order */
   rules: string[];
-  /** the entry that comes out; undefined where it was dropped */
-  out?: Entry;
+  /** the key that comes out, where it is another */
+  newKey?: string | undefined;
   /** what differs in its value, where details are asked for */
   changes: Change[];
   /** a database's, such as `30d` or `INF` */
@@ -37,8 +37,22 @@ export interface Filtered {
    * @throws {Failure} at an entry that cannot be converted; at their end where a key would come out twice or a flag matched nothing
    */
   outcomes: Iterable<Outcome>;
-  /** the entries that come out, whole once the outcomes are read */
-  entries: Entry[];
+  /** what comes out, whole once the outcomes are read */
+  kept: Kept[];
+}
+
+/** An entry that comes out: its text is only made where it is written, as a large dump has a million of them. */
+export interface Kept {
+  entry: Entry;
+  newKey: string | undefined;
+  converted: Converted;
+}
+
+/** The entries that come out, as they are written. */
+export function* entriesOf(kept: Iterable<Kept>): Generator<Entry> {
+  for (const { entry: { key, value, line }, newKey, converted } of kept) {
+    yield { key: newKey ?? key, value: converted.textFor(value), line };
+  }
 }
 
 /**
@@ -53,8 +67,8 @@ export async function filterDump(dump: Dump, options: FilterOptions, notes: Note
     notes.hashed++;
     return bcrypt(password, id);
   });
-  const entries: Entry[] = [];
-  return { facts, outcomes: filter(dump, options, facts, rules, notes, entries), entries };
+  const kept: Kept[] = [];
+  return { facts, outcomes: filter(dump, options, facts, rules, notes, kept), kept };
 }
 
 function* filter(
@@ -63,7 +77,7 @@ function* filter(
   facts: Facts,
   rules: readonly Rule[],
   notes: Notes,
-  entries: Entry[],
+  kept: Kept[],
 ): Generator<Outcome> {
   const drops = rules.filter(({ change }) => !change);
   const patches = rules.filter(({ own, change }) => own && change);
@@ -96,25 +110,24 @@ function* filter(
       yield drop(entry, "unknown", { name: "--drop-invalid" });
       continue;
     }
-    const { value, about } = converted;
+    const { about } = converted;
     references.take(item, about);
     notes.user(item.key, about.remarks);
-    const key = keyOf(item, options.cluster);
-    const applied = key === entry.key ? about.rules : [...about.rules, "--cluster"];
-    const out = applied.length ? { key, value, line: entry.line } : entry;
-    entries.push(out);
+    const newKey = newKeyOf(item, options.cluster);
+    kept.push({ entry, newKey, converted });
+    const applied = newKey === undefined ? about.rules : [...about.rules, "--cluster"];
     yield {
       line: entry.line,
       key: entry.key,
+      newKey,
       kind: item.key.kind,
       action: applied.length ? "converted" : "kept",
       rules: applied,
-      out,
       changes: about.changes,
       ttl: about.ttl,
     };
   }
-  refuseTwice(entries);
+  refuseTwice(kept);
   references.check(facts.users, notes);
   notes.rules(rules);
   const unmatched = options.selection.unmatched();
@@ -139,18 +152,25 @@ function drop({ line, key }: Entry, kind: Outcome["kind"], { name }: Pick<Rule, 
 const colonInName =
   'a name with ": " in it cannot be restored, as CnosDB cuts the line there; leave it out by --exclude or --rules';
 
-/** The key that an entry gets. */
-function keyOf({ entry, key }: Item, cluster: string | undefined): string {
-  if (cluster === undefined || cluster === key.cluster) return entry.key;
+/** The key that an entry gets, where it is another. */
+function newKeyOf({ entry, key }: Item, cluster: string | undefined): string | undefined {
+  if (cluster === undefined || cluster === key.cluster) return undefined;
   return `/${cluster}${entry.key.slice(entry.key.indexOf("/", 1))}`;
 }
 
 /** @throws {Failure} where two entries come out with one key */
-function refuseTwice(entries: readonly Entry[]): void {
+function refuseTwice(kept: readonly Kept[]): void {
+  let previous = "";
   // Keys that rise, as CnosDB dumps them, are never there twice.
-  if (entries.every(({ key }, n) => n === 0 || key > entries[n - 1]!.key)) return;
+  const rise = kept.every(({ entry, newKey }) => {
+    const key = newKey ?? entry.key;
+    const rises = key > previous;
+    previous = key;
+    return rises;
+  });
+  if (rise) return;
   const lines = new Map<string, number>();
-  for (const { key, line } of entries) {
+  for (const { key, line } of entriesOf(kept)) {
     const before = lines.get(key);
     if (before !== undefined) {
       throw new Failure(

@@ -6,11 +6,9 @@
  */
 export function glob(pattern: string, separator = ""): (text: string) => boolean {
   const parts: string[] = pattern.match(separator ? /\*\*|[^]/g : /[^]/g) ?? [];
-  const literal = pattern.split(/[*?]+/).reduce((longest, part) =>
-    part.length > longest.length ? part : longest
-  );
+  const literals = pattern.split(/[*?]+/).filter((literal) => literal);
   return (text) => {
-    if (!text.includes(literal)) return false;
+    if (!literals.every((literal) => text.includes(literal))) return false;
     let at = 0, part = 0;
     /** where the last `*` and the last `**` stand in the pattern, and how far in the text they reach */
     let star = -1, starEnd = 0, deep = -1, deepEnd = 0;

@@ -10,7 +10,7 @@ const most = 64 << 20;
 
 /** @param convert what is to be remembered */
 export function remember(convert: (item: Item) => Converted): (item: Item) => Converted {
-  const known = new Map<string, Map<string, Converted>>();
+  const groups = new Map<string, Map<string, Converted>>();
   let size = 0;
   return (item) => {
     const { entry: { value }, key: { kind }, headLength } = item;
@@ -18,24 +18,23 @@ export function remember(convert: (item: Item) => Converted): (item: Item) => Co
     const rest = value.slice(headLength);
     // of tables by the name of their one member
     const group = kind === "table" ? value.slice(0, value.indexOf("{", 1)) : kind;
-    let rests = known.get(group);
-    if (!rests) known.set(group, rests = new Map());
-    const found = rests.get(rest);
-    if (found) {
-      const { about } = found;
-      return { value: about.rules.length ? value.slice(0, headLength) + found.value : value, about };
-    }
+    let rests = groups.get(group);
+    if (!rests) groups.set(group, rests = new Map());
+    const known = rests.get(rest);
+    if (known) return known;
     const converted = convert(item);
-    const keepsHead = converted.value.startsWith(value.slice(0, headLength));
-    if (keepsHead && !converted.about.personal && size < most) {
-      size += 2 * rest.length;
-      rests.set(own(rest), { ...converted, value: own(converted.value.slice(headLength)) });
-    }
-    return converted;
+    const { about } = converted;
+    const head = value.slice(0, headLength);
+    const text = converted.textFor(value);
+    if (about.personal || !text.startsWith(head) || size > most) return converted;
+    size += 2 * rest.length;
+    // A slice keeps all alive that it was cut from, and what is put together and cut anew does not.
+    const [before, after] = [` ${rest}`.slice(1), ` ${text.slice(headLength)}`.slice(1)];
+    const textFor = about.rules.length
+      ? (other: string) => other.slice(0, other.length - before.length) + after
+      : (other: string) => other;
+    const shared = { about, textFor };
+    rests.set(before, shared);
+    return shared;
   };
-}
-
-/** The same text by itself: a slice keeps all alive that it was cut from, and what is put together and cut anew does not. */
-function own(text: string): string {
-  return ` ${text}`.slice(1);
 }

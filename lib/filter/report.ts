@@ -2,6 +2,7 @@
 import { version } from "../cli/command.ts";
 import { displayName } from "../cnosdb/names.ts";
 import { type Key, kinds } from "../dump/key.ts";
+import type { Change } from "../dump/changes.ts";
 import type { Dump } from "../dump/text.ts";
 import { describeRange } from "../versions/versions.ts";
 import type { Remark } from "./convert.ts";
@@ -114,20 +115,28 @@ export function endLine({ entries }: Sums): string {
 
 const now = () => new Date().toISOString();
 
+/** What the lines of entries that were converted alike end with, by their changes. */
+const endings = new WeakMap<readonly Change[], string>();
+
 /** One entry's line in `--report`, JSON. */
-export function reportLine({ line, key, kind, action, rules, out, changes, ttl }: Outcome): string {
-  const renamed = out === undefined || out.key === key ? {} : { new_key: out.key };
-  const list = changes.map(({ path, before, after }) => ({ path, old: before, new: after }));
-  return JSON.stringify({ line, key, kind, action, rules, ...renamed, ttl, changes: list });
+export function reportLine({ line, key, kind, action, rules, newKey, changes, ttl }: Outcome): string {
+  let ending = newKey === undefined ? endings.get(changes) : undefined;
+  if (ending === undefined) {
+    const list = changes.map(({ path, before, after }) => ({ path, old: before, new: after }));
+    ending = JSON.stringify({ kind, action, rules, ttl, changes: list }).slice(1);
+    if (newKey === undefined) endings.set(changes, ending);
+  }
+  const renamed = newKey === undefined ? "" : `"new_key":${JSON.stringify(newKey)},`;
+  return `{"line":${line},"key":${JSON.stringify(key)},${renamed}${ending}`;
 }
 
 /** A changed entry for `--diff`, readable; red and green where `colour`. */
-export function diffText({ key, action, rules, out, changes }: Outcome, colour: boolean): string {
+export function diffText({ key, action, rules, newKey, changes }: Outcome, colour: boolean): string {
   const paint = (code: number, text: string) => colour ? `\x1b[${code}m${text}\x1b[0m` : text;
   if (action === "dropped") return paint(31, `- ${key}  (${rules.join(", ")})`);
   const rows = changes.flatMap(({ path, before, after }) => [
     ...(before === undefined ? [] : [paint(31, `    - ${path}: ${before}`)]),
     ...(after === undefined ? [] : [paint(32, `    + ${path}: ${after}`)]),
   ]);
-  return [`  ${out?.key ?? key}  (${rules.join(", ")})`, ...rows].join("\n");
+  return [`  ${newKey ?? key}  (${rules.join(", ")})`, ...rows].join("\n");
 }

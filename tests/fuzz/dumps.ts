@@ -1,7 +1,7 @@
 /** Mutated dumps of real servers, through filter_meta and restore_meta in this process. */
 import { Failure } from "../../lib/cli/errors.ts";
 import { readDump } from "../../lib/dump/text.ts";
-import { filterDump } from "../../lib/filter/filter.ts";
+import { entriesOf, filterDump } from "../../lib/filter/filter.ts";
 import { Notes } from "../../lib/filter/report.ts";
 import { Selection } from "../../lib/filter/selection.ts";
 import { restore } from "../../lib/restore/restore.ts";
@@ -137,7 +137,7 @@ export const dumps: Part<Input> = {
 async function throughFilter(lines: readonly string[], { target, dropInvalid }: Omit<Input, "lines">) {
   const convert = async () => {
     const dump = await readDump(ReadableStream.from([bytesOf(lines)]), "stdin", { unmarked: true });
-    const { outcomes } = await filterDump(dump, {
+    const { outcomes, kept } = await filterDump(dump, {
       ...{
         target,
         cluster: "fuzzed",
@@ -153,7 +153,8 @@ async function throughFilter(lines: readonly string[], { target, dropInvalid }: 
         loadHash: () => Promise.resolve(() => "$2b$12$hashed"),
       },
     }, new Notes());
-    return [...outcomes].flatMap(({ out }) => out ? [`${out.key}: ${out.value}\n`] : []).join("");
+    for (const _ of outcomes); // reading them does the work
+    return [...entriesOf(kept)].map(({ key, value }) => `${key}: ${value}\n`).join("");
   };
   try {
     const text = await convert();

@@ -1,6 +1,6 @@
 /** Dumps through the filter, for tests that look at what comes out. */
 import { readDump, writeDump } from "../../../lib/dump/text.ts";
-import { filterDump, type Outcome } from "../../../lib/filter/filter.ts";
+import { entriesOf, filterDump, type Outcome } from "../../../lib/filter/filter.ts";
 import { Notes, Sums } from "../../../lib/filter/report.ts";
 import type { FilterOptions } from "../../../lib/filter/rules.ts";
 import { Selection } from "../../../lib/filter/selection.ts";
@@ -47,12 +47,12 @@ export async function filter(
       outcomes?.push(outcome);
     }
     await writeDump(
-      filtered.entries,
+      entriesOf(filtered.kept),
       (piece) => Promise.resolve(void (out += new TextDecoder().decode(piece))),
     );
     const lines = [
       ...sums.lines(read, filtered.facts, given.target),
-      ...notes.lines(filtered.entries.length),
+      ...notes.lines(filtered.kept.length),
     ];
     return { out, notes: lines };
   } catch (error) {
