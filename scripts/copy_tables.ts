@@ -10,10 +10,9 @@ import { type Args, type Command, inGroup } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
 import type { Say } from "../lib/cli/say.ts";
 import { UsageError } from "../lib/cli/errors.ts";
-import { printJson, printLine } from "../lib/cli/stdout.ts";
 import { checkTwoClusters } from "../lib/copy/cluster.ts";
 import * as reading from "../lib/copy/command.ts";
-import { describeEstimate, estimate } from "../lib/copy/estimate.ts";
+import { printEstimate } from "../lib/copy/estimate.ts";
 import { defaultLedger, openLedger } from "../lib/copy/ledger.ts";
 import { probeStage } from "../lib/copy/probe.ts";
 import { readHours } from "../lib/copy/pauses.ts";
@@ -139,7 +138,6 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     );
   }
   reading.readPace(args); // before anything is asked
-  const hours = args.value("hours");
   // A half has nothing to do with the other side, and may not reach it.
   const from = only === "import" ? undefined : await reading.readCluster(args, "source");
   const to = only === "export" ? undefined : await reading.readCluster(args, "target");
@@ -152,14 +150,12 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     expired: args.choice("expired", ["raise", "skip"], "raise"),
     intoExisting: args.on("into-existing"),
     aheadBytes: args.bytes("ahead") ?? 2 * 1024 ** 3,
-    hours: hours === undefined ? undefined : readHours(hours),
+    hours: args.value("hours") === undefined ? undefined : readHours(args.value("hours")!),
   } as const;
   await Promise.all([from?.open(signal), to?.open(signal)]);
   if (from && to) await checkTwoClusters(from, to, signal);
   const list = await reading.readList(args, from, tableSelection(args), signal);
-  if (!list && task !== "copy") {
-    throw new UsageError(`${task === "plan" ? "--dry-run" : `--only ${only}`} needs a list of tables`);
-  }
+  if (!list && task !== "copy") throw new UsageError("--dry-run and --only need a list of tables");
   if (task === "plan") return await runTables({ ...settings, task, list }, command.name, args, signal);
   const stage = await openStage({
     stage: args.value("stage"),
@@ -198,23 +194,6 @@ async function copy(args: Args, plan: RunPlan, signal: AbortSignal, say: Say): P
   } finally {
     await ledger.close();
   }
-}
-
-async function printEstimate(args: Args, plan: RunPlan, signal: AbortSignal, say: Say): Promise<number> {
-  const { from, to, list } = plan;
-  const tenant = list?.names[0]?.tenant;
-  if (!from || !to || tenant === undefined) {
-    throw new UsageError("--estimate needs --from, --to and a list of tables");
-  }
-  const found = await estimate(
-    plan,
-    list!.names,
-    await reading.readClock(from, tenant, signal, say),
-    signal,
-    say,
-  );
-  await (args.on("json") ? printJson(found) : printLine(describeEstimate(found)));
-  return 0;
 }
 
 if (import.meta.main) await main(command, run);

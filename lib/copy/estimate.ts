@@ -1,10 +1,14 @@
 /** `--estimate`: what a copy would move, how long that takes and what would be refused. Nothing is written to either cluster. */
-import { Failure, messageOf } from "../cli/errors.ts";
+import type { Args } from "../cli/command.ts";
+import { Failure, messageOf, UsageError } from "../cli/errors.ts";
+import type { Say } from "../cli/say.ts";
+import { printJson, printLine } from "../cli/stdout.ts";
 import { atOnce } from "../cli/deps.ts";
 import { counted, describeSeconds } from "../cli/text.ts";
 import { displayName, displayTable, type TableName } from "../cnosdb/names.ts";
 import { formatTime, parseTime } from "../cnosdb/time.ts";
 import { type Cluster, gistOf } from "./cluster.ts";
+import { readClock } from "./command.ts";
 import { lookAtTables, type Seen } from "./compare.ts";
 import type { RunOptions } from "./copy.ts";
 import { databaseKey } from "./profile.ts";
@@ -158,6 +162,26 @@ async function findExpired(target: Cluster, databases: readonly Seen[][], clockM
     }
   }
   return expired;
+}
+
+/**
+ * Prints what a plan would come to: text, or with `--json` one line.
+ * @returns the exit code @throws {UsageError} where a side or the list is missing
+ */
+export async function printEstimate(
+  args: Args,
+  plan: RunPlan,
+  signal: AbortSignal,
+  say: Say,
+): Promise<number> {
+  const { from, to, list } = plan;
+  const tenant = list?.names[0]?.tenant;
+  if (!from || !to || !list || tenant === undefined) {
+    throw new UsageError("--estimate needs --from, --to and a list of tables");
+  }
+  const found = await estimate(plan, list.names, await readClock(from, tenant, signal, say), signal, say);
+  await (args.on("json") ? printJson(found) : printLine(describeEstimate(found)));
+  return 0;
 }
 
 /** The same as an operator reads it. */
