@@ -14,7 +14,7 @@ import type { RunOptions } from "./copy.ts";
 import { databaseKey } from "./profile.ts";
 import { describeBytes } from "./progress.ts";
 import { runOptions, type RunPlan } from "./runs.ts";
-import { unionMost } from "./statements.ts";
+import { inStatements } from "./statements.ts";
 import { exportWindow } from "./table.ts";
 import { readTtl } from "./ttl.ts";
 import { sameSummary, window } from "./windows.ts";
@@ -85,13 +85,7 @@ export async function estimate(
     const known = refused.get(gist) ?? { tables: 0, first: displayTable(name) };
     refused.set(gist, { ...known, tables: known.tables + 1 });
   };
-  const groups = [...Map.groupBy(names, databaseKey).values()].flatMap((tables) =>
-    Array.from(
-      { length: Math.ceil(tables.length / unionMost) },
-      (_, i) => tables.slice(i * unionMost, (i + 1) * unionMost),
-    )
-  );
-  await atOnce(jobs, groups, async (group) => {
+  await atOnce(jobs, inStatements(names, databaseKey), async (group) => {
     for (const [i, one] of (await lookAtTables({ ...context, full: false }, group, outer)).entries()) {
       if (one instanceof Failure) refuse(group[i]!, messageOf(one));
       else {

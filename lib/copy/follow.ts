@@ -9,11 +9,11 @@ import { counted } from "../cli/text.ts";
 import { pause } from "../cnosdb/http.ts";
 import { displayTable, type TableName } from "../cnosdb/names.ts";
 import { formatTime, parseTime } from "../cnosdb/time.ts";
-import { concernsTable } from "./cluster.ts";
+import { concernsTable, RowsExpired } from "./cluster.ts";
 import { lookAtTables } from "./compare.ts";
 import { type RunOptions, type RunTotals, TableRun } from "./copy.ts";
 import { proven, type TableResult } from "./result.ts";
-import { unionMost } from "./statements.ts";
+import { inStatements } from "./statements.ts";
 import { TableCopy } from "./table.ts";
 import { tableKey, unsharedList, type WorkList } from "./tables.ts";
 import { addUp, noRows, overlap, sameSummary, type Summary, window, windowOf } from "./windows.ts";
@@ -38,6 +38,8 @@ const overlapNanos = 5_000_000_000n;
 const endNanos = 60_000_000_000n;
 /** A table that is still is looked at half as often each time, down to this. */
 const stillMs = 60_000;
+/** How long a table is left alone that cannot be brought. */
+const troubleMs = 10_000;
 /** How often to ask the ledger for tables that another worker has left. */
 const claimMs = 10_000;
 
@@ -52,6 +54,8 @@ interface Followed {
   equalMs: number;
   lookAtMs: number;
   everyMs: number;
+  /** why it could not be brought last */
+  trouble?: string;
 }
 
 /**
@@ -65,7 +69,6 @@ export async function follow(run: RunOptions, options: FollowOptions, end: Abort
 
 class Follower {
   readonly #tables = new Map<string, Followed>();
-  readonly #said = new Map<string, string>();
   readonly #roundMs: number;
   #copied = { rows: 0, bytes: 0 };
   #newMs = Date.now();
@@ -182,14 +185,8 @@ class Follower {
 
   /** Tables with something new at their end, with what the source holds there. Still ones are looked at less often. */
   async #look(due: readonly Followed[]): Promise<[Followed, Summary][]> {
-    const groups = [...Map.groupBy(due, ({ name }) => name.tenant).values()].flatMap((tables) =>
-      Array.from(
-        { length: Math.ceil(tables.length / unionMost) },
-        (_, i) => tables.slice(i * unionMost, (i + 1) * unionMost),
-      )
-    );
     const news: [Followed, Summary][] = [];
-    await atOnce(this.run.jobs, groups, async (tables) => {
+    await atOnce(this.run.jobs, inStatements(due, ({ name }) => name.tenant), async (tables) => {
       for (const [i, tail] of (await this.#tails(tables)).entries()) {
         const table = tables[i]!;
         const isNew = tail !== undefined && tail.rows > 0 && !(table.known && sameSummary(table.known, tail));
@@ -212,7 +209,7 @@ class Follower {
       return await source!.summaries(asks);
     } catch (error) {
       if (!concernsTable(error)) throw error;
-      if (tables.length === 1) this.#complain(tables[0]!.name, error);
+      if (tables.length === 1) this.#complain(tables[0]!, messageOf(error));
       if (tables.length === 1) return [undefined];
     }
     // one by one, so that one table's trouble is its own
@@ -235,8 +232,14 @@ class Follower {
     const isLate = isLonger && seen && !(seen instanceof Failure) &&
       known.rows + seen.source.rows < tail.rows;
     if (isLate) [seen] = await look(from);
-    if (seen instanceof Failure || !seen) return this.#complain(name, seen);
-    const result = await new TableCopy(context, seen).run();
+    if (seen instanceof Failure || !seen) return this.#complain(table, messageOf(seen));
+    const result = await new TableCopy(context, seen).run().catch((error) => {
+      if (!(error instanceof RowsExpired)) throw error;
+      return { status: "failed", error: messageOf(error) } as Pick<
+        TableResult,
+        "status" | "error" | "copied" | "source"
+      >;
+    });
     this.#copied.rows += result.copied?.rows ?? 0;
     this.#copied.bytes += result.copied?.bytes ?? 0;
     const behind = Math.max(0, seen.source.rows - seen.target.rows);
@@ -248,18 +251,16 @@ class Follower {
       if (isLong) Object.assign(table, { from: earlier(to), known: undefined });
       else table.known = { ...held, upTo: to };
       table.equalMs = startMs;
-      this.#said.delete(tableKey(name));
-    } else if (result.status !== "source-changed") this.#complain(name, result);
+      table.trouble = "";
+    } else if (result.status !== "source-changed") this.#complain(table, result.error ?? result.status);
     return behind;
   }
 
-  /** Says why a table cannot be followed, once as long as it is the same. */
-  #complain(name: TableName, why: unknown): number {
-    const text = why instanceof Failure ? messageOf(why) : (why as TableResult | undefined)?.error ?? "";
-    if (this.#said.get(tableKey(name)) !== text) {
-      this.run.say(`${displayTable(name)}: ${text}; it is tried again`);
-    }
-    this.#said.set(tableKey(name), text);
+  /** Says why a table cannot be followed, once as long as it is the same, and leaves it alone for a while. */
+  #complain(table: Followed, why: string): number {
+    if (table.trouble !== why) this.run.say(`${displayTable(table.name)}: ${why}; it is tried again`);
+    table.trouble = why;
+    table.lookAtMs = Date.now() + troubleMs;
     return 0;
   }
 

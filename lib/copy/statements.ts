@@ -18,6 +18,16 @@ export interface Column {
 /** So many tables or windows are asked for in one statement: 200 killed a 2.4.3.4 server by a stack overflow. */
 export const unionMost = 16;
 
+/** Items that are asked for in one statement: at most `unionMost`, and of one tenant, or database. @param of tells which */
+export function inStatements<T>(items: readonly T[], of: (item: T) => string): T[][] {
+  return [...Map.groupBy(items, of).values()].flatMap((some) =>
+    Array.from(
+      { length: Math.ceil(some.length / unionMost) },
+      (_, i) => some.slice(i * unionMost, (i + 1) * unionMost),
+    )
+  );
+}
+
 /** A stretch of a table to be summed up; with `columns` its rows are digested. */
 export interface Ask {
   readonly name: TableName;

@@ -135,6 +135,23 @@ Deno.test("a table that is dropped on the source does not keep the others from b
   assertEquals(equal(ran), ["air equal", "gone refused"]);
 });
 
+Deno.test("a table that cannot be followed is told once, left alone for a while, and refused at the end", async () => {
+  await using pair = await Pair.start({ databases: { db: { tables: { air: 5, bad: 5 } } } });
+  const ran = await following(pair, async () => {
+    await until(() => pair.differences().length === 0, "the first pass");
+    pair.young.put("cnosdb", "db", "bad", [row(7000, Date.now()), row(7001, Date.now() + 1)]);
+    write(pair, "bad", 8000, 1, Date.now() + 1);
+    await sleep(600);
+    write(pair, "air", 100, 5);
+    await until(() => pair.rows("young", "db", "air").length === 10, "the other's rows");
+  });
+  assertEquals(
+    ran.said.filter((text) => text.includes("db.bad: ") && text.includes("tried again")).length,
+    1,
+  );
+  assertEquals(equal(ran), ["air equal", "bad refused"]);
+});
+
 Deno.test("a run that was killed in a round is begun again and ends equal; what another worker holds is taken over", async () => {
   await using pair = await Pair.start({ databases: { db: { tables: { air: 20, sea: 20 } } } });
   const child = pair.start(["--all", "--follow"]);
