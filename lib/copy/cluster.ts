@@ -58,6 +58,15 @@ export function gistOf(error: unknown): string {
   return messageOf(error).replace(/^.* answered (\d+ )?/, "");
 }
 
+/** What helps against what does not pass by itself as it should; undefined where waiting is all. */
+export function helpFor(error: unknown): string | undefined {
+  if (error instanceof Failure && error.hint) return error.hint;
+  // seen after weeks of running, even for SHOW DATABASES (CnosDB issue 2410)
+  return /resources exhausted/i.test(messageOf(error))
+    ? "if that node answers so to everything, a restart of it helps, and waiting does not; else take fewer --jobs"
+    : undefined;
+}
+
 /** So many pings in a row may fail before a data node is taken for dead: one that imports may be slow to answer. */
 const deadPings = 10;
 const longestPauseMs = 30_000;
@@ -228,7 +237,7 @@ export class Cluster {
   #givenUp(error: unknown, patienceMs: number): Failure {
     const told = `tried for ${describeSeconds(patienceMs / 1000)}: ${messageOf(error)}`;
     const Kind = error instanceof NoAnswer && !error.sent ? ClusterTrouble : GivenUp;
-    return new Kind(told, error instanceof Failure ? error.hint : undefined, { cause: error });
+    return new Kind(told, helpFor(error), { cause: error });
   }
 
   #trouble(error: unknown): ClusterTrouble {

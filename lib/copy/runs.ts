@@ -6,7 +6,7 @@ import type { TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import { formatTime } from "../cnosdb/time.ts";
 import type { Stage } from "../stage/stage.ts";
-import { type Cluster, gistOf } from "./cluster.ts";
+import { type Cluster, gistOf, helpFor } from "./cluster.ts";
 import { type RunOptions, type RunTotals, TableRun } from "./copy.ts";
 import { follow, type FollowOptions } from "./follow.ts";
 import type { Ledger } from "./ledger.ts";
@@ -77,7 +77,9 @@ export function runOptions(
   const said = new Set<string>();
   const onAgain = (error: unknown) => {
     const gist = gistOf(error);
-    if (!said.has(gist)) progress.say(`once more, as this may pass: ${messageOf(error)}`);
+    const help = helpFor(error);
+    const told = `once more, as this may pass: ${messageOf(error)}${help ? ` (${help})` : ""}`;
+    if (!said.has(gist)) progress.say(told);
     said.add(gist);
   };
   const onStep = progress.step.bind(progress);

@@ -527,6 +527,19 @@ Deno.test("a run ends as its list does, also where another worker's table failed
   }
 });
 
+Deno.test("a cluster whose resources are exhausted is waited for, and named with what helps", async () => {
+  await using pair = await Pair.start();
+  let times = 3;
+  pair.old.fault = ({ body }) =>
+    body.includes("count(time)") && times-- > 0
+      ? refuse("Datafusion: Resources exhausted: Failed to allocate")
+      : undefined;
+  const { said, results } = await pair.copy();
+  assertEquals(results.map(({ status }) => status), ["equal"]);
+  assertEquals(said.length, 1);
+  assertStringIncludes(said[0]!, "a restart of it helps");
+});
+
 Deno.test("wrong credentials end the run, naming the side, and are never shown", async () => {
   await using pair = await Pair.start({ databases: {}, young: { auth: true } });
   const wrong = pair.young.sqlUrl.replace("//", "//root:s3cret@");
