@@ -6,21 +6,21 @@
  *
  * Exit codes: 0 done, 1 the dump cannot be converted, 2 usage, 130 interrupted.
  */
-import { Buffer } from "node:buffer";
 import type { Args, Command } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
 import type { Say } from "../lib/cli/say.ts";
-import { loadBcrypt } from "../lib/cli/deps.ts";
 import { messageOf, UsageError } from "../lib/cli/errors.ts";
 import { atomicFile, readInput } from "../lib/cli/files.ts";
 import { LineWriter, warnOfReaders, writeStdout } from "../lib/cli/stdout.ts";
 import { readDump, saveDump, writeDump } from "../lib/dump/text.ts";
 import { entriesOf, filterDump } from "../lib/filter/filter.ts";
+import { loadHash } from "../lib/filter/hash.ts";
 import { parseRules } from "../lib/filter/own_rules.ts";
 import { diffText, endLine, Notes, reportLine, runLine, Sums } from "../lib/filter/report.ts";
 import { type FilterOptions, printRules } from "../lib/filter/rules.ts";
 import { Selection } from "../lib/filter/selection.ts";
-import { sources, targetFormat } from "../lib/versions/versions.ts";
+import { readTarget } from "../lib/filter/target.ts";
+import { sources } from "../lib/versions/versions.ts";
 
 export const command: Command = {
   name: "filter_meta",
@@ -94,33 +94,6 @@ export const command: Command = {
     "filter_meta.ts --target 2.4.2 --diff old.dump | less -R",
   ],
 };
-
-/** bcrypt, cost 12, with a salt made of the user's 128-bit id: random, unique, and the same in every run. */
-async function loadHash(): Promise<(password: string, userId: string) => string> {
-  const bcrypt = await loadBcrypt();
-  return (password, userId) => {
-    const id = Buffer.from(BigInt(userId).toString(16).padStart(32, "0"), "hex");
-    return bcrypt.hashSync(password, `$2b$12$${bcrypt.encodeBase64(id, 16)}`);
-  };
-}
-
-/** The target's format and how to call it, from a version or a data node's URL. */
-async function readTarget(text: string | undefined, signal: AbortSignal) {
-  if (text === undefined) {
-    throw new UsageError(
-      "--target is missing",
-      "a wrong guess here makes the new cluster unreadable: say its version, or a data node's URL.",
-    );
-  }
-  if (!/[:/]/.test(text)) return { format: targetFormat(text), name: text };
-  const [{ parseEndpoint }, { SqlClient }] = await Promise.all([
-    import("../lib/cnosdb/endpoint.ts"),
-    import("../lib/cnosdb/sql.ts"),
-  ]);
-  const node = parseEndpoint(text, 8902);
-  const version = await new SqlClient(node, signal).version();
-  return { format: targetFormat(version), name: `${version} (as ${node.url} says)` };
-}
 
 /** The flags but for the target. @throws {UsageError} */
 async function readOptions(args: Args): Promise<Omit<FilterOptions, "target">> {
