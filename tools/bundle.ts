@@ -1,14 +1,24 @@
 /**
- * Writes dist/: a self-contained JavaScript file for each script, for machines without network; with `--compile` binaries of them.
+ * Writes dist/: a self-contained JavaScript file for each script, for machines without network; with `--compile` binaries of them; and
+ * SHA256SUMS, for `sha256sum -c`.
  *
- *     deno run -A tools/bundle.ts [--compile [flags of deno compile, such as --target x86_64-apple-darwin]]
+ *     deno task bundle
+ *     deno task compile [flags of deno compile, such as --target x86_64-apple-darwin]]
  *
  * `deno bundle` and what follows it take esbuild from npm. `deno compile` takes the runtime that it puts into a binary from Deno's own site, or
  * from the file that DENORT_BIN names.
  */
+import { basename } from "node:path";
 import config from "../deno.json" with { type: "json" };
 
-export const scripts = ["dump_meta", "filter_meta", "restore_meta", "copy_tables", "compare_tables"] as const;
+export const scripts = [
+  "dump_meta",
+  "filter_meta",
+  "restore_meta",
+  "copy_tables",
+  "compare_tables",
+  "report",
+] as const;
 
 /** What a terminal takes of a line that is pasted (4096 on Linux), and what is bearable to paste. */
 export const mostLineBytes = 4_000;
@@ -22,6 +32,9 @@ const licences: Record<string, string> = {
 };
 
 const root = new URL("../", import.meta.url);
+
+/** What an operator has to know of a build that failed: no stack. */
+class BuildError extends Error {}
 
 /** Builds all bundles. @returns the files written */
 export async function bundleAll(directory: string): Promise<string[]> {
@@ -40,7 +53,17 @@ export async function bundleAll(directory: string): Promise<string[]> {
     await Deno.chmod(file, 0o755);
     files.push(file);
   }
+  await writeSums(directory, files);
   return files;
+}
+
+/** Writes SHA256SUMS, as `sha256sum` prints it. */
+async function writeSums(directory: string, files: readonly string[]): Promise<void> {
+  const lines = await Promise.all(files.map(async (file) => {
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await Deno.readFile(file)));
+    return `${digest.toHex()}  ${basename(file)}\n`;
+  }));
+  await Deno.writeTextFile(`${directory}/SHA256SUMS`, lines.join(""));
 }
 
 /** Makes a bundle fit to be pasted: ASCII, short lines, no indentation, no tabs, which ask a terminal for completions. */
@@ -60,7 +83,17 @@ export async function squeeze(bundled: string): Promise<string> {
     "--legal-comments=none",
   ];
   const squeezed = await deno(
-    ["run", "--allow-all", "--no-lock", "--quiet", "npm:esbuild@0.25.5", ...flags],
+    // its version and sum are in deno.lock; it starts a program of its own
+    [
+      "run",
+      "--allow-read",
+      "--allow-env",
+      "--allow-run",
+      "--no-prompt",
+      "--quiet",
+      "npm:esbuild@0.25.5",
+      ...flags,
+    ],
     code,
   );
   return squeezed.trim().replaceAll("\t", "\\t");
@@ -84,14 +117,14 @@ async function licence(name: string, directory: URL): Promise<string> {
     if (/^(un)?licen[cs]e/i.test(entry.name)) return await Deno.readTextFile(new URL(entry.name, directory));
   }
   const text = licences[name];
-  if (text === undefined) throw new Error(`npm:${name} brings no licence: add it to tools/bundle.ts`);
+  if (text === undefined) throw new BuildError(`npm:${name} brings no licence: add it to tools/bundle.ts`);
   return text;
 }
 
 /** @throws {Error} for what would not run on a machine without network, or could not be pasted */
 function check(script: string, text: string): void {
   const refuse = (why: string) => {
-    throw new Error(`dist/${script}.js ${why}`);
+    throw new BuildError(`dist/${script}.js ${why}`);
   };
   if (!/^#!\/usr\/bin\/env -S deno run /.test(text)) refuse("does not begin with its shebang");
   const outside = /(?:^|[;}])import(?:[\w$*{}, ]*from)?"(?!node:).*|\bimport\("(?!node:).*/m.exec(text);
@@ -108,33 +141,54 @@ async function compileAll(directory: string, flags: string[]): Promise<string[]>
   const files: string[] = [];
   for (const bundle of await bundleAll(directory)) {
     const [shebang = ""] = (await Deno.readTextFile(bundle)).split("\n");
-    const permissions = shebang.match(/--allow-\S+/g) ?? [];
+    const permissions = shebang.match(/--(?:allow-|no-prompt)\S*/g) ?? [];
     const file = bundle.replace(/\.js$/, "");
-    await deno(["compile", "--quiet", ...permissions, ...flags, "--output", file, bundle]);
-    files.push(file);
+    await deno(["compile", "--quiet", ...permissions, ...flags, "--output", file, bundle]).catch((error) => {
+      throw new BuildError(
+        `${error.message}\nIf Deno's runtime (denort) could not be fetched: DENORT_BIN=FILE names one that is here already; the bundles in ` +
+          "dist/ are whole and need no binary.",
+      );
+    });
+    const written = await Deno.stat(file).then(() => file, () => `${file}.exe`);
+    files.push(written);
   }
+  await writeSums(directory, files);
   return files;
 }
 
-/** Runs deno. @returns what it prints */
+/** Runs deno. @returns what it prints @throws {BuildError} with what it said */
 async function deno(args: string[], input = ""): Promise<string> {
-  const child = new Deno.Command(Deno.execPath(), { args, cwd: root, stdin: "piped", stdout: "piped" })
-    .spawn();
-  const [{ success, stdout }] = await Promise.all([
+  const child = new Deno.Command(Deno.execPath(), {
+    args,
+    cwd: root,
+    env: { NO_COLOR: "1" },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const [{ success, stdout, stderr }] = await Promise.all([
     child.output(),
     // one that does not read its input says so itself
     ReadableStream.from([input]).pipeThrough(new TextEncoderStream()).pipeTo(child.stdin).catch(() => {}),
   ]);
-  if (!success) throw new Error(`deno ${args.join(" ")} failed`);
+  if (!success) {
+    const [said = ""] = new TextDecoder().decode(stderr).split(/\n\nStack backtrace:/);
+    throw new BuildError(`deno ${args[0]} failed: ${said.trim()}`);
+  }
   return new TextDecoder().decode(stdout);
 }
 
 if (import.meta.main) {
   const [compile, ...flags] = Deno.args;
   const directory = new URL("dist", root).pathname;
-  const files = compile === "--compile" ? await compileAll(directory, flags) : await bundleAll(directory);
-  for (const file of files) {
-    const written = await Deno.stat(file).catch(() => Deno.stat(`${file}.exe`));
-    console.log(`${file.slice(root.pathname.length)}  ${written.size} bytes`);
+  try {
+    const files = compile === "--compile" ? await compileAll(directory, flags) : await bundleAll(directory);
+    for (const file of files) {
+      console.log(`${file.slice(root.pathname.length)}  ${(await Deno.stat(file)).size} bytes`);
+    }
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    console.error(error.message);
+    Deno.exit(1);
   }
 }

@@ -13,6 +13,7 @@ const contained: Record<typeof scripts[number], string[]> = {
   restore_meta: ["bcryptjs", "deno-std"],
   copy_tables: ["aws4fetch", "deno-std", "postgres"],
   compare_tables: ["deno-std"],
+  report: ["deno-std"],
 };
 
 /** The bundles, and an empty cache, in a directory that is gone at the end. */
@@ -64,6 +65,11 @@ Deno.test("the scripts as single files", async (t) => {
       const packages = [...text.matchAll(/^---\n\n([\w-]+) \d+\.\d+\.\d+\n/gm)].map(([, name]) => name);
       assertEquals(packages.sort(), contained[script], script);
     }
+  });
+
+  await t.step("have their sums beside them", async () => {
+    const { code, stdout } = await bundles.run("sha256sum -c SHA256SUMS");
+    assertEquals([code, stdout.split("\n").length - 1], [0, scripts.length]);
   });
 
   await t.step("carry a cluster over, with an empty cache and no host but this one", async () => {

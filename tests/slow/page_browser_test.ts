@@ -2,11 +2,11 @@
  * The page in a real browser: drawn, sorted, searched, read on a telephone, printed, used by keyboard, in Chinese.
  * PICTURES=DIRECTORY keeps what was seen.
  */
-import { page } from "../../../lib/report/page.ts";
-import { ReportReader } from "../../../lib/report/read.ts";
-import { assert, assertEquals, assertMatch } from "../../helpers/deps.ts";
+import { page } from "../../lib/report/page.ts";
+import { ReportReader } from "../../lib/report/read.ts";
+import { assert, assertEquals, assertMatch } from "../helpers/deps.ts";
 import { Browser, chromiumPath } from "./chromium.ts";
-import { copyResults, filterReport, hostile, wrong } from "./sample.ts";
+import { copyResults, filterReport, hostile, wrong } from "../unit/report/sample.ts";
 
 const missing = chromiumPath === undefined
   ? " (no Chromium here: apt-get install chromium, or set CHROMIUM)"
