@@ -149,6 +149,10 @@ if (migrated) {
     const { stdout } = await run("copy_tables", copy, { input: "new.dump" });
     return allEqual(stdout, ({ earlier }) => earlier === true).replace(/,.*/, "");
   });
+  await check("it is followed until nothing is new, and ends equal", async () => {
+    const following = [...copy, "--follow", "--quiet-for", "3s"];
+    return allEqual((await run("copy_tables", following, { input: "new.dump" })).stdout);
+  });
   await check("both clusters hold the same rows", async () => {
     const compared = await run("compare_tables", ["--verify", "full"], { input: "new.dump", also: 3 });
     return allEqual(compared.stdout);
