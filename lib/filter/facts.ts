@@ -26,8 +26,8 @@ export interface Facts {
 /** Values of so many entries are read to see the dump's form; a later one that does not fit is an error where it is converted. */
 const evidenceEntries = 200;
 
-/** What a password looks like that has to be hashed; some hashes do too. */
-const plainPassword = /"password"\s*:\s*"(?!\$2)/;
+/** What a password looks like that has to be hashed: no whole hash, or escaped, so that only parsing tells. */
+const plainPassword = /"password"\s*:\s*"(?!\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")|\\/;
 
 /**
  * Reads a dump's keys, and the values of its users as far as they matter.

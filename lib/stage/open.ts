@@ -25,12 +25,10 @@ export async function openStage(asked: AskedStage): Promise<Stage> {
     }
     return await servedStage(asked);
   }
-  for (
-    const [flag, value] of [["--serve-address", asked.address], ["--rate", asked.bytesPerSecond]] as const
-  ) {
-    if (value !== undefined) {
-      throw new UsageError(`${flag} goes with the stage that this script serves, not with --stage`);
-    }
+  if (asked.address !== undefined || asked.bytesPerSecond !== undefined) {
+    throw new UsageError(
+      "--serve-address and --rate go with the stage that this script serves, not with --stage",
+    );
   }
   const url = parseStage("--stage", stage);
   const importUrl = importStage === undefined ? url : parseStage("--import-stage", importStage);

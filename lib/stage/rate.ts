@@ -1,4 +1,4 @@
-/** How fast the served stage takes in: one bucket for all connections, which can be shut for a while. */
+/** How fast the served stage takes in: one bucket for all connections. */
 import { setTimeout as delay } from "node:timers/promises";
 
 /** What time it is, in milliseconds since any moment, and how to wait; tests have their own. */
@@ -12,30 +12,16 @@ const systemClock = {
 export class Intake {
   /** until when the bytes that were let in keep the bucket busy */
   #busyUntilMs = 0;
-  #pause: PromiseWithResolvers<void> | undefined;
 
   /** @param signal ends all waiting */
   constructor(
     private readonly signal: AbortSignal,
     private readonly bytesPerSecond = Infinity,
     private readonly clock = systemClock,
-  ) {
-    signal.addEventListener("abort", () => this.resume());
-  }
-
-  pause(): void {
-    this.#pause ??= Promise.withResolvers();
-  }
-
-  resume(): void {
-    this.#pause?.resolve();
-    this.#pause = undefined;
-  }
+  ) {}
 
   /** Returns once so many bytes that have arrived may be used. @throws when the signal is aborted */
   async admit(bytes: number): Promise<void> {
-    while (this.#pause) await this.#pause.promise;
-    this.signal.throwIfAborted();
     const nowMs = this.clock.now();
     this.#busyUntilMs = Math.max(nowMs, this.#busyUntilMs) + bytes / this.bytesPerSecond * 1000;
     if (this.#busyUntilMs > nowMs) await this.clock.sleep(this.#busyUntilMs - nowMs, this.signal);

@@ -84,8 +84,6 @@ export async function servedStage(options: ServedOptions): Promise<Stage> {
     traffic: () => ({ ...bucket.traffic }),
     problem: () => server.problem ?? bucket.problem,
     remove: (directory) => files.remove(directory),
-    pause: () => intake.pause(),
-    resume: () => intake.resume(),
     close: () => close().then(() => undefined),
   };
 }

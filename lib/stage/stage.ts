@@ -26,9 +26,6 @@ export interface Stage {
   problem(): string | undefined;
   /** Lets go of a directory that is not needed any more; in another storage than a local one it is kept, and counted. */
   remove(directory: string): Promise<void>;
-  /** A served stage takes in nothing until `resume`; another one knows no pause. */
-  pause(): void;
-  resume(): void;
   /** Ends the stage; gives what an operator should know about what is left. */
   close(): Promise<string | undefined>;
 }

@@ -125,9 +125,6 @@ export class StorageStage implements Stage {
     }
   }
 
-  pause(): void {}
-  resume(): void {}
-
   close(): Promise<string | undefined> {
     const [some] = this.#left;
     const told = `${

@@ -30,6 +30,20 @@ Deno.test("a value nested 5000 deep is invalid, and no more", async () => {
   assert(out.startsWith("/c/tenants/a: ") && !out.includes("/c/tenants/b"), out);
 });
 
+Deno.test("a plain password that looks like a hash, or is escaped, is hashed", async () => {
+  for (const password of ["$2cool", `$2b$12$${"a".repeat(52)}`, "\\u0024x"]) {
+    const user =
+      `/c/users/bob: {"id":7,"name":"bob","options":{"password":"${password}"},"is_admin":false}\n`;
+    const { out, error } = await filter(tenant("a") + user, { target: "2.4.2", source: "2.3.3" });
+    assertEquals(error, undefined);
+    assert(out.includes(`"hash_password":"$2b$12$7.${JSON.parse(`"${password}"`).length}"`), out);
+  }
+  const escaped = '/c/users/bob: {"id":7,"name":"bob","options":{"pass\\u0077ord":"x"},"is_admin":false}\n';
+  assert(
+    (await filter(tenant("a") + escaped, { target: "2.4.2", source: "2.3.3" })).out.includes("$2b$12$7.1"),
+  );
+});
+
 Deno.test("what is refused writes nothing at all", async () => {
   const { out, error } = await filter(await fixture("dumps/2.3.5.4-cluster.dump") + "/x: 1\n", {
     target: "2.4.2",

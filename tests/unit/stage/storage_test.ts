@@ -148,7 +148,7 @@ Deno.test("flags that do not go together are refused", async () => {
     await assert.rejects(() => openStage({ ...none, ...asked }), told);
   await refused({ importStage: "file:///x" }, /need a --stage/);
   await refused({ connection: ["region=x"] }, /need a --stage/);
-  await refused({ stage: "file:///x", address: "a:1" }, /--serve-address goes with/);
-  await refused({ stage: "file:///x", bytesPerSecond: 1 }, /--rate goes with/);
+  await refused({ stage: "file:///x", address: "a:1" }, /--serve-address and --rate go with/);
+  await refused({ stage: "file:///x", bytesPerSecond: 1 }, /--serve-address and --rate go with/);
   await refused({ stage: "file:///x", importStage: "file://" }, /--import-stage is no stage/);
 });
