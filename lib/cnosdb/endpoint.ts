@@ -7,8 +7,8 @@ import { echoed, keepSecret } from "../cli/secrets.ts";
 export interface Endpoint {
   /** without credentials or trailing slash; this is what messages show */
   readonly url: string;
-  readonly user?: string;
-  readonly password?: string;
+  readonly user?: string | undefined;
+  readonly password?: string | undefined;
 }
 
 /**
@@ -31,11 +31,10 @@ export function parseEndpoint(text: string, port: 8901 | 8902): Endpoint {
     );
   }
   if (short && !/:\d+$/.test(text)) url.port = String(port);
-  const [user, password] = [decode(url.username), decode(url.password)];
   return {
     url: url.origin + url.pathname.replace(/\/+$/, ""),
-    ...(user ? { user } : {}),
-    ...(password ? { password } : {}),
+    user: decode(url.username) || undefined,
+    password: decode(url.password) || undefined,
   };
 }
 
@@ -48,12 +47,12 @@ function decode(text: string): string {
 }
 
 /**
- * The header that names us to a server. From now on no message shows the password, but where it is the user's name: that is shown.
- * @param fallback the user where the endpoint has none
+ * The header that names us to a server: as root without a password where there are no credentials, as CnosDB's own client does. From now on
+ * no message shows the password, but where it is the user's name: that is shown.
  */
-export function basicAuthorization({ user, password = "" }: Endpoint, fallback: string): string {
-  const credentials = Buffer.from(`${user ?? fallback}:${password}`).toString("base64");
+export function basicAuthorization({ user = "root", password = "" }: Endpoint): string {
+  const credentials = Buffer.from(`${user}:${password}`).toString("base64");
   if (password) keepSecret(credentials);
-  if (password !== (user ?? fallback)) keepSecret(password);
+  if (password !== user) keepSecret(password);
   return `Basic ${credentials}`;
 }

@@ -2,6 +2,7 @@
  * The meta service of a cluster (port 8901): dump, read and restore on the nodes that the operator gave, and on no others. How each
  * version answers is in fixtures/recorded.
  */
+import { setTimeout } from "node:timers";
 import { Failure } from "../cli/errors.ts";
 import { type Dump, readDump } from "../dump/text.ts";
 import { preview } from "../dump/json.ts";
@@ -17,9 +18,6 @@ export interface MetaOptions {
   pauseMs: number;
 }
 
-/** What `/read` answers: a value, the server's error, or that it knows no such command. */
-export type Answer = { ok: unknown } | { err: string } | { unknown: true };
-
 /** An answer that may be another one a moment later: 5xx, a raft error, an election. */
 export class Transient extends Failure {
   override name = "Transient";
@@ -33,7 +31,7 @@ export function isTransient(error: unknown): boolean {
 /** Milliseconds before the first repeat, outside of tests. */
 export const firstPauseMs = 500;
 const idleMs = 60_000;
-const tries = 4;
+const unknownCommand = "that it knows no such command";
 const success = /^Restore Data Success, Total: (\d+) $/;
 /** The line that a follower answers to a write, with the leader's address or `None`. */
 const forward = /^has to forward request to: .*?(?:address: "([^"]*)"|None)/s;
@@ -53,15 +51,10 @@ export class MetaClient {
     this.nodes = [...new Map(nodes.map((node) => [node.url, node])).values()];
   }
 
-  /** The nodes that were given, for messages. */
-  get name(): string {
-    return this.nodes.map(({ url }) => url).join(", ");
-  }
-
   /** Runs an action up to four times, with growing pauses, while what it throws is transient. */
   async patiently<T>(action: () => Promise<T>): Promise<T> {
     let { pauseMs } = this.options;
-    for (let left = tries;; pauseMs *= 2) {
+    for (let left = 4;; pauseMs *= 2) {
       try {
         return await action();
       } catch (error) {
@@ -77,28 +70,8 @@ export class MetaClient {
    */
   dump(node: Endpoint): Promise<Dump> {
     return this.patiently(async () => {
-      for (const path of ["/dump", "/debug"]) {
-        const url = node.url + path;
-        const { status, headers, chunks } = await this.#stream(node, url);
-        if (status === 200) {
-          if (/html/i.test(headers["content-type"] ?? "")) {
-            await chunks.next().then(() => chunks.return());
-            throw new Failure(`${url} answered with a web page`, expectedAddress);
-          }
-          if (
-            headers["content-length"] === undefined && !/chunked/i.test(headers["transfer-encoding"] ?? "")
-          ) {
-            await chunks.next().then(() => chunks.return());
-            throw new Failure(
-              `${url} answered without Content-Length and not in chunks: nobody could tell whether the dump is whole`,
-              "is there a proxy between? Ask the meta service itself.",
-            );
-          }
-          return await readDump(chunks, url, { unmarked: true });
-        }
-        const { body } = await readBody(chunks, 1 << 20);
-        if (status !== 404 && status !== 405) throw unexpected(`GET ${url}`, { status, headers, body });
-      }
+      const dump = await this.#dump(node, "/dump") ?? await this.#dump(node, "/debug");
+      if (dump) return dump;
       const ping = await this.send(node, "GET", "/api/v1/ping").catch(() => undefined);
       throw new Failure(
         /"version"/.test(ping?.body ?? "")
@@ -109,35 +82,47 @@ export class MetaClient {
     });
   }
 
-  /** A GET that fails when no byte comes for `idleMs`; the time that the reader takes does not count. */
-  async #stream(node: Endpoint, url: string) {
-    const { signal, ca } = this.options;
-    const idle = new AbortController();
-    const giveUp = () => idle.abort(new NoAnswer(`GET ${url}: not one byte in ${idleMs / 1000} s`, true));
-    let timer = setTimeout(giveUp, idleMs);
-    const request = { method: "GET", url, headers: authorization(node), ca } as const;
-    const answer = await stream({ ...request, signal: AbortSignal.any([signal, idle.signal]) })
-      .finally(() => clearTimeout(timer));
-    const chunks = (async function* () {
-      timer = setTimeout(giveUp, idleMs);
-      try {
-        for await (const chunk of answer.chunks) {
-          clearTimeout(timer);
-          yield chunk;
-          timer = setTimeout(giveUp, idleMs);
-        }
-      } finally {
-        clearTimeout(timer);
+  /** A dump by one path, or undefined where the node has no such path. Fails when no byte comes for `idleMs`. */
+  async #dump(node: Endpoint, path: string): Promise<Dump | undefined> {
+    const url = node.url + path;
+    const stop = new AbortController();
+    const giveUp = () => stop.abort(new NoAnswer(`GET ${url}: not one byte in ${idleMs / 1000} s`, true));
+    const timer = setTimeout(giveUp, idleMs);
+    const { ca } = this.options;
+    const signal = AbortSignal.any([this.options.signal, stop.signal]);
+    try {
+      const answer = await stream({ method: "GET", url, headers: authorization(node), ca, signal });
+      const { status, headers } = answer;
+      if (status === 404 || status === 405) return undefined;
+      if (status !== 200) throw unexpected(`GET ${url}`, { ...answer, ...await readBody(answer.body) });
+      if (/html/i.test(headers["content-type"] ?? "")) {
+        throw new Failure(`${url} answered with a web page`, expectedAddress);
       }
-    })();
-    return { ...answer, chunks };
+      if (headers["content-length"] === undefined && !/chunked/i.test(headers["transfer-encoding"] ?? "")) {
+        throw new Failure(
+          `${url} answered without Content-Length and not in chunks: nobody could tell whether the dump is whole`,
+          "is there a proxy between? Ask the meta service itself.",
+        );
+      }
+      const chunks = (async function* () {
+        for await (const chunk of answer.body) {
+          timer.refresh();
+          yield chunk;
+        }
+      })();
+      return await readDump(chunks, url, { unmarked: true });
+    } finally {
+      clearTimeout(timer);
+      stop.abort();
+    }
   }
 
   /**
-   * Asks the first of some nodes that answers what it reads of its store.
+   * Has the first of some nodes that answers read a part of its store.
    * @param command such as `{ Users: "cluster_xxx" }`
+   * @returns undefined where it can, else its error
    */
-  read(command: Record<string, unknown>, nodes: readonly Endpoint[] = this.nodes): Promise<Answer> {
+  read(command: Record<string, unknown>, nodes: readonly Endpoint[]): Promise<string | undefined> {
     return this.patiently(async () => {
       let failure: unknown;
       for (const node of nodes) {
@@ -152,26 +137,33 @@ export class MetaClient {
     });
   }
 
-  async #read(node: Endpoint, command: Record<string, unknown>): Promise<Answer> {
+  async #read(node: Endpoint, command: Record<string, unknown>): Promise<string | undefined> {
     const response = await this.send(node, "POST", "/read", JSON.stringify(command));
-    if (response.status >= 400 && response.body.includes("unknown variant")) return { unknown: true };
-    if (response.status !== 200) throw unexpected(`POST ${node.url}/read`, response);
+    if (response.status >= 400 && response.body.includes("unknown variant")) return unknownCommand;
     try {
-      let answer = JSON.parse(response.body) as { Ok?: unknown; Err?: unknown };
+      let answer = JSON.parse(response.status === 200 ? response.body : "") as {
+        Ok?: unknown;
+        Err?: unknown;
+      };
       this.wraps = typeof answer.Ok === "string";
       if (typeof answer.Ok === "string") answer = JSON.parse(answer.Ok);
-      if (answer.Err !== undefined) return { err: describeError(answer.Err) };
-      if (answer.Ok !== undefined) return { ok: answer.Ok };
+      if (answer.Err !== undefined) return describeError(answer.Err);
+      if (answer.Ok !== undefined) return undefined;
     } catch { /* shown below */ }
     throw unexpected(`POST ${node.url}/read`, response);
   }
 
-  /** A tenant's databases with their tables, its roles and its members, as the server reads them. */
-  async readTenant(cluster: string, tenant: string, nodes?: readonly Endpoint[]): Promise<Answer> {
-    const answer = await this.read({ [this.metaDataCommand]: [cluster, tenant] }, nodes);
-    if (!("unknown" in answer)) return answer;
+  /** Has a tenant's databases with their tables, its roles and its members read, as `read` does. */
+  async readTenant(
+    cluster: string,
+    tenant: string,
+    nodes: readonly Endpoint[],
+  ): Promise<string | undefined> {
+    const read = () => this.read({ [this.metaDataCommand]: [cluster, tenant] }, nodes);
+    const error = await read();
+    if (error !== unknownCommand) return error;
     this.metaDataCommand = this.metaDataCommand === "TenantMetaData" ? "TenaneMetaData" : "TenantMetaData";
-    return await this.read({ [this.metaDataCommand]: [cluster, tenant] }, nodes);
+    return await read();
   }
 
   /**
@@ -218,8 +210,10 @@ export class MetaClient {
     body?: string,
     limits: { signal?: AbortSignal; timeoutMs: number } = { timeoutMs: 30_000 },
   ): Promise<Response> {
-    const type = path === "/read" ? { "content-type": "application/json" } : {};
-    const headers = { ...authorization(node), ...type };
+    const headers = {
+      ...authorization(node),
+      ...(path === "/read" ? { "content-type": "application/json" } : {}),
+    };
     const { ca, signal } = this.options;
     return send({ signal, ...limits, method, url: node.url + path, headers, body, ca });
   }
@@ -229,7 +223,7 @@ const expectedAddress = "expected the meta service, host:8901 by default; 8902 i
 
 /** For a proxy in front: the meta service itself asks for no credentials. */
 function authorization(node: Endpoint): Record<string, string> {
-  return node.user === undefined ? {} : { authorization: basicAuthorization(node, node.user) };
+  return node.user === undefined ? {} : { authorization: basicAuthorization(node) };
 }
 
 function unexpected(what: string, { status, headers, body }: Response): Failure {

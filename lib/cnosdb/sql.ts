@@ -1,7 +1,7 @@
 /** SQL over HTTP on a CnosDB data node (`POST /api/v1/sql`, recorded from 2.3.3 to 2.4.3.4). */
 import { Failure, UsageError } from "../cli/errors.ts";
 import { basicAuthorization, type Endpoint, parseEndpoint } from "./endpoint.ts";
-import { readBody, type Request, type Response, send, stream } from "./http.ts";
+import { type Response, send } from "./http.ts";
 
 /** A statement that the server refused. `code` is CnosDB's error_code, "" where the answer had none. */
 export class SqlError extends Failure {
@@ -19,16 +19,11 @@ export class SqlError extends Failure {
 /** A row as JSON gave it; null columns are left out by the server. Numbers beyond 2^53 have to be CAST to STRING. */
 export type Row = Record<string, string | number | boolean | undefined>;
 
-const mostRowCharacters = 64 << 20;
-
-const isRow = (value: unknown): value is Row =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
 export interface QueryOptions {
   tenant: string;
   database?: string;
   /** none: as long as it takes (COPY INTO of a large table takes hours and answers only at its end) */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
 }
 
 /** A data node, and who we are there. */
@@ -36,12 +31,9 @@ export class SqlClient {
   readonly #authorization: string;
   readonly url: string;
 
-  /**
-   * @param endpoint its URL; without a user in it `root` without a password, as CnosDB's own client does
-   */
   constructor(readonly endpoint: Endpoint, readonly signal: AbortSignal, readonly ca?: string) {
     this.url = endpoint.url;
-    this.#authorization = basicAuthorization(endpoint, "root");
+    this.#authorization = basicAuthorization(endpoint);
   }
 
   /**
@@ -49,63 +41,24 @@ export class SqlClient {
    * @throws {SqlError} where the server refuses it
    * @throws {NoAnswer} where no whole answer comes: `sent` tells whether it may have run
    */
-  async query(sql: string, options: QueryOptions): Promise<Row[]> {
-    const response = await send(this.#request(sql, "application/json", options));
-    if (response.status !== 200) throw this.#refused(sql, options.tenant, response);
-    if (response.body === "") return [];
-    const rows = this.#parse(sql, response.body);
-    if (!Array.isArray(rows) || !rows.every(isRow)) throw this.#noRows(sql, response.body);
-    return rows;
-  }
-
-  /** Runs one query and gives its rows as they come, for lists too long to be held. Throws as `query` does. */
-  async *rows(sql: string, options: QueryOptions): AsyncGenerator<Row> {
-    const { status, headers, chunks } = await stream(this.#request(sql, "application/nd-json", options));
-    if (status !== 200) {
-      const { body } = await readBody(chunks, 1 << 20);
-      throw this.#refused(sql, options.tenant, { status, headers, body });
-    }
-    const decoder = new TextDecoder();
-    let rest = "";
-    for await (const chunk of chunks) {
-      const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-      rest = lines.pop() ?? "";
-      if (rest.length > mostRowCharacters) throw this.#noRows(sql, rest);
-      for (const line of lines) if (line) yield this.#row(sql, line);
-    }
-    if (rest) yield this.#row(sql, rest);
-  }
-
-  #request(sql: string, accept: string, { tenant, database, timeoutMs }: QueryOptions): Request {
+  async query(sql: string, { tenant, database, timeoutMs }: QueryOptions): Promise<Row[]> {
     const parameters = new URLSearchParams({ tenant, ...(database === undefined ? {} : { db: database }) });
-    return {
+    const { url, signal, ca } = this;
+    const response = await send({
       method: "POST",
-      url: `${this.url}/api/v1/sql?${parameters.toString().replaceAll("+", "%20")}`,
-      headers: { accept, authorization: this.#authorization },
+      url: `${url}/api/v1/sql?${parameters.toString().replaceAll("+", "%20")}`,
+      headers: { accept: "application/json", authorization: this.#authorization },
       body: sql,
-      signal: this.signal,
-      ...(timeoutMs === undefined ? {} : { timeoutMs }),
-      ...(this.ca === undefined ? {} : { ca: this.ca }),
-    };
-  }
-
-  #parse(sql: string, text: string): unknown {
+      ...{ timeoutMs, signal, ca },
+    });
+    if (response.status !== 200) throw this.#refused(sql, tenant, response);
+    if (response.body === "") return [];
     try {
-      return JSON.parse(text);
-    } catch (error) {
-      throw error instanceof SyntaxError ? this.#noRows(sql, text) : error;
-    }
-  }
-
-  #row(sql: string, line: string): Row {
-    const row = this.#parse(sql, line);
-    if (!isRow(row)) throw this.#noRows(sql, line);
-    return row;
-  }
-
-  #noRows(sql: string, text: string): Failure {
-    return new Failure(
-      `${this.url}: the answer to ${shorten(sql)} holds no rows as JSON: ${text.slice(0, 100)}`,
+      const rows = JSON.parse(response.body) as Row[];
+      if (rows.every((row) => typeof row === "object" && row && !Array.isArray(row))) return rows;
+    } catch { /* shown below */ }
+    throw new Failure(
+      `${url}: the answer to ${shorten(sql)} holds no rows as JSON: ${response.body.slice(0, 100)}`,
       "is this the HTTP port of a data node (8902 by default)?",
     );
   }
@@ -115,18 +68,13 @@ export class SqlClient {
    * @throws {Failure} where nothing like a data node answers
    */
   async version(timeoutMs = 10_000): Promise<string> {
-    const response = await send({
-      method: "GET",
-      url: `${this.url}/api/v1/ping`,
-      timeoutMs,
-      mostBytes: 1 << 20,
-      signal: this.signal,
-      ...(this.ca === undefined ? {} : { ca: this.ca }),
-    });
+    const { signal, ca } = this;
+    const url = `${this.url}/api/v1/ping`;
+    const response = await send({ method: "GET", url, timeoutMs, mostBytes: 1 << 20, signal, ca });
     const version = /"version"\s*:\s*"(\d+\.\d+\.\d+)/.exec(response.body)?.[1];
     if (response.status !== 200 || !version) {
       throw new Failure(
-        `${this.url}/api/v1/ping answered ${response.status}, not a version`,
+        `${url} answered ${response.status}, not a version`,
         "expected the HTTP port of a data node (8902 by default), not the meta service's (8901).",
       );
     }
@@ -153,9 +101,8 @@ export class SqlClient {
 }
 
 /**
- * A client for a data node from what the operator gave.
- * @param text a flag's value; or where undefined the variable `variable`
- * Credentials: in the URL, else CNOSDB_USER and CNOSDB_PASSWORD, else root without a password.
+ * A data node as the operator gave it: by a flag, or where its `text` is undefined by the environment's `variable`. Credentials: in the URL,
+ * else CNOSDB_USER and CNOSDB_PASSWORD.
  * @throws {UsageError} where neither is there or it is no URL
  */
 export function sqlEndpoint(flag: string, text: string | undefined, variable: string): Endpoint {
@@ -166,15 +113,9 @@ export function sqlEndpoint(flag: string, text: string | undefined, variable: st
       `give ${flag} http://host:8902, or the whole URL in ${variable}.`,
     );
   }
-  const endpoint = parseEndpoint(given, 8902);
-  const user = endpoint.user ?? Deno.env.get("CNOSDB_USER");
-  const password = endpoint.password ??
-    (endpoint.user === undefined ? Deno.env.get("CNOSDB_PASSWORD") : undefined);
-  return {
-    url: endpoint.url,
-    ...(user === undefined ? {} : { user }),
-    ...(password === undefined ? {} : { password }),
-  };
+  const { url, user, password } = parseEndpoint(given, 8902);
+  if (user !== undefined) return { url, user, password };
+  return { url, user: Deno.env.get("CNOSDB_USER"), password: password ?? Deno.env.get("CNOSDB_PASSWORD") };
 }
 
 /** A name in SQL: CnosDB lower-cases what is not quoted. */

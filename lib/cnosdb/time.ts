@@ -1,23 +1,14 @@
 /** Points in time and stretches of it, as CnosDB writes and takes them. */
 
-/** Seconds by unit, as humantime 2 names them (2.4.2+); a year is 365.25 days, a month a twelfth of that. */
-const secondsByUnit: Record<string, number> = {
-  s: 1,
-  m: 60,
-  h: 3600,
-  d: 86_400,
-  w: 604_800,
-  M: 2_630_016,
-  y: 31_557_600,
-};
-const aliases: [RegExp, string][] = [
-  [/^s(ecs?|econds?)?$/i, "s"],
-  [/^(m|min|mins|minutes?)$|^Minutes$/, "m"],
-  [/^(h|hrs?|hours?)$/i, "h"],
-  [/^d(ays?)?$/i, "d"],
-  [/^w(eeks?)?$/i, "w"],
-  [/^(M|months?)$/, "M"],
-  [/^y(ears?)?$/i, "y"],
+/** Units and their seconds, as humantime 2 names them (2.4.2+); a year is 365.25 days, a month a twelfth of that. */
+const units: [RegExp, number][] = [
+  [/^s(ecs?|econds?)?$/i, 1],
+  [/^(m|min|mins|minutes?)$|^Minutes$/, 60],
+  [/^(h|hrs?|hours?)$/i, 3600],
+  [/^d(ays?)?$/i, 86_400],
+  [/^w(eeks?)?$/i, 604_800],
+  [/^(M|months?)$/, 2_630_016],
+  [/^y(ears?)?$/i, 31_557_600],
 ];
 
 /**
@@ -27,10 +18,10 @@ const aliases: [RegExp, string][] = [
 export function parseDuration(text: string): number | undefined {
   if (!/^\s*(?:\d+\s*[a-zA-Z]+\s*)+$/.test(text)) return undefined;
   let seconds = 0;
-  for (const [, count, word] of text.matchAll(/(\d+)\s*([a-zA-Z]+)/g)) {
-    const unit = aliases.find(([names]) => names.test(word ?? ""))?.[1];
-    if (unit === undefined) return undefined;
-    seconds += Number(count) * (secondsByUnit[unit] ?? NaN);
+  for (const [, count, word = ""] of text.matchAll(/(\d+)\s*([a-zA-Z]+)/g)) {
+    const unit = units.find(([names]) => names.test(word));
+    if (!unit) return undefined;
+    seconds += Number(count) * unit[1];
   }
   return seconds;
 }

@@ -118,9 +118,8 @@ export async function readLists(
   ];
   const findings: string[] = [];
   await atOnce(8, lists, async ({ name, prefix, ask }) => {
-    const answer = await ask();
-    if ("ok" in answer) return;
-    const error = "err" in answer ? answer.err : "that it knows no such command";
+    const error = await ask();
+    if (error === undefined) return;
     const causes = bad.filter(({ key }) => key.startsWith(prefix)).map(({ key, reason }) =>
       `${key}: ${reason}`
     );

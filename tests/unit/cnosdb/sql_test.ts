@@ -13,17 +13,13 @@ async function ask<T>(body: BodyInit, status: number, action: (client: SqlClient
 }
 
 const query = (client: SqlClient) => client.query("SELECT 1", { tenant: "cnosdb" });
-const rows = (client: SqlClient) => Array.fromAsync(client.rows("SELECT 1", { tenant: "cnosdb" }));
 
 Deno.test("an answer without rows is the server's fault, not ours", async () => {
   for (const body of ["null", "[null]", "{}", "[[1]]", "<html>", "1"]) {
     await assertRejects(() => ask(body, 200, query), Failure, "holds no rows as JSON", body);
   }
-  for (const body of ["null", "[1]", "{}\nnull"]) {
-    await assertRejects(() => ask(body, 200, rows), Failure, "holds no rows as JSON", body);
-  }
   assertEquals(await ask("", 200, query), []);
-  assertEquals(await ask('{"n":1}\n{"n":2}', 200, rows), [{ n: 1 }, { n: 2 }]);
+  assertEquals(await ask('[{"n":1},{"n":2}]', 200, query), [{ n: 1 }, { n: 2 }]);
 });
 
 Deno.test("a server that echoes what it was sent reveals no password", async () => {
