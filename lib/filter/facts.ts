@@ -3,7 +3,14 @@ import { Failure } from "../cli/errors.ts";
 import { digitsOf, InvalidValue, isObject, type Json, objectIn, parseJson } from "../dump/json.ts";
 import { type Key, readKey } from "../dump/key.ts";
 import type { Dump, Entry } from "../dump/text.ts";
-import { anyFormat, describeRange, overlap, positionOf, type Range } from "../versions/versions.ts";
+import {
+  anyFormat,
+  describeRange,
+  overlap,
+  positionOf,
+  type Range,
+  rangeOfSource,
+} from "../versions/versions.ts";
 import { formatsOf, identify } from "../versions/entry.ts";
 import { bcryptHash, canLogIn } from "../versions/v2_4_0.ts";
 import type { FilterOptions } from "./rules.ts";
@@ -124,8 +131,7 @@ class Evidence {
   ): { source: Range; sourceLine: number } {
     const [range, line] = [this.#range, this.#line];
     if (given !== undefined) {
-      const at = positionOf(given);
-      const said = given === "2.3" ? { ...range, first: at } : { first: at, last: at };
+      const said = rangeOfSource(given);
       if (!overlap(said, range)) {
         throw new Failure(
           `${name}: --source ${given}, but line ${line} has the form of ${describeRange(range)}`,

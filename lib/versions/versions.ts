@@ -24,10 +24,9 @@ export const targetFormats: readonly Format[] = chain.map(({ releases }) => rele
   .filter((form) => !form.startsWith("2.3"));
 
 /** The releases that a dump can be converted for. */
-export const targets: readonly string[] = chain.filter(({ releases: [first] }) =>
-  targetFormats.includes(first)
-)
-  .flatMap(({ releases }) => releases);
+export const targets: readonly string[] = chain.flatMap(({ releases }) =>
+  targetFormats.includes(releases[0]) ? releases : []
+);
 
 /** The releases that a dump can come from; "2.3" is 2.3.2 or later. */
 export const sources: readonly string[] = ["2.3", ...chain.flatMap(({ releases }) => releases)];
@@ -54,11 +53,20 @@ export interface Range {
 /** All forms. */
 export const anyFormat: Range = { first: 0, last: chain.length - 1 };
 
-/** The position of a release's form. @param release as in `sources` */
+/** The position of a release's form. @param release as in `targets` */
 export function positionOf(release: string): number {
-  return release === "2.3"
-    ? chain.findLastIndex(({ onlyIfSaid }) => onlyIfSaid)
-    : chain.findIndex(({ releases }) => releases.includes(release));
+  return chain.findIndex(({ releases }) => releases.includes(release));
+}
+
+/** The forms that a dump may have by what an operator says of it. @param release as in `sources` */
+export function rangeOfSource(release: string): Range {
+  if (release === "2.3") {
+    return {
+      first: chain.findLastIndex(({ onlyIfSaid }) => onlyIfSaid),
+      last: positionOf(targetFormats[0]!) - 1,
+    };
+  }
+  return { first: positionOf(release), last: positionOf(release) };
 }
 
 /** What two ranges have in common; undefined where that is nothing. */
