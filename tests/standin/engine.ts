@@ -167,9 +167,9 @@ export class Engine {
     return rows;
   }
 
-  #relation(path: string[], session: Session): Relation {
+  #relation(path: string[], session: Session, wanted?: string): Relation {
     const { database, name } = this.#place(path, session);
-    const system = this.#systemTable(database.toLowerCase(), name.toLowerCase(), session);
+    const system = this.#systemTable(database.toLowerCase(), name.toLowerCase(), session, wanted);
     if (system !== undefined) return system;
     const table = this.#table(path, session);
     const columns = table.columns.map((column) => {
@@ -195,7 +195,7 @@ export class Engine {
 
   #select(query: Query, session: Session): Result {
     return runQuery(query, {
-      table: (path) => this.#relation(path, session),
+      table: (path, wanted) => this.#relation(path, session, wanted),
       emptyIsNull: !this.#from("2.4.1"),
       nowMs: this.options.nowMs,
     });
@@ -206,7 +206,8 @@ export class Engine {
     await pause(scanned / 1000 * this.options.scanMsPer1000Rows, signal);
   }
 
-  #systemTable(database: string, name: string, session: Session): Relation | undefined {
+  /** @param wanted the only database that is asked about, so that the tables of all others need not be read */
+  #systemTable(database: string, name: string, session: Session, wanted?: string): Relation | undefined {
     const { tenant, user } = session;
     const relation = (columns: [string, Type][], rows: Value[][]): Relation => ({
       label: name,
@@ -214,7 +215,10 @@ export class Engine {
       rows: rows.map((row) => Object.fromEntries(columns.map(([name], i) => [name, row[i]]))) as Row[],
     });
     const strings = (...names: string[]) => names.map((name): [string, Type] => [name, "STRING"]);
-    const tables = () => this.meta.databases(tenant).flatMap(({ name }) => this.meta.tables(tenant, name));
+    const tables = () => {
+      const databases = this.meta.databases(tenant, wanted);
+      return databases.flatMap(({ name }) => this.meta.tables(tenant, name));
+    };
     switch (`${database}.${name}`) {
       case "cluster_schema.tenants":
         if (tenant !== "cnosdb") return undefined;

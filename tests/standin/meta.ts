@@ -78,6 +78,8 @@ const SECONDS: Record<string, bigint> = { Minutes: 60n, Hour: 3600n, Day: 86400n
 export class Meta {
   readonly shapes: Shapes;
   readonly store = new Store();
+  /** Values that were read once, by their text: nobody changes them. */
+  readonly #decoded = new Map<unknown, Map<string, unknown>>();
 
   constructor(readonly version: Version, readonly cluster: string, dump: string) {
     this.shapes = shapesOf(version);
@@ -252,8 +254,12 @@ export class Meta {
   #get<T>(path: string, shape: Shape<T>): T | undefined {
     const text = this.store.get(`/${this.cluster}${path}`);
     if (text === undefined) return undefined;
+    let known = this.#decoded.get(shape) as Map<string, T> | undefined;
+    if (known === undefined) this.#decoded.set(shape, known = new Map());
     try {
-      return decode(shape, text);
+      const value = known.get(text) ?? decode(shape, text);
+      known.set(text, value);
+      return value;
     } catch {
       return undefined;
     }
@@ -338,9 +344,11 @@ export class Meta {
     this.set(`/${this.cluster}/tenants/${tenant}/dbs/${name}`, this.shapes.database.write(fields));
   }
 
-  /** The databases of a tenant by name. */
-  databases(tenant: string): Database[] {
-    return this.#names(`/tenants/${tenant}/dbs`).flatMap((name) => this.database(tenant, name) ?? []);
+  /** The databases of a tenant by name, or that one of them that is wanted. */
+  databases(tenant: string, wanted?: string): Database[] {
+    return (wanted === undefined ? this.#names(`/tenants/${tenant}/dbs`) : [wanted]).flatMap((name) =>
+      this.database(tenant, name) ?? []
+    );
   }
 
   /** A table. */

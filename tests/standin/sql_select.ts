@@ -238,8 +238,8 @@ function typeOf(value: Value | undefined): Type {
 
 /** What a SELECT is carried out with. */
 export interface Source {
-  /** Finds a relation by its name. Throws SqlError. */
-  table: (path: string[]) => Relation;
+  /** Finds a relation by its name; `database` is the only database_name that is wanted of it. Throws SqlError. */
+  table: (path: string[], database?: string) => Relation;
   /** Whether count(*) of an empty table is null, as in 2.3 and 2.4.0. */
   emptyIsNull: boolean;
   nowMs: () => number;
@@ -286,7 +286,7 @@ interface Item {
 
 function runSelect(select: Select, source: Source, order: Query["order"]): Result {
   let relation: Relation = { label: "", columns: [], rows: [{}] };
-  if (Array.isArray(select.from)) relation = source.table(select.from);
+  if (Array.isArray(select.from)) relation = source.table(select.from, wantedDatabase(select.where));
   else if (select.from !== undefined) relation = asRelation(runQuery(select.from, source));
   const compiler = new Compiler(relation, source.nowMs);
   const { where } = select;
@@ -332,6 +332,15 @@ function runSelect(select: Select, source: Source, order: Query["order"]): Resul
     values = ordered.map((row) => works.map((work) => work(row)));
   }
   return { columns: columnsOf(items, values, compiler), rows: values };
+}
+
+/** The text of `database_name = 'text'` if that is a condition of all rows. */
+function wantedDatabase(where: Expression | undefined): string | undefined {
+  if (where?.is !== "binary") return undefined;
+  const { sign, left, right } = where;
+  if (sign === "AND") return wantedDatabase(left) ?? wantedDatabase(right);
+  const named = sign === "=" && left.is === "column" && left.name === "database_name" && right.is === "value";
+  return named && typeof right.value === "string" ? right.value : undefined;
 }
 
 function groupsOf(rows: readonly Row[], by: Expression[], compiler: Compiler): (readonly Row[])[] {
