@@ -8,7 +8,7 @@ import type { DatabasePlan, Pair } from "../unit/copy/copying.ts";
 export const day = 86_400_000;
 
 /** Whether a request only tries out the stage. */
-export const isProbe = ({ body }: RecordedRequest) => body.includes("SELECT 1 AS x");
+export const isProbe = ({ body }: Pick<RecordedRequest, "body">) => body.includes("SELECT 1 AS x");
 export const isExport = (request: RecordedRequest) => exports(request.body) && !isProbe(request);
 export const isImport = ({ body }: RecordedRequest) => isWrite(body);
 /** Whether it asks for rows of tables. */
