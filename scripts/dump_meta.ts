@@ -6,7 +6,7 @@
  *
  * Exit codes: 0 done, 1 failed, 2 usage, 3 --compare found a difference, 130 interrupted.
  */
-import type { Args, Command } from "../lib/cli/command.ts";
+import { type Args, caFlag, type Command, outputFlag } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
 import type { Say } from "../lib/cli/say.ts";
 import { Difference, UsageError } from "../lib/cli/errors.ts";
@@ -26,12 +26,7 @@ export const command: Command = {
   usage: ["META_URL... [-o FILE]", "META_URL... --compare FILE"],
   positional: { name: "META_URL", least: 1 },
   flags: [
-    {
-      name: "output",
-      short: "o",
-      value: "FILE",
-      help: "write to FILE (mode 0600), which appears whole or not at all",
-    },
+    outputFlag,
     {
       name: "compare",
       value: "FILE",
@@ -42,7 +37,7 @@ export const command: Command = {
       name: "redact",
       help: "replace password hashes, keys and comments, for a bug report; the result can still be converted",
     },
-    { name: "ca", value: "FILE", help: "PEM of a certificate authority to trust, for https" },
+    caFlag,
   ],
   notes: [
     "META_URL is host:port or a URL of a meta node (port 8901 by default): give all of them. The leader's dump is written, whole or not at all: " +

@@ -6,7 +6,7 @@
  *
  * Exit codes: 0 done, 1 the dump cannot be converted, 2 usage, 130 interrupted.
  */
-import type { Args, Command } from "../lib/cli/command.ts";
+import { type Args, type Command, outputFlag, unmarkedFlag } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
 import type { Say } from "../lib/cli/say.ts";
 import { messageOf, UsageError } from "../lib/cli/errors.ts";
@@ -72,13 +72,8 @@ export const command: Command = {
     { name: "rules", value: "FILE", help: "further drops and patches, as YAML; see the README" },
     { name: "print-rules", help: "print the rules in the order in which they run, as YAML" },
     { name: "drop-invalid", help: "drop entries that cannot be converted, and name them" },
-    { name: "unmarked", help: "take a plain dump without an end mark, such as one that curl saved" },
-    {
-      name: "output",
-      short: "o",
-      value: "FILE",
-      help: "write the dump to FILE (mode 0600), whole or not at all",
-    },
+    unmarkedFlag,
+    outputFlag,
     { name: "report", value: "FILE", help: "what became of each entry, as JSON lines" },
     { name: "diff", help: "print each changed entry before and after, instead of a dump" },
     { name: "check", help: "write no dump, only say whether it would convert" },

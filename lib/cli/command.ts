@@ -42,11 +42,11 @@ export const outputFlag: Flag = {
   name: "output",
   short: "o",
   value: "FILE",
-  help: "write to FILE (mode 0600) instead of stdout; it appears whole or not at all",
+  help: "write to FILE (mode 0600), which appears whole or not at all",
 };
 export const unmarkedFlag: Flag = {
   name: "unmarked",
-  help: "take a dump without an end mark: it may be cut",
+  help: "take a dump without an end mark, such as one that curl saved: it may be cut",
 };
 export const caFlag: Flag = {
   name: "ca",

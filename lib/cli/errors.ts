@@ -53,8 +53,3 @@ export function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return presentable(text.split("\n", 1)[0] || (error instanceof Error ? error.name : "unknown error"));
 }
-
-/** The same with its hint behind it in brackets, for where there is one line for both. */
-export function messageWithHint(error: unknown): string {
-  return messageOf(error) + (error instanceof Failure && error.hint ? ` (${error.hint})` : "");
-}
