@@ -104,7 +104,7 @@ for (const { name: script, isDirectory } of Deno.readDirSync(directory)) {
         });
       }
       if (update && checked.length === cases.length && JSON.stringify(checked) !== JSON.stringify(cases)) {
-        await Deno.writeTextFile(url, stringifyYaml(checked, { lineWidth: -1 }));
+        await Deno.writeTextFile(url, stringifyYaml(checked, { lineWidth: -1, quoteStyle: '"' }));
       }
     });
   }

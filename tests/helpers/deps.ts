@@ -38,5 +38,5 @@ export const {
 export const parseYaml = untypedParseYaml as (text: string) => unknown;
 export const stringifyYaml = untypedStringifyYaml as (
   value: unknown,
-  options?: { lineWidth?: number },
+  options?: { lineWidth?: number; quoteStyle?: '"' | "'" },
 ) => string;
