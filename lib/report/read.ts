@@ -100,7 +100,10 @@ export class ReportReader {
         script = run.script;
         this.#runs.push(run);
       } else if (isObject(read.end)) Object.assign(run ?? {}, read.end);
-      else if (typeof read.key === "string" && typeof read.action === "string") {
+      else if (
+        ["key", "kind", "action"].every((field) => typeof read[field] === "string") &&
+        Array.isArray(read.rules)
+      ) {
         script ||= "filter_meta";
         this.#addEntry(read as unknown as EntryLine);
       } else if (

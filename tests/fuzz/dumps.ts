@@ -20,7 +20,8 @@ interface Input {
   readonly lines: readonly string[];
 }
 
-const tokens = [
+/** What stands in JSON where something else stood. */
+export const tokens = [
   ...[
     "null",
     "true",
@@ -96,7 +97,8 @@ const mutations: ((lines: string[], random: Random) => void)[] = [
   (lines, random) => change(lines, random, /"\w+":("[^"]*"|\w+),/g, ["", "$&$&"]),
 ];
 
-function change(lines: string[], random: Random, pattern: RegExp, into: readonly string[]): void {
+/** Changes one place of one line. @param into `$&` stands for what was there */
+export function change(lines: string[], random: Random, pattern: RegExp, into: readonly string[]): void {
   const at = random.below(lines.length);
   const line = lines[at] ?? "";
   const found = [...line.matchAll(pattern)];

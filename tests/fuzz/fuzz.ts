@@ -1,10 +1,11 @@
 /**
- * Tries odd inputs until time is up: `deno task fuzz --seconds 60 [--seed N] [--part dumps|names|stage]`. A find prints its seed and
+ * Tries odd inputs until time is up: `deno task fuzz --seconds 60 [--seed N] [--part dumps|lines|names|requests]`. A find prints its seed and
  * the smallest input that still shows it; the same seed finds it again.
  */
 import { parseArgs } from "../../lib/cli/deps.ts";
 import { randomOf } from "../helpers/random.ts";
 import { dumps } from "./dumps.ts";
+import { lines } from "./lines.ts";
 import { names } from "./names.ts";
 import { requests } from "./requests.ts";
 
@@ -56,6 +57,7 @@ export async function trySeed<Input>(part: Part<Input>, seed: number): Promise<s
 // deno-lint-ignore no-explicit-any
 export const parts: Readonly<Record<string, { part: Part<any>; weight: number }>> = {
   dumps: { part: dumps, weight: 40 },
+  lines: { part: lines, weight: 200 },
   requests: { part: requests, weight: 100 },
   names: { part: names, weight: 1 },
 };

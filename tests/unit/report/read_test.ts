@@ -52,6 +52,7 @@ Deno.test("a run has an end only where its file has one", async () => {
 Deno.test("a line that none of the scripts prints is refused by its number", async () => {
   const texts: [string, RegExp][] = [
     ['{"tenant":"t"}\n', /file0: line 1: not a line of a report/],
+    ['{"key":"/x","kind":"user","action":"dropped"}\n', /file0: line 1: not a line of a report/],
     [filterReport() + '{"tenant":', /file0: line 9: not a JSON object/],
     ["[]", /line 1: not a JSON object/],
     ["\n", /file0: empty/],
