@@ -1,11 +1,13 @@
 /**
  * The whole migration, embedded: an old cluster that holds a real dump and rows for its tables, and a new one, both stand-ins
- * for CnosDB in this process; between them the four scripts in a shell pipe.
+ * for CnosDB in this process; between them the four scripts in a shell pipe. It runs twice, as the second time nothing may be left to do,
+ * and then follows a writer that goes on.
  *
  *     deno task demo [--target VERSION]
  */
 import { displayName } from "../../lib/cnosdb/names.ts";
 import { targetFormat } from "../../lib/versions/versions.ts";
+import { startWriter } from "../standin/writer.ts";
 import { Clusters, origins } from "./pipe.ts";
 
 const at = Deno.args.findIndex((arg) => /^--target(=|$)/.test(arg));
@@ -30,7 +32,22 @@ console.log(
   `dump_meta.ts OLD | filter_meta.ts --target ${target} | restore_meta.ts NEW | copy_tables.ts --from OLD --to NEW\n`,
 );
 const { code, tables } = await clusters.migrate(target, { stderr: "inherit" });
-let failed = code !== 0;
+console.log("\nthe same once more: nothing is left to do");
+const second = await clusters.migrate(target, { stderr: "inherit" });
+const again = second.tables.filter(({ earlier, status }) => !earlier && status !== "definition");
+let failed = code !== 0 || second.code !== 0 || again.length > 0;
+
+console.log(
+  "\ncopy_tables.ts --from OLD --to NEW --all --follow --quiet-for 2s, while 200 rows a second are written",
+);
+const writer = startWriter(clusters.old, {
+  tables: [["cnosdb", "public", "air"]],
+  ...{ rowsPerSecond: 200, start: BigInt(Date.now()) * 1_000_000n, step: 5_000_000n },
+  row: (time, i) => ({ time, station: "XiaoMaiDao", visibility: i, temperature: 20, pressure: 70 }),
+});
+setTimeout(() => writer.stop(), 3000);
+failed = (await clusters.follow()).code !== 0 || failed;
+console.log(`${writer.written} rows were written meanwhile`);
 
 console.log("\nrestarting the new cluster …");
 try {

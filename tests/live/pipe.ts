@@ -73,6 +73,17 @@ export class Clusters implements AsyncDisposable {
     };
   }
 
+  /** Runs copy_tables with --follow until no row has been new for two seconds. What it says goes to the terminal. */
+  async follow(): Promise<{ code: number; tables: TableLine[] }> {
+    const script = new URL("scripts/copy_tables.ts", root).pathname;
+    const sides = ["--from", this.old.sqlUrl, "--to", this.young.sqlUrl];
+    const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--quiet", script, ...sides, "--all", "--follow", "--quiet-for", "2s"],
+      ...{ cwd: this.directory, stdin: "null", stdout: "piped", stderr: "inherit", env: { NO_COLOR: "1" } },
+    }).output();
+    return { code, tables: tableLines(new TextDecoder().decode(stdout)) };
+  }
+
   /** What differs between the clusters' rows, a line a difference. */
   differingRows(): string[] {
     const keys = new Set([...this.old.rows.keys(), ...this.young.rows.keys()]);
