@@ -2,7 +2,7 @@
 import { Failure } from "../cli/errors.ts";
 import type { Change } from "../dump/changes.ts";
 import { InvalidValue } from "../dump/json.ts";
-import { type Key, readKey } from "../dump/key.ts";
+import { type Key, kinds, readKey } from "../dump/key.ts";
 import type { Dump, Entry } from "../dump/text.ts";
 import { type Conversion, convert, type Converted } from "./convert.ts";
 import { type Facts, readFacts } from "./facts.ts";
@@ -80,6 +80,8 @@ function* filter(
   kept: Kept[],
 ): Generator<Outcome> {
   const drops = rules.filter(({ change }) => !change);
+  const ownDrops = drops.filter(({ own }) => own);
+  const dropsOf = new Map(kinds.map((of) => [of, drops.filter(({ own, kind = of }) => !own && kind === of)]));
   const patches = rules.filter(({ own, change }) => own && change);
   const conversion: Conversion = { ...facts, target: options.target, rules, details: options.details };
   const convertOnce = remember((item) => convert(item, conversion));
@@ -88,7 +90,8 @@ function* filter(
     const item = new Item(entry);
     let converted: Converted;
     try {
-      const dropping = firstOf(drops, item);
+      // The operator's own say what to drop by its key, whatever it may be.
+      const dropping = firstOf(ownDrops, item) ?? firstOf(dropsOf.get(item.key.kind)!, item);
       if (dropping) {
         if (dropping.name === "slashed-names") notes.add("names with a slash", () => slashNote(item));
         yield drop(entry, readKey(entry.key)?.kind ?? "unknown", dropping);

@@ -30,6 +30,8 @@ export interface Rule {
   readonly text: string;
   /** one of `--rules`: how often it matched; it is named even where it changes nothing */
   readonly own?: { readonly pattern: string; matches: number };
+  /** the kind of entry that it is about, if it is about one */
+  readonly kind?: Key["kind"];
   applies(item: Item): boolean;
   /** the value that the entry gets, undefined for a rule that drops it; `personal` says that it depends on the entry's id */
   readonly change?: (item: Item, value: Json, personal: () => void) => Json;
@@ -63,7 +65,8 @@ function drops(name: string, kind: Key["kind"], why: string, patterns: readonly 
   return {
     name,
     text: [`# ${why}`, ...patterns.map((pattern) => `- drop: ${pattern}`)].join("\n"),
-    applies: ({ key, entry }) => key.kind === kind && tests.some((matches) => matches(entry.key)),
+    kind,
+    applies: ({ entry }) => tests.some((matches) => matches(entry.key)),
   };
 }
 
@@ -125,6 +128,7 @@ export function rulesFor(options: FilterOptions, facts: Facts, hash: Context["ha
     {
       name: "--prune-users",
       text: "# with --prune-users: users who are members of no tenant carried over",
+      kind: "user",
       applies: ({ key }) => key.kind === "user" && facts.pruned.has(key.user),
     },
     ...options.selection.flags.map((flag) => ({
