@@ -61,6 +61,10 @@ export function gistOf(error: unknown): string {
 /** What helps against what does not pass by itself as it should; undefined where waiting is all. */
 export function helpFor(error: unknown): string | undefined {
   if (error instanceof Failure && error.hint) return error.hint;
+  // A tenant's bucket that is smaller than what one import writes never lets it in (2.4.3.4).
+  if (/reached limit/i.test(messageOf(error))) {
+    return "the tenant's limiter lets in less than one import writes: leave it out until all is copied, and restore it then.";
+  }
   // seen after weeks of running, even for SHOW DATABASES (CnosDB issue 2410)
   return /resources exhausted/i.test(messageOf(error))
     ? "if that node answers so to everything, a restart of it helps, and waiting does not; else take fewer --jobs"
