@@ -84,7 +84,7 @@ Deno.test("caughtUp() waits for followers, and gives up on one that stays behind
   let asked = 0;
   const catching = () => ({ ...follower, applied: ++asked });
   await withNodes([catching, leader, { ...follower, applied: 3 }], async (meta, urls) => {
-    const { nodes, behind, others } = await caughtUp(meta, 100);
+    const { nodes, behind, others } = await caughtUp(meta, 1_000);
     assertEquals(nodes.map(({ url }) => url), [urls[1], urls[0]]);
     assertEquals({ behind, others }, { behind: [urls[2]], others: [] });
   });
