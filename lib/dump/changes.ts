@@ -1,7 +1,7 @@
 /** Which fields differ between two JSON values, for an operator to read: password hashes are masked. */
 import { formatJson, isObject, type Json } from "./json.ts";
 
-/** A field that differs; `before` or `after` is missing where it is not there. JSON texts. */
+/** A field that differs; `before` or `after` is missing if it is not there. JSON texts. */
 export interface Change {
   /** names with dots between them, `[n]` for an element; "" for the whole value */
   path: string;
@@ -16,7 +16,7 @@ function shown(path: string, value: Json): string {
   return secret.test(path) && typeof value === "string" ? '"***"' : formatJson(value);
 }
 
-/** The outermost fields that differ, members of an object in the order of `before`; empty where the values are equal. */
+/** The outermost fields that differ, members of an object in the order of `before`; empty if the values are equal. */
 export function changes(before: Json, after: Json, path = ""): Change[] {
   if (isObject(before) && isObject(after)) {
     return [...new Set([...Object.keys(before), ...Object.keys(after)])].flatMap((name) =>

@@ -4,7 +4,7 @@ import type { Entry } from "./text.ts";
 import { InvalidValue, parseJson } from "./json.ts";
 import { candidates, type Key, readKey } from "./key.ts";
 
-/** An entry that is not the same on both sides; `fields` where it is on both. */
+/** An entry that is not the same on both sides; `fields` if it is on both. */
 export interface Difference {
   key: string;
   side: "here" | "there" | "both";
@@ -59,7 +59,7 @@ export function ownOf(entries: Iterable<Entry>): (object: Key) => boolean {
 const moving: { [kind in Key["kind"]]?: RegExp } = { limiter: /^buckets\.\w+\.critical(\.|$)/, role: /^id$/ };
 
 /**
- * The fields in which two values of an entry differ, as paths such as `options.ttl.is_inf`; empty where they are equal,
+ * The fields in which two values of an entry differ, as paths such as `options.ttl.is_inf`; empty if they are equal,
  * whatever the order of their members. `value` stands for the whole. Moving fields are passed over.
  */
 export function differingFields(key: string, a: string, b: string): string[] {

@@ -38,7 +38,7 @@ const riskyNumber = /\d{16}|\d[.eE]|-0/;
 
 /**
  * @param text one JSON value (RFC 8259)
- * @throws {InvalidValue} where it is none, is nested too deep, or names a member twice (CnosDB refuses that: "duplicate field")
+ * @throws {InvalidValue} if it is none, is nested too deep, or names a member twice (CnosDB refuses that: "duplicate field")
  */
 export function parseJson(text: string): Json {
   const members = countMembers(text);
@@ -59,7 +59,7 @@ function keepDigits(_name: string, value: Json, { source }: { readonly source?: 
   return typeof value === "number" && String(value) !== source ? json.rawJSON(source!) : value;
 }
 
-/** How many members are named in all objects of a JSON text. @throws {InvalidValue} where it is nested too deep */
+/** How many members are named in all objects of a JSON text. @throws {InvalidValue} if it is nested too deep */
 function countMembers(text: string): number {
   let members = 0;
   let levels = 0;
@@ -124,7 +124,7 @@ export function isObject(value: Json | undefined): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !json.isRawJSON(value);
 }
 
-/** A number's digits as they were written; undefined where the value is no number. */
+/** A number's digits as they were written; undefined if the value is no number. */
 export function digitsOf(value: Json | undefined): string | undefined {
   if (typeof value === "number") return String(value);
   return json.isRawJSON(value) ? value.rawJSON : undefined;
@@ -135,7 +135,7 @@ export function wholeNumber(value: bigint): Json {
   return Number.isSafeInteger(Number(value)) ? Number(value) : json.rawJSON(String(value));
 }
 
-/** A member of a value that is an object; an empty object where it is missing or something else. */
+/** A member of a value that is an object; an empty object if it is missing or something else. */
 export function objectIn(value: Json | undefined, name: string): JsonObject {
   const inner = isObject(value) ? value[name] : undefined;
   return isObject(inner) ? inner : {};
@@ -149,7 +149,7 @@ export function equalJson(a: Json, b: Json): boolean {
 /**
  * A text that is the same for two JSON values exactly when they are equal: members sorted, no white space, numbers digit for
  * digit as they were written.
- * @throws {InvalidValue} where `text` is no JSON
+ * @throws {InvalidValue} if `text` is no JSON
  */
 export function canonical(text: string): string {
   return formatJson(sorted(parseJson(text)));

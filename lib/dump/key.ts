@@ -63,7 +63,7 @@ function* tenantKeys(cluster: string, path: string): Generator<Key> {
 }
 
 /**
- * Everything that a key may name, the reading without slashes in names first. Empty where it is no key of CnosDB 2.3 or 2.4.
+ * Everything that a key may name, the reading without slashes in names first. Empty if it is no key of CnosDB 2.3 or 2.4.
  * @param key as in a dump, with its leading slash
  */
 export function* candidates(key: string): Generator<Key> {

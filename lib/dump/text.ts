@@ -39,7 +39,7 @@ const mostLineBytes = 16 << 20;
  * @param chunks the dump's bytes, cut anywhere
  * @param name what is read, for messages: a file, a URL, "stdin"
  * @param options `unmarked`: take a plain dump without an end mark, which nothing proves whole
- * @throws {Failure} where it is not whole: cut, framed without its last line, without an end mark or with one that does not
+ * @throws {Failure} if it is not whole: cut, framed without its last line, without an end mark or with one that does not
  * fit, with bytes that are no UTF-8, with a line that is no entry, or empty
  */
 export async function readDump(
@@ -157,7 +157,7 @@ class Reader {
   }
 
   /**
-   * CnosDB cuts a line at its first `: `. Where a name holds one, what follows is no value, and the key is read to its real end,
+   * CnosDB cuts a line at its first `: `. If a name holds one, what follows is no value, and the key is read to its real end,
    * so that a message can say which object cannot be restored.
    */
   #entry(line: string): Entry {

@@ -44,8 +44,8 @@ export interface Conversion {
 }
 
 /**
- * @throws {InvalidValue} where the value is not one that the dump's version wrote, or that the target reads
- * @throws {Failure} where it has the form of another version than the dump
+ * @throws {InvalidValue} if the value is not one that the dump's version wrote, or that the target reads
+ * @throws {Failure} if it has the form of another version than the dump
  */
 export function convert(item: Item, { source, sourceLine, target, rules, details }: Conversion): Converted {
   const { key, entry } = item;

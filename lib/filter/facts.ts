@@ -30,7 +30,7 @@ export interface Facts {
   pruned: Set<string>;
 }
 
-/** Values of so many entries are read to see the dump's form; a later one that does not fit is an error where it is converted. */
+/** Values of so many entries are read to see the dump's form; a later one that does not fit is an error when it is converted. */
 const evidenceEntries = 200;
 
 /** What a password looks like that has to be hashed: no whole hash, or escaped, so that only parsing tells. */
@@ -38,7 +38,7 @@ const plainPassword = /"password"\s*:\s*"(?!\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")
 
 /**
  * Reads a dump's keys, and the values of its users as far as they matter.
- * @throws {Failure} where the dump is of a version that cannot be converted for the target
+ * @throws {Failure} if the dump is of a version that cannot be converted for the target
  */
 export function readFacts(dump: Dump, options: FilterOptions): Facts {
   const { selection, pruneUsers } = options;
@@ -73,7 +73,7 @@ export function readFacts(dump: Dump, options: FilterOptions): Facts {
   return { ...facts, ...evidence.source(dump.name, options) };
 }
 
-/** Whatever is wrong with the value is said where it is converted. */
+/** Whatever is wrong with the value is said when it is converted. */
 function readUser(
   key: Key & { kind: "user" },
   text: string,
@@ -119,7 +119,7 @@ class Evidence {
     }
     this.entries++;
     const both = overlap(this.#range, range);
-    // A dump of two versions is refused where the entry is converted: there both lines are known.
+    // A dump of two versions is refused when the entry is converted: there both lines are known.
     if (!both) return;
     if (both.first !== this.#range.first || both.last !== this.#range.last) this.#line = line;
     this.#range = both;

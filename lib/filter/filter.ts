@@ -21,9 +21,9 @@ export interface Outcome {
   action: "kept" | "converted" | "dropped";
   /** the rules that were applied, in their order */
   rules: string[];
-  /** the key that comes out, where it is another */
+  /** the key that comes out, if it is another */
   newKey?: string | undefined;
-  /** what differs in its value, where details are asked for */
+  /** what differs in its value, if details are asked for */
   changes: Change[];
   /** a database's, such as `30d` or `INF` */
   ttl?: string | undefined;
@@ -34,14 +34,14 @@ export interface Filtered {
   facts: Facts;
   /**
    * What becomes of each entry, in their order; reading them does the work.
-   * @throws {Failure} at an entry that cannot be converted; at their end where a key would come out twice or a flag matched nothing
+   * @throws {Failure} at an entry that cannot be converted; at their end if a key would come out twice or a flag matched nothing
    */
   outcomes: Iterable<Outcome>;
   /** what comes out, whole once the outcomes are read */
   kept: Kept[];
 }
 
-/** An entry that comes out: its text is only made where it is written, as a large dump has a million of them. */
+/** An entry that comes out: its text is only made when it is written, as a large dump has a million of them. */
 export interface Kept {
   entry: Entry;
   newKey: string | undefined;
@@ -57,7 +57,7 @@ export function* entriesOf(kept: Iterable<Kept>): Generator<Entry> {
 
 /**
  * @param notes gets what the operator should know
- * @throws {Failure} where the dump is of a version that cannot be converted for the target
+ * @throws {Failure} if the dump is of a version that cannot be converted for the target
  */
 export async function filterDump(dump: Dump, options: FilterOptions, notes: Notes): Promise<Filtered> {
   const facts = readFacts(dump, options);
@@ -155,13 +155,13 @@ function drop({ line, key }: Entry, kind: Outcome["kind"], { name }: Pick<Rule, 
 const colonInName =
   'a name with ": " in it cannot be restored, as CnosDB cuts the line there; leave it out by --exclude or --rules';
 
-/** The key that an entry gets, where it is another. */
+/** The key that an entry gets, if it is another. */
 function newKeyOf({ entry, key }: Item, cluster: string | undefined): string | undefined {
   if (cluster === undefined || cluster === key.cluster) return undefined;
   return `/${cluster}${entry.key.slice(entry.key.indexOf("/", 1))}`;
 }
 
-/** @throws {Failure} where two entries come out with one key */
+/** @throws {Failure} if two entries come out with one key */
 function refuseTwice(kept: readonly Kept[]): void {
   let previous = "";
   // Keys that rise, as CnosDB dumps them, are never there twice.

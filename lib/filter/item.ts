@@ -4,21 +4,21 @@ import { type Key, readKey } from "../dump/key.ts";
 import type { Entry } from "../dump/text.ts";
 import { identifyEntry } from "../versions/entry.ts";
 
-/** An entry and what it is about, which is found out where a rule asks for it. */
+/** An entry and what it is about, which is found out when a rule asks for it. */
 export class Item {
   #key: Key | undefined;
   #headLength: number | undefined;
 
   constructor(readonly entry: Entry) {}
 
-  /** @throws {InvalidValue} where the key is none of CnosDB's, or does not fit the value */
+  /** @throws {InvalidValue} if the key is none of CnosDB's, or does not fit the value */
   get key(): Key {
     return this.#key ??= this.#identify();
   }
 
   /**
    * How much of the value is its id and names, as CnosDB writes them: values of one kind with the same rest convert alike. Undefined
-   * where the value begins otherwise.
+   * if the value begins otherwise.
    */
   get headLength(): number | undefined {
     this.#key ??= this.#identify();
@@ -38,7 +38,7 @@ const largestId = String((1n << 128n) - 1n);
 // deno-lint-ignore no-control-regex
 const mustBeEscaped = /["\\\x00-\x1f]/;
 
-/** The length of the value's beginning that holds the key's names; undefined where it does not begin like that. */
+/** The length of the value's beginning that holds the key's names; undefined if it does not begin like that. */
 function lengthOfHead(key: Key, value: string): number | undefined {
   switch (key.kind) {
     case "user":
@@ -80,7 +80,7 @@ function headWithId(value: string, name: string): number | undefined {
   return begins(value, 6 + id.length, ',"name":"', name, '",');
 }
 
-/** Where in `value` all of `parts` end that stand there one after another; undefined where they do not. */
+/** Where in `value` all of `parts` end that stand there one after another; undefined if they do not. */
 function begins(value: string, at: number, ...parts: string[]): number | undefined {
   for (const part of parts) {
     if (!value.startsWith(part, at)) return undefined;
@@ -94,7 +94,7 @@ function idOf(value: string): string | undefined {
   return /^\{"id":(0|[1-9]\d*),/.exec(value)?.[1];
 }
 
-/** The digits of a user's id. @throws {InvalidValue} where the value is no JSON */
+/** The digits of a user's id. @throws {InvalidValue} if the value is no JSON */
 export function userIdOf(value: string): string {
   const id = idOf(value);
   if (id !== undefined) return id;

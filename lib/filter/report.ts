@@ -130,7 +130,7 @@ export function reportLine({ line, key, kind, action, rules, newKey, changes, tt
   return `{"line":${line},"key":${JSON.stringify(key)},${renamed}${ending}`;
 }
 
-/** A changed entry for `--diff`, readable; red and green where `colour`. */
+/** A changed entry for `--diff`, readable; red and green if `colour`. */
 export function diffText({ key, action, rules, newKey, changes }: Outcome, colour: boolean): string {
   const paint = (code: number, text: string) => colour ? `\x1b[${code}m${text}\x1b[0m` : text;
   if (action === "dropped") return paint(31, `- ${key}  (${rules.join(", ")})`);

@@ -28,7 +28,7 @@ export interface Rule {
   readonly name: string;
   /** as `--print-rules` prints it: YAML that `--rules` takes, or a comment */
   readonly text: string;
-  /** one of `--rules`: how often it matched; it is named even where it changes nothing */
+  /** one of `--rules`: how often it matched; it is named even if it changes nothing */
   readonly own?: { readonly pattern: string; matches: number };
   /** the kind of entry that it is about, if it is about one */
   readonly kind?: Key["kind"];
@@ -40,7 +40,7 @@ export interface Rule {
 /** What an operator asks for. */
 export interface FilterOptions {
   target: Format;
-  /** the release that the dump is of, where it does not show */
+  /** the release that the dump is of, if it does not show */
   source?: string;
   /** the target cluster's name, in the keys that come out */
   cluster?: string;
@@ -55,7 +55,7 @@ export interface FilterOptions {
   dropInvalid: boolean;
   /** whether outcomes say which fields changed */
   details: boolean;
-  /** bcrypt, loaded only where the dump has a plain-text password */
+  /** bcrypt, loaded only if the dump has a plain-text password */
   loadHash: () => Promise<Context["hash"]>;
 }
 

@@ -55,7 +55,7 @@ class Pattern {
  * belongs to no tenant is always kept.
  */
 export class Selection {
-  /** the flags as rules, each for itself; empty where nothing was selected or excluded */
+  /** the flags as rules, each for itself; empty if nothing was selected or excluded */
   readonly flags: readonly SelectionFlag[];
   readonly #selected: Pattern[];
   readonly #excluded: Pattern[];

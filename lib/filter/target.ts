@@ -5,7 +5,7 @@ import { type Format, targetFormat } from "../versions/versions.ts";
 /**
  * The target's format and how to call it.
  * @param text a release, or a data node's URL, which is asked
- * @throws {UsageError} where it is missing, or none that can be converted for
+ * @throws {UsageError} if it is missing, or none that can be converted for
  */
 export async function readTarget(
   text: string | undefined,

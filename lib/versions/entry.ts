@@ -32,7 +32,7 @@ export function readTable(value: Json): { kind: (typeof tableKinds)[number]; sch
   return { kind, schema: member[1] };
 }
 
-/** The names that a value and its key both have. @throws {InvalidValue} where the value lacks one */
+/** The names that a value and its key both have. @throws {InvalidValue} if the value lacks one */
 function namesIn(key: Key, value: Json): { inValue: string; inKey: string }[] {
   const pairs = (object: JsonObject, names: Record<string, string>) =>
     Object.entries(names).map(([field, inKey]) => {
@@ -58,8 +58,8 @@ function namesIn(key: Key, value: Json): { inValue: string; inKey: string }[] {
 }
 
 /**
- * What an entry is about, by its key and, where slashes in names leave the key ambiguous, by the names in its value.
- * @throws {InvalidValue} where the key is none of CnosDB's, the value has no names, or the two disagree
+ * What an entry is about, by its key and, if slashes in names leave the key ambiguous, by the names in its value.
+ * @throws {InvalidValue} if the key is none of CnosDB's, the value has no names, or the two disagree
  */
 export function identify(key: string, value: Json): Key {
   let unnamed: string | undefined;
@@ -78,7 +78,7 @@ export function identify(key: string, value: Json): Key {
   throw new InvalidValue((!disagrees && unnamed) || "the names in its value are not those in its key");
 }
 
-/** The same of an entry whose value was not parsed. @throws {InvalidValue} where the value is no JSON, too */
+/** The same of an entry whose value was not parsed. @throws {InvalidValue} also if the value is no JSON */
 export function identifyEntry({ key, value }: { readonly key: string; readonly value: string }): Key {
   const [read] = candidates(key);
   if (!read) {
@@ -107,7 +107,7 @@ export function changingPart(
   return { kind: key.kind, part: value, whole: (part) => part };
 }
 
-/** The forms that an entry's value may have. @throws {InvalidValue} where it is of none at all */
+/** The forms that an entry's value may have. @throws {InvalidValue} if it is of none at all */
 export function formatsOf(key: Key, value: Json): Range {
   const changing = changingPart(key, value);
   return changing ? rangeOf(changing.kind, changing.part) : anyFormat;

@@ -12,7 +12,7 @@ import {
   preview,
 } from "../dump/json.ts";
 
-/** Throws an `InvalidValue` where the value is not of this schema. `path` is where it stands, for the message. */
+/** Throws an `InvalidValue` if the value is not of this schema. `path` is where it stands, for the message. */
 export type Schema = (value: Json, path: string) => void;
 
 function refuse(path: string, expected: string, value: Json): never {

@@ -26,7 +26,7 @@ export interface VersionStep {
   readonly convert: { readonly [kind in Changing]?: (value: JsonObject, context: Context) => JsonObject };
   /** what this version reads; a kind that is not named is read as by the version before */
   readonly reads: { readonly [kind in Changing]?: s.Schema };
-  /** whether a value has this form (or a later one), or an earlier one; undefined where it does not show */
+  /** whether a value has this form (or a later one), or an earlier one; undefined if it does not show */
   readonly recognizes?: { readonly [kind in Changing]?: (value: JsonObject) => boolean | undefined };
   readonly defaults?: Partial<Defaults>;
   /** `convert` would change values of later versions, and no dump shows which it has: only `--source` asks for it */
@@ -45,7 +45,7 @@ export function withDefault(object: JsonObject, name: string, value: Json): Json
   return Object.hasOwn(object, name) ? object : { ...object, [name]: value };
 }
 
-/** A copy of an object with one of its members, an object too, changed; where that member is something else, the object itself. */
+/** A copy of an object with one of its members, an object too, changed; the object itself if that member is something else. */
 export function changed(
   object: JsonObject,
   name: string,

@@ -31,7 +31,7 @@ export const targets: readonly string[] = chain.flatMap(({ releases }) =>
 /** The releases that a dump can come from; "2.3" is 2.3.2 or later. */
 export const sources: readonly string[] = ["2.3", ...chain.flatMap(({ releases }) => releases)];
 
-/** @param version a release such as 2.4.2.1 @throws {UsageError} where it is none that a dump can be converted for */
+/** @param version a release such as 2.4.2.1 @throws {UsageError} if it is none that a dump can be converted for */
 export function targetFormat(version: string): Format {
   const step = chain.find(({ releases }) => releases.includes(version));
   if (step && targets.includes(version)) return step.releases[0];
@@ -69,7 +69,7 @@ export function rangeOfSource(release: string): Range {
   return { first: positionOf(release), last: positionOf(release) };
 }
 
-/** What two ranges have in common; undefined where that is nothing. */
+/** What two ranges have in common; undefined if that is nothing. */
 export function overlap(a: Range, b: Range): Range | undefined {
   const both = { first: Math.max(a.first, b.first), last: Math.min(a.last, b.last) };
   return both.first <= both.last ? both : undefined;
