@@ -6,7 +6,7 @@ import { describeRange, type Format, overlap, type Range } from "../versions/ver
 import { assertReadable, formatsOf, identify } from "../versions/entry.ts";
 import { canLogIn } from "../versions/v2_4_0.ts";
 import type { Item } from "./item.ts";
-import type { Rule } from "./rules.ts";
+import type { Rule } from "./rule.ts";
 
 /** What became of a value, or of all that differ from it in id and names alone. */
 export interface Converted {

@@ -13,7 +13,7 @@ import {
 } from "../versions/versions.ts";
 import { formatsOf, identify } from "../versions/entry.ts";
 import { bcryptHash, canLogIn } from "../versions/v2_4_0.ts";
-import type { FilterOptions } from "./rules.ts";
+import type { FilterOptions } from "./rule.ts";
 import { namesUnder } from "./selection.ts";
 
 export interface Facts {

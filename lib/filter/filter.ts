@@ -1,8 +1,7 @@
 /** From the dump of one version to the entries of another: each takes one way through the rules. */
 import { Failure } from "../cli/errors.ts";
-import type { Change } from "../dump/changes.ts";
 import { InvalidValue } from "../dump/json.ts";
-import { type Key, kinds, readKey } from "../dump/key.ts";
+import { kinds, readKey } from "../dump/key.ts";
 import type { Dump, Entry } from "../dump/text.ts";
 import { type Conversion, convert, type Converted } from "./convert.ts";
 import { type Facts, readFacts } from "./facts.ts";
@@ -10,24 +9,9 @@ import { Item } from "./item.ts";
 import { remember } from "./memo.ts";
 import { References } from "./references.ts";
 import type { Notes } from "./report.ts";
-import { type FilterOptions, type Rule, rulesFor, slashNote } from "./rules.ts";
-
-/** What became of one entry. */
-export interface Outcome {
-  line: number;
-  /** as in the dump */
-  key: string;
-  kind: Key["kind"] | "unknown";
-  action: "kept" | "converted" | "dropped";
-  /** the rules that were applied, in their order */
-  rules: string[];
-  /** the key that comes out, if it is another */
-  newKey?: string | undefined;
-  /** what differs in its value, if details are asked for */
-  changes: Change[];
-  /** a database's, such as `30d` or `INF` */
-  ttl?: string | undefined;
-}
+import type { Outcome } from "./outcome.ts";
+import type { FilterOptions, Rule } from "./rule.ts";
+import { rulesFor, slashNote } from "./rules.ts";
 
 /** A dump that is being filtered. */
 export interface Filtered {

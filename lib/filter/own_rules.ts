@@ -11,7 +11,7 @@ import { loadYaml } from "../cli/deps.ts";
 import { messageOf, UsageError } from "../cli/errors.ts";
 import { isObject, type Json, type JsonObject } from "../dump/json.ts";
 import { glob } from "./glob.ts";
-import type { Rule } from "./rules.ts";
+import type { Rule } from "./rule.ts";
 
 /**
  * @param text YAML: a list of `drop: PATTERN`, `patch: PATTERN` with `merge:` or `rename:`

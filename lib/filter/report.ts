@@ -7,8 +7,8 @@ import type { Dump } from "../dump/text.ts";
 import { describeRange } from "../versions/versions.ts";
 import type { Remark } from "./convert.ts";
 import type { Facts } from "./facts.ts";
-import type { Outcome } from "./filter.ts";
-import type { Rule } from "./rules.ts";
+import type { Outcome } from "./outcome.ts";
+import type { Rule } from "./rule.ts";
 
 const notesOfASort = 20;
 

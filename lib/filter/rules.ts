@@ -2,7 +2,6 @@
  * What the filter does, as one list of rules that each entry takes its way through: drops first, then changes of the value. What
  * `--print-rules` prints is made from the very list that runs.
  */
-import type { Json } from "../dump/json.ts";
 import { digitsOf, isObject } from "../dump/json.ts";
 import { displayName } from "../cnosdb/names.ts";
 import { isUnlisted, type Key, namesOf } from "../dump/key.ts";
@@ -20,44 +19,8 @@ import type { Context } from "../versions/step.ts";
 import type { Facts } from "./facts.ts";
 import { glob } from "./glob.ts";
 import type { Item } from "./item.ts";
-import { namesUnder, type Selection } from "./selection.ts";
-
-/** A rule drops an entry, or changes its value. */
-export interface Rule {
-  /** as reports say */
-  readonly name: string;
-  /** as `--print-rules` prints it: YAML that `--rules` takes, or a comment */
-  readonly text: string;
-  /** one of `--rules`: how often it matched; it is named even if it changes nothing */
-  readonly own?: { readonly pattern: string; matches: number };
-  /** the kind of entry that it is about, if it is about one */
-  readonly kind?: Key["kind"];
-  applies(item: Item): boolean;
-  /** the value that the entry gets, undefined for a rule that drops it; `personal` says that it depends on the entry's id */
-  readonly change?: (item: Item, value: Json, personal: () => void) => Json;
-}
-
-/** What an operator asks for. */
-export interface FilterOptions {
-  target: Format;
-  /** the release that the dump is of, if it does not show */
-  source?: string;
-  /** the target cluster's name, in the keys that come out */
-  cluster?: string;
-  selection: Selection;
-  /** the rules of `--rules` */
-  own: readonly Rule[];
-  /** the most replicas a database may have */
-  replica?: number;
-  root: "auto" | "keep" | "drop";
-  keepSystem: boolean;
-  pruneUsers: boolean;
-  dropInvalid: boolean;
-  /** whether outcomes say which fields changed */
-  details: boolean;
-  /** bcrypt, loaded only if the dump has a plain-text password */
-  loadHash: () => Promise<Context["hash"]>;
-}
+import type { FilterOptions, Rule } from "./rule.ts";
+import { namesUnder } from "./selection.ts";
 
 /** Drops by pattern of entries of one kind, as a key of another kind may look alike. @param why why they are dropped */
 function drops(name: string, kind: Key["kind"], why: string, patterns: readonly string[]): Rule {

@@ -30,8 +30,6 @@ const exceptions: Record<string, number> = {
   "the meta half": 6_050,
   "the copying half": 5_460,
 };
-/** Folders that still have circles in them. */
-const circular = ["filter"];
 
 interface Module {
   /** below the root */
@@ -87,9 +85,7 @@ Deno.test("no modules import each other in a circle, not for types either", () =
     done.add(path);
   };
   for (const { path } of modules) visit(path, []);
-  const folders = found.map((circle) => circle.split("/")[1] ?? "");
-  assertEquals(found.filter((_, i) => !circular.includes(folders[i]!)), []);
-  assertEquals(circular.filter((folder) => !folders.includes(folder)), [], "exceptions no longer needed");
+  assertEquals(found, []);
 });
 
 Deno.test("no script imports a script", () => {

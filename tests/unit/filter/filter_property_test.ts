@@ -1,6 +1,6 @@
 /** What must hold for any dump. Dumps are generated from a seed, which a failure prints. */
-import type { Outcome } from "../../../lib/filter/filter.ts";
-import type { FilterOptions } from "../../../lib/filter/rules.ts";
+import type { Outcome } from "../../../lib/filter/outcome.ts";
+import type { FilterOptions } from "../../../lib/filter/rule.ts";
 import { Selection } from "../../../lib/filter/selection.ts";
 import { canonical } from "../../../lib/dump/json.ts";
 import { parseRules } from "../../../lib/filter/own_rules.ts";

@@ -1,7 +1,7 @@
 /** What the filter does with what goes wrong. */
 import { assert, assertEquals, assertRejects } from "../../helpers/deps.ts";
-import type { Rule } from "../../../lib/filter/rules.ts";
-import type { Outcome } from "../../../lib/filter/filter.ts";
+import type { Rule } from "../../../lib/filter/rule.ts";
+import type { Outcome } from "../../../lib/filter/outcome.ts";
 import { filter } from "./filtering.ts";
 
 const fixture = (path: string) => Deno.readTextFile(new URL(`../../../fixtures/${path}`, import.meta.url));

@@ -1,8 +1,9 @@
 /** Dumps through the filter, for tests that look at what comes out. */
 import { readDump, writeDump } from "../../../lib/dump/text.ts";
-import { entriesOf, filterDump, type Outcome } from "../../../lib/filter/filter.ts";
+import { entriesOf, filterDump } from "../../../lib/filter/filter.ts";
+import type { Outcome } from "../../../lib/filter/outcome.ts";
 import { Notes, Sums } from "../../../lib/filter/report.ts";
-import type { FilterOptions } from "../../../lib/filter/rules.ts";
+import type { FilterOptions } from "../../../lib/filter/rule.ts";
 import { Selection } from "../../../lib/filter/selection.ts";
 import { Failure } from "../../../lib/cli/errors.ts";
 import type { Format } from "../../../lib/versions/versions.ts";
