@@ -23,7 +23,7 @@ export interface Target {
   dump: Dump;
   cluster: string;
   /** mostly one: 2.4.0 to 2.4.2 are told apart by what is in the store */
-  formats: Format[];
+  formats: [Format, ...Format[]];
   /** the values of its data nodes by key */
   dataNodes: ReadonlyMap<string, string>;
   items: ReadonlyMap<string, Item>;
@@ -31,14 +31,8 @@ export interface Target {
   values: ReadonlyMap<string, string>;
 }
 
-/** What becomes of each entry of a dump. */
-export interface Plan {
-  create: Item[];
-  unchanged: Item[];
-  overwrite: Item[];
-  /** there and different, and not touched under `add` */
-  left: Item[];
-}
+/** What becomes of each entry of a dump; `left` is there and different, and not touched under `add`. */
+export type Plan = Record<"create" | "unchanged" | "overwrite" | "left", Item[]>;
 
 /** All that speaks against doing something, so that an operator sees it at once and not one by one. */
 export class Problems {
@@ -53,23 +47,17 @@ export class Problems {
 
   /** @throws {Failure} with everything that was added, if there is anything */
   throwIfAny(): void {
-    const [first, ...more] = this.#found;
-    if (first === undefined) return;
-    const list = `nothing was written, because:\n  ${someOf(this.#found, 20, "\n  ")}`;
-    throw new Failure(more.length ? list : `${first}; nothing was written`, [...this.#hints].join("\n"));
+    if (!this.#found.length) return;
+    const list = someOf(this.#found, 20, "\n  ");
+    throw new Failure(
+      this.#found.length > 1 ? `nothing was written, because:\n  ${list}` : `${list}; nothing was written`,
+      [...this.#hints].join("\n"),
+    );
   }
 }
 
-/** What to do about a problem. */
-const hints = {
-  filter: "run the dump through filter_meta --target VERSION, which makes what that version reads.",
-  bookkeeping: "run the dump through filter_meta, which leaves out what must not be carried over.",
-  restart:
-    "the target would not survive its next restart: remove that by SQL, or write over it with --force.",
-  foreign:
-    "is this the right target? --add restores only what is not there yet; --force overwrites what differs; --dry-run lists both.",
-  old: "was the old cluster's address given in place of the new one's?",
-};
+const unreadableHint =
+  "run the dump through filter_meta --target VERSION, which makes what that version reads.";
 
 /** The items among entries, by key. @param report is called for an entry that is nothing CnosDB knows */
 export function readItems(
@@ -82,14 +70,11 @@ export function readItems(
     try {
       const object = identifyEntry(entry);
       if (object.kind === "internal" || object.kind === "bucket") continue;
-      const names = object.kind === "member" ? [users.get(object.userId) ?? object.userId] : namesOf(object);
-      const of = object.kind === "member" ? ` of tenant ${displayName(object.tenant)}` : "";
-      items.set(entry.key, {
-        ...entry,
-        object,
-        json: parseJson(entry.value),
-        label: `${object.kind} ${displayName(...names)}${of}`,
-      });
+      const name = object.kind === "member"
+        ? `${displayName(users.get(object.userId) ?? object.userId)} of tenant ${displayName(object.tenant)}`
+        : displayName(...namesOf(object));
+      const label = `${object.kind} ${name}`;
+      items.set(entry.key, { ...entry, object, json: parseJson(entry.value), label });
     } catch (error) {
       if (!(error instanceof InvalidValue)) throw error;
       report(entry, error.message);
@@ -100,30 +85,30 @@ export function readItems(
 
 /** The items of a dump that is to be restored. Adds what can never be restored to `problems`. */
 export function readDumpItems({ entries }: Dump, problems: Problems): Item[] {
-  const at = ({ line, key }: Entry) => `line ${line}: ${key}`;
   const reasons = new Map<Entry, string>();
   const items = readItems(entries, (entry, reason) => reasons.set(entry, reason));
   const lines = new Map<string, number>();
   const bookkeeping: string[] = [];
   for (const entry of entries) {
-    const [object, reason, twice] = [items.get(entry.key)?.object, reasons.get(entry), lines.get(entry.key)];
-    lines.set(entry.key, entry.line);
-    if (twice) problems.add(`${at(entry)}: is in line ${twice} too`, "keep one of two lines with one key.");
-    else if (entry.key.includes(": ")) {
+    const { key, line } = entry;
+    const [object, reason, twice] = [items.get(key)?.object, reasons.get(entry), lines.get(key)];
+    const at = `line ${line}: ${key}`;
+    lines.set(key, line);
+    if (twice) problems.add(`${at}: is in line ${twice} too`, "keep one of two lines with one key.");
+    else if (key.includes(": ")) {
       const text = 'a name with ": " in it, where CnosDB cuts the line: it cannot be restored';
-      problems.add(`${at(entry)}: ${text}`, "leave it out with filter_meta --exclude.");
-    } else if (reason !== undefined) problems.add(`${at(entry)}: ${reason}`, hints.filter);
-    else if (!object) bookkeeping.push(at(entry));
+      problems.add(`${at}: ${text}`, "leave it out with filter_meta --exclude.");
+    } else if (reason !== undefined) problems.add(`${at}: ${reason}`, unreadableHint);
+    else if (!object) bookkeeping.push(at);
     else if (object.kind !== "user" && object.kind !== "tenant" && isUnlisted(object)) {
       const text = "a name with a slash: no version of CnosDB lists or opens it";
-      problems.add(`${at(entry)}: ${text}`, "filter_meta leaves such entries out.");
+      problems.add(`${at}: ${text}`, "filter_meta leaves such entries out.");
     }
   }
   if (bookkeeping.length) {
-    const some = someOf(bookkeeping, 3);
     problems.add(
-      `${bookkeeping.length} entries are the old cluster's own bookkeeping: ${some}`,
-      hints.bookkeeping,
+      `${bookkeeping.length} entries are the old cluster's own bookkeeping: ${someOf(bookkeeping, 3)}`,
+      "run the dump through filter_meta, which leaves out what must not be carried over.",
     );
   }
   return [...items.values()];
@@ -151,7 +136,8 @@ export async function lookAt(
     throw new Failure(`the target does not answer /read: ${messageOf(error)}`, hint);
   });
   if (meta.wraps || ping === "2.3") {
-    throw new Failure(`${node.url}: the target is 2.3, which has no /restore`, hints.old);
+    const hint = "was the old cluster's address given in place of the new one's?";
+    throw new Failure(`${node.url}: the target is 2.3, which has no /restore`, hint);
   }
   const spoken = meta.metaDataCommand === "TenantMetaData" ? ["2.4.3"] : ["2.4.0", "2.4.1", "2.4.2"];
   if (ping && !spoken.includes(ping)) {
@@ -162,23 +148,27 @@ export async function lookAt(
   const formats = fittest(ping ? [ping] : spoken, [...items.values()]);
   for (const item of force ? [] : items.values()) {
     const reason = unreadable(item, formats[0]);
-    const holds = `the target (${formats.join(" or ")}) holds ${item.key}, which it cannot read`;
-    if (reason) problems.add(`${holds}: ${reason}`, hints.restart);
+    if (reason) {
+      problems.add(
+        `the target (${formats.join(" or ")}) holds ${item.key}, which it cannot read: ${reason}`,
+        "the target would not survive its next restart: remove that by SQL, or write over it with --force.",
+      );
+    }
   }
   const byKey = (entries: readonly Entry[]) => new Map(entries.map(({ key, value }) => [key, value]));
   return { dump, cluster, formats, dataNodes: byKey(nodes), items, values: byKey(dump.entries) };
 }
 
 /** The formats that can read most of a store: a cluster reads all of its own, unless a botched restore is in it. */
-function fittest(formats: Format[], items: Item[]): Format[] {
+function fittest(formats: Format[], items: Item[]): [Format, ...Format[]] {
   const read = formats.map((format) => items.filter((item) => !unreadable(item, format)).length);
-  return formats.filter((_, i) => read[i] === Math.max(...read));
+  return formats.filter((_, i) => read[i] === Math.max(...read)) as [Format, ...Format[]];
 }
 
 /** Why a format cannot read an item; undefined where it can. */
-export function unreadable({ object, json }: Item, format: Format | undefined): string | undefined {
+export function unreadable({ object, json }: Item, format: Format): string | undefined {
   try {
-    if (format) assertReadable(object, json, format);
+    assertReadable(object, json, format);
   } catch (error) {
     if (!(error instanceof InvalidValue)) throw error;
     return error.message;
@@ -196,26 +186,25 @@ export function makePlan(
   const { cluster, formats, dataNodes } = target;
   const others = [...new Set(items.map(({ object }) => object.cluster))].filter((name) => name !== cluster);
   if (others.length) {
-    const [theirs, ours] = [others, [cluster]].map((names) =>
-      names.map((name) => JSON.stringify(name)).join(", ")
-    );
+    const theirs = others.map((name) => JSON.stringify(name)).join(", ");
     problems.add(
-      `the dump is of cluster ${theirs}, the target is ${ours}: its data nodes would never see what is restored`,
+      `the dump is of cluster ${theirs}, the target is ${
+        JSON.stringify(cluster)
+      }: its data nodes would never see what is restored`,
       `filter_meta --cluster ${cluster} renames it.`,
     );
   }
   if (!dataNodes.size) problems.add("no data node has joined the target", "start its data nodes first.");
   for (const item of items) {
     const fields = fieldsBefore(item, target);
-    if (!fields) plan.create.push(item);
-    else if (!fields.length) plan.unchanged.push(item);
-    else (add ? plan.left : plan.overwrite).push(item);
+    const becomes = !fields ? "create" : !fields.length ? "unchanged" : add ? "left" : "overwrite";
+    plan[becomes].push(item);
     const where = `line ${item.line}: ${item.key}`;
     const format = formats.find((format) => unreadable(item, format));
     if (format) {
       problems.add(
         `${where}: ${unreadable(item, format)}; so ${format}, as the target is, could not read it`,
-        hints.filter,
+        unreadableHint,
       );
     }
     const replica = Math.max(
@@ -239,14 +228,19 @@ export function makePlan(
     const list = someOf(foreign, 10, "\n    ");
     problems.add(
       `the target is not empty, it holds ${foreign.length} object(s) of its own:\n    ${list}`,
-      hints.foreign,
+      "is this the right target? --add restores only what is not there yet; --force overwrites what differs; --dry-run lists both.",
     );
   }
   return plan;
 }
 
-/** The fields in which an item differs from the target's; undefined where the target has none of that key. */
-function fieldsBefore({ key, value }: Item, { values }: Target): string[] | undefined {
+/** The tenant that has to be logged in to for SQL on an item; "" for users and tenants themselves. */
+export function tenantOf({ object }: Item): string {
+  return object.kind === "user" || object.kind === "tenant" ? "" : object.tenant;
+}
+
+/** The fields in which an item differs from what a store holds; undefined where that has none of its key. */
+export function fieldsBefore({ key, value }: Item, { values }: Pick<Target, "values">): string[] | undefined {
   const before = values.get(key);
   return before === undefined ? undefined : differingFields(key, before, value);
 }

@@ -1,7 +1,6 @@
 /** What a target makes of what was restored: its store on every node, its own readings of it, and SQL. */
-import { loadBcrypt } from "../cli/deps.ts";
+import { atOnce, loadBcrypt } from "../cli/deps.ts";
 import { messageOf } from "../cli/errors.ts";
-import { atOnce } from "../cli/deps.ts";
 import type { Endpoint } from "../cnosdb/endpoint.ts";
 import { pause } from "../cnosdb/http.ts";
 import type { MetaClient } from "../cnosdb/meta.ts";
@@ -9,10 +8,10 @@ import { caughtUp } from "../cnosdb/meta_nodes.ts";
 import { displayName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import { SqlClient, SqlError } from "../cnosdb/sql.ts";
-import { differingFields, someOf } from "../dump/compare.ts";
+import { someOf } from "../dump/compare.ts";
 import { isUnlisted } from "../dump/key.ts";
 import type { Format } from "../versions/versions.ts";
-import { type Item, readItems, type Target, unreadable } from "./plan.ts";
+import { fieldsBefore, type Item, readItems, type Target, tenantOf, unreadable } from "./plan.ts";
 
 /** What must be there. */
 export interface Expected {
@@ -26,8 +25,8 @@ export interface Expected {
 
 /** How the stores of the nodes differ from what was restored. */
 export interface Stores {
-  /** the nodes that were read, the leader first */
-  nodes: [Endpoint, ...Endpoint[]];
+  /** the nodes that were read, at least one, the leader first */
+  nodes: Endpoint[];
   /** items that are missing or different on a node, with a text that says so */
   wrong: Map<Item, string>;
   /** nodes that are not proven to hold everything, a text each */
@@ -51,12 +50,14 @@ export async function compareStores({ meta, items, waitMs }: Expected): Promise<
   // One after another: each takes a dump's memory.
   for (const node of nodes.length ? nodes : meta.nodes) {
     try {
-      for (const [item, how] of await wrongOn(meta, node, items)) {
+      const { entries } = await meta.dump(node);
+      const values = new Map(entries.map(({ key, value }) => [key, value]));
+      for (const item of items) {
+        const fields = fieldsBefore(item, { values });
+        if (fields?.length === 0) continue;
+        const how = fields ? `reads back differently in ${someOf(fields, 5)}` : "is not there";
         const before = wrong.get(item);
-        wrong.set(
-          item,
-          before ? `${before}, ${node.url}` : `${item.label}: ${item.key} ${how} on ${node.url}`,
-        );
+        wrong.set(item, `${before ? `${before},` : `${item.label}: ${item.key} ${how} on`} ${node.url}`);
       }
       read.push(node);
     } catch (error) {
@@ -65,20 +66,8 @@ export async function compareStores({ meta, items, waitMs }: Expected): Promise<
       unread.push(`${node.url}: ${messageOf(error)}`);
     }
   }
-  const [first, ...more] = read;
-  if (!first) throw failure;
-  return { nodes: [first, ...more], wrong, unread };
-}
-
-/** Which items a node lacks or has differently, and how. */
-async function wrongOn(meta: MetaClient, node: Endpoint, items: readonly Item[]): Promise<[Item, string][]> {
-  const values = new Map((await meta.dump(node)).entries.map(({ key, value }) => [key, value]));
-  return items.flatMap((item): [Item, string][] => {
-    const value = values.get(item.key);
-    if (value === undefined) return [[item, "is not there"]];
-    const fields = differingFields(item.key, item.value, value);
-    return fields.length ? [[item, `reads back differently in ${someOf(fields, 5)}`]] : [];
-  });
+  if (!read.length) throw failure;
+  return { nodes: read, wrong, unread };
 }
 
 /**
@@ -89,40 +78,37 @@ async function wrongOn(meta: MetaClient, node: Endpoint, items: readonly Item[])
  */
 export async function readLists(
   { meta, cluster, format }: Expected,
-  nodes: readonly [Endpoint, ...Endpoint[]],
+  nodes: readonly Endpoint[],
 ): Promise<{ findings: string[]; count: number }> {
-  const bad: { key: string; reason: string }[] = [];
-  const held = readItems((await meta.dump(nodes[0])).entries, ({ key }, reason) => bad.push({ key, reason }));
-  for (const item of held.values()) {
+  /** `key: why it cannot be read` */
+  const bad: string[] = [];
+  const { entries } = await meta.dump(nodes[0]!);
+  const held = [...readItems(entries, ({ key }, reason) => bad.push(`${key}: ${reason}`)).values()];
+  for (const item of held) {
     const reason = unreadable(item, format);
-    if (reason) bad.push({ key: item.key, reason });
+    if (reason) bad.push(`${item.key}: ${reason}`);
   }
-  const tenants = [...held.values()].flatMap(({ object }) =>
-    object.kind === "tenant" && object.cluster === cluster ? [object.tenant] : []
-  );
-  const lists = [
-    ...["DataNodes", "Users", "Tenants"].map((name) => ({
-      name,
-      prefix: `/${cluster}/${name === "DataNodes" ? "data_nodes" : name.toLowerCase()}/`,
-      ask: () => meta.read({ [name]: cluster }, nodes),
-    })),
-    ...tenants.flatMap((tenant) => {
-      const [prefix, of] = [`/${cluster}/tenants/${tenant}/`, `of tenant ${displayName(tenant)}`];
-      const ask = (command: string) => () => meta.read({ [command]: [cluster, tenant] }, nodes);
-      return [
-        { name: `MetaData ${of}`, prefix, ask: () => meta.readTenant(cluster, tenant, nodes) },
-        { name: `CustomRoles ${of}`, prefix: `${prefix}roles/`, ask: ask("CustomRoles") },
-        { name: `Members ${of}`, prefix: `${prefix}members/`, ask: ask("Members") },
-      ];
-    }),
+  const read = (command: string, of: unknown) => () => meta.read({ [command]: of }, nodes);
+  const lists: [name: string, prefix: string, ask: () => Promise<string | undefined>][] = [
+    ["DataNodes", "data_nodes/", read("DataNodes", cluster)],
+    ["Users", "users/", read("Users", cluster)],
+    ["Tenants", "tenants/", read("Tenants", cluster)],
   ];
+  for (const { object } of held) {
+    if (object.kind !== "tenant" || object.cluster !== cluster) continue;
+    const { tenant } = object;
+    const [prefix, of] = [`tenants/${tenant}/`, `of tenant ${displayName(tenant)}`];
+    lists.push(
+      [`MetaData ${of}`, prefix, () => meta.readTenant(cluster, tenant, nodes)],
+      [`CustomRoles ${of}`, `${prefix}roles/`, read("CustomRoles", [cluster, tenant])],
+      [`Members ${of}`, `${prefix}members/`, read("Members", [cluster, tenant])],
+    );
+  }
   const findings: string[] = [];
-  await atOnce(8, lists, async ({ name, prefix, ask }) => {
+  await atOnce(8, lists, async ([name, prefix, ask]) => {
     const error = await ask();
     if (error === undefined) return;
-    const causes = bad.filter(({ key }) => key.startsWith(prefix)).map(({ key, reason }) =>
-      `${key}: ${reason}`
-    );
+    const causes = bad.filter((text) => text.startsWith(`/${cluster}/${prefix}`));
     const why = causes.length ? ` (${someOf(causes, 3)})` : "";
     findings.push(`/read ${name} answers ${error}: the next restart would panic at it or lose it${why}`);
   });
@@ -139,7 +125,6 @@ export async function listBySql({ meta, items }: Expected, sql: SqlClient): Prom
     !gone.some((above) => `${key}/`.startsWith(`${above.key}/`))
   );
   const missing: Item[] = [];
-  const tenantOf = ({ object }: Item) => "database" in object ? object.tenant : "";
   for (const [tenant, wanted] of Map.groupBy(listed, tenantOf)) {
     let left = wanted;
     for (let tries = 5; tries > 0 && left.length; tries--) {
@@ -152,20 +137,18 @@ export async function listBySql({ meta, items }: Expected, sql: SqlClient): Prom
   return missing.length ? [`SQL does not show ${someOf(missing.map(({ label }) => label), 5)}`] : [];
 }
 
+const listings = {
+  database: "SELECT database_name FROM information_schema.databases",
+  table: "SELECT table_database, table_name FROM information_schema.tables",
+  tenant: "SELECT tenant_name FROM cluster_schema.tenants",
+  user: "SELECT user_name FROM cluster_schema.users",
+};
+
 /** The databases and tables that SQL lists in a tenant; for "" all tenants and users. */
 async function labelsBySql(sql: SqlClient, tenant: string): Promise<Set<string>> {
-  const statements = tenant
-    ? {
-      database: "SELECT database_name FROM information_schema.databases",
-      table: "SELECT table_database, table_name FROM information_schema.tables",
-    }
-    : {
-      tenant: "SELECT tenant_name FROM cluster_schema.tenants",
-      user: "SELECT user_name FROM cluster_schema.users",
-    };
   const labels = new Set<string>();
-  for (const [kind, statement] of Object.entries(statements)) {
-    for (const row of await sql.query(statement, { tenant: tenant || "cnosdb", timeoutMs: 30_000 })) {
+  for (const kind of tenant ? ["database", "table"] as const : ["tenant", "user"] as const) {
+    for (const row of await sql.query(listings[kind], { tenant: tenant || "cnosdb", timeoutMs: 30_000 })) {
       labels.add(`${kind} ${displayName(...tenant ? [tenant] : [], ...Object.values(row).map(String))}`);
     }
   }
