@@ -86,7 +86,9 @@ export class TableCopy {
       told = { error: messageOf(error), ...(error.hint ? { hint: error.hint } : {}) };
     }
     const all = [...this.#settled, ...this.#left];
-    const shown = status === "exported" ? all.map(({ target: _, ...part }) => part) : await this.#differing();
+    const shown = status === "exported"
+      ? all.map(({ target: _, ...part }) => part)
+      : await this.#differing(status);
     return {
       ...name,
       status,
@@ -272,10 +274,10 @@ export class TableCopy {
     this.#moved.push(`${tellWindow(part)}: ${tellSummary(part.source)} before, ${tellSummary(now)} now`);
   }
 
-  async #differing(): Promise<Part[]> {
+  async #differing(status: Status): Promise<Part[]> {
     const { context, seen } = this;
     const parts = this.#left.filter(differs).slice(0, windowsTold);
-    if (!context.full || context.task !== "compare") return parts;
+    if (!context.full || status !== "differs" || context.task === "plan") return parts;
     return await Promise.all(parts.map(async (part, i) => {
       const columns = i < columnsTold ? await differingColumns(context, seen, part) : [];
       return columns.length ? { ...part, columns } : part;
@@ -295,9 +297,11 @@ export class TableCopy {
     const what = source === target
       ? `${source} on both sides, but with other values`
       : `${source} on the source, ${target} on the target`;
-    return {
-      error: `${tellWindow(part)}: ${what}${more.length ? `; and in ${more.length} more windows` : ""}`,
-    };
+    const error = `${tellWindow(part)}: ${what}${more.length ? `; and in ${more.length} more windows` : ""}`;
+    if (source !== target || !this.#copied.rows) return { error };
+    const hint = "null does not overwrite a value: if the target has one where the source has none, " +
+      "delete these rows there and run it again.";
+    return { error, hint };
   }
 }
 

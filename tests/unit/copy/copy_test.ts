@@ -293,6 +293,16 @@ Deno.test("an import half finds a value that is not what was exported, and a dir
 
 // ---- comparing ----
 
+Deno.test("a value where the source has null outlives every import, and it is said how it goes", async () => {
+  await using pair = await Pair.start({ databases: { db: { tables: { air: 5 } } } });
+  const row = pair.rows("old", "db", "air")[2]!;
+  pair.young.rows.set(rowsKey("cnosdb", "db", "air"), [{ ...row, s: "" }]);
+  row.s = null;
+  const { results: [result] } = await pair.copy({ verify: "full" });
+  assertEquals([result!.status, result!.windows![0]!.columns], ["differs", ["s"]]);
+  assertMatch(result!.hint!, /null does not overwrite/);
+});
+
 Deno.test("--verify full finds a value that differs, and names the column", async () => {
   await using pair = await Pair.start();
   await pair.copy({ verify: "full" });
