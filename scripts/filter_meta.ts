@@ -70,7 +70,7 @@ export const command: Command = {
       help: "auto drops a root without a password: it would lock all out of a cluster with authentication on",
     },
     { name: "keep-system", help: "keep the databases usage_schema and cluster_schema of cnosdb" },
-    { name: "rules", value: "FILE", help: "further drops and patches, as YAML; see the README" },
+    { name: "rules", value: "FILE", help: "further drops and patches, as YAML; see docs/en/recipes.md" },
     { name: "print-rules", help: "print the rules in the order in which they run, as YAML" },
     { name: "drop-invalid", help: "drop entries that cannot be converted, and name them" },
     unmarkedFlag,
