@@ -25,6 +25,7 @@ import { sources } from "../lib/versions/versions.ts";
 
 export const command: Command = {
   name: "filter_meta",
+  reads: false,
   summary: "turns a dump of one version's meta store into one for another version",
   usage: ["--target VERSION [FLAGS] [DUMP]", "[FLAGS] --print-rules"],
   positional: { name: "DUMP", most: 1 },

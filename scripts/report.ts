@@ -15,6 +15,7 @@ import { ReportReader } from "../lib/report/read.ts";
 
 export const command: Command = {
   name: "report",
+  reads: false,
   summary: "make one page, to read and to sign, of what the other scripts printed",
   usage: ["FILE... > page.html"],
   positional: { name: "FILE", least: 1 },

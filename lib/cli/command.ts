@@ -28,6 +28,8 @@ export interface Command {
   flags: Flag[];
   /** whole command lines, each with a comment before it */
   examples: string[];
+  /** false: it reads nothing back, and never ends with 3 */
+  reads?: false;
   /** texts that follow the flags in the help: what an exit code means here, environment variables */
   notes?: string[];
 }

@@ -6,11 +6,13 @@ import { widthOf, wrap } from "./text.ts";
 const leftColumns = 24;
 const rightColumns = 70;
 
-const exitCodes = `0    done
-1    failed, or a part of it failed
-2    the command line cannot be carried out
-3    done, but reading back found a difference
-130  interrupted`;
+const exitCodes = [
+  ["0", "done"],
+  ["1", "failed, or a part of it failed"],
+  ["2", "the command line cannot be carried out"],
+  ["3", "done, but reading back found a difference"],
+  ["130", "interrupted"],
+] as const;
 
 /** The help text, in the operator's language; flags stand under the heading of their group. */
 export function help(command: Command): string {
@@ -31,7 +33,8 @@ export function help(command: Command): string {
     ...command.examples.map((line) => `  ${line.startsWith("# ") ? `# ${translate(line.slice(2))}` : line}`),
     "",
     `${translate("Exit codes")}:`,
-    ...translate(exitCodes).split("\n").map((line) => `  ${line}`),
+    ...exitCodes.filter(([code]) => code !== "3" || command.reads !== false)
+      .map(([code, meaning]) => `  ${code.padEnd(3)}  ${translate(meaning)}`),
   ].join("\n");
 }
 
