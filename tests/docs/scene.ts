@@ -144,10 +144,12 @@ for from in "\${@:1:$#-1}"; do [[ $from -ef $to ]] || cp -R "$from$([[ $from == 
       stderr: "null",
       clearEnv: true,
       env: {
+        // All that this machine needs, such as its certificates, but nothing that the scripts read.
+        ...Object.fromEntries(
+          Object.entries(Deno.env.toObject()).filter(([name]) => !/^(CNOSDB_|PG|LC_|LANG)/.test(name)),
+        ),
         PATH: `${this.directory}/scripts:${Deno.execPath().replace(/\/[^/]*$/, "")}:${Deno.env.get("PATH")}`,
-        HOME: Deno.env.get("HOME") ?? this.directory,
         NO_COLOR: "1",
-        ...Deno.env.has("DENO_DIR") ? { DENO_DIR: Deno.env.get("DENO_DIR")! } : {},
       },
     }).output();
     for (const [i, line] of lines.entries()) {
