@@ -104,28 +104,6 @@ export function readKey(key: string): Key | undefined {
   return first;
 }
 
-/** The key of an object, the inverse of `candidates`. Not for internal ones, which are never written. */
-export function formatKey(key: Exclude<Key, { kind: "internal" }>): string {
-  if (key.kind === "user") return `/${key.cluster}/users/${key.user}`;
-  const tenant = `/${key.cluster}/tenants/${key.tenant}`;
-  switch (key.kind) {
-    case "tenant":
-      return tenant;
-    case "role":
-      return `${tenant}/roles/${key.role}`;
-    case "member":
-      return `${tenant}/members/${key.userId}`;
-    case "limiter":
-      return `${tenant}/limiter`;
-    case "database":
-      return `${tenant}/dbs/${key.database}`;
-    case "table":
-      return `${tenant}/dbs/${key.database}/schemas/${key.table}`;
-    case "bucket":
-      return `${tenant}/dbs/${key.database}/buckets/${key.id}`;
-  }
-}
-
 /**
  * Whether CnosDB leaves an object out of its lists, for a slash in its own name (children_data of meta/src/store/storage.rs).
  * A user or a tenant is found by name all the same; a database, a table or a role cannot be used at all, on no version (seen
