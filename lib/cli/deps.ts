@@ -5,7 +5,6 @@
  */
 import { pooledMap as untypedPooledMap } from "npm:deno-std@1.4.0/async/pool.js";
 import { parseArgs as untypedParseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
-import { format as untypedFormatBytes } from "npm:deno-std@1.4.0/fmt/bytes.js";
 import { format as untypedFormatDuration } from "npm:deno-std@1.4.0/fmt/duration.js";
 import { closestString as untypedClosestString } from "npm:deno-std@1.4.0/text/closest_string.js";
 
@@ -26,12 +25,6 @@ export const parseArgs = untypedParseArgs as (
 
 /** The candidate that is most like `word`; see @std/text. Throws where there are no candidates. */
 export const closestString = untypedClosestString as (word: string, candidates: readonly string[]) => string;
-
-/** `1.5 GiB`; see @std/fmt. */
-export const formatBytes = untypedFormatBytes as (
-  bytes: number,
-  options: { binary: boolean; maximumFractionDigits: number },
-) => string;
 
 /** `1h 20m`; see @std/fmt. */
 export const formatDuration = untypedFormatDuration as (

@@ -1,9 +1,9 @@
 /** How texts, numbers and times are written for people. */
-import { formatBytes, formatDuration } from "./deps.ts";
+import { formatDuration } from "./deps.ts";
 
 /** Characters that take two columns of a terminal: Chinese, Japanese, Korean, emoji. */
 const wide =
-  "\\u1100-\\u115f\\u2e80-\\ua4cf\\uac00-\\ud7a3\\uf900-\\ufaff\\ufe30-\\uff60\\uffe0-\\uffe6\\p{Emoji_Presentation}";
+  "\\u1100-\\u115f\\u2e80-\\ua4cf\\uac00-\\ud7a3\\uf900-\\ufaff\\ufe30-\\uff60\\uffe0-\\uffe6\\u{20000}-\\u{3fffd}\\p{Emoji_Presentation}";
 const wideCharacter = new RegExp(`[${wide}]`, "gu");
 /** what a line may be cut before and after: words, blanks, single wide characters with the punctuation that follows them */
 const pieces = new RegExp(`\\s+|[${wide}][、。，；：！？）”]*|[^\\s${wide}]+[、。，；：！？）”]*`, "gu");
@@ -11,6 +11,17 @@ const pieces = new RegExp(`\\s+|[${wide}][、。，；：！？）”]*|[^\\s${w
 /** How many columns of a terminal a text takes. */
 export function widthOf(text: string): number {
   return [...text].length + (text.match(wideCharacter)?.length ?? 0);
+}
+
+/** A text in at most so many columns of a terminal. */
+export function fit(text: string, columns: number): string {
+  if (widthOf(text) <= columns) return text;
+  let fitted = "";
+  for (const char of text) {
+    if (widthOf(fitted + char) > columns - 1) break;
+    fitted += char;
+  }
+  return `${fitted}…`;
 }
 
 /** Cuts a text into lines of at most `width` columns, between words. */
@@ -37,7 +48,11 @@ export function describeSeconds(seconds: number): string {
   return formatDuration(Math.round(seconds / step) * step * 1000, { ignoreZero: true }) || "0s";
 }
 
-/** `1.5 GiB`. */
+/** `1.2 GB`. */
 export function describeBytes(bytes: number): string {
-  return formatBytes(Math.round(bytes), { binary: true, maximumFractionDigits: 1 });
+  const unit = Math.min(4, Math.floor(Math.log10(Math.max(bytes, 1)) / 3));
+  const number = bytes / 1000 ** unit;
+  return `${number < 10 && unit ? number.toFixed(1) : Math.round(number)} ${
+    ["B", "kB", "MB", "GB", "TB"][unit]
+  }`;
 }

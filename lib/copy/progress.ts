@@ -1,5 +1,5 @@
 /** How far a run is, by rows: on a terminal a line for each statement at work, elsewhere a log line now and then. */
-import { describeSeconds } from "../cli/text.ts";
+import { describeBytes, describeSeconds, fit } from "../cli/text.ts";
 import { displayTable, type TableName } from "../cnosdb/names.ts";
 import type { Step } from "./schedule.ts";
 
@@ -21,15 +21,6 @@ const verbs = { profile: "comparing", export: "exporting", import: "importing", 
 const drawMs = 200;
 const logMs = 10_000;
 const linesMost = 20;
-
-/** `1.2 GB`. */
-export function describeBytes(bytes: number): string {
-  const unit = Math.min(4, Math.floor(Math.log10(Math.max(bytes, 1)) / 3));
-  const number = bytes / 1000 ** unit;
-  return `${number < 10 && unit ? number.toFixed(1) : Math.round(number)} ${
-    ["B", "kB", "MB", "GB", "TB"][unit]
-  }`;
-}
 
 /** One line: what matters most comes first, as a terminal may be narrow. The time left is that of the rows that are known of. */
 export function describeStanding(standing: Standing): string {
@@ -111,18 +102,4 @@ export class Progress {
     write([text, ...lines].map((line) => `${fit(line, columns - 1)}\n`).join(""));
     this.#drawn = lines.length + 1;
   }
-}
-
-/** Characters that take two columns of a terminal: Chinese, Japanese, Korean, emoji. */
-const wide = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\uff60\uffe0-\uffe6]|../;
-
-/** A text in at most so many columns of a terminal. */
-export function fit(text: string, columns: number): string {
-  let [width, fitted] = [0, ""];
-  for (const char of text) {
-    width += wide.test(char) ? 2 : 1;
-    if (width > columns) return `${fitted.slice(0, -1)}…`;
-    fitted += char;
-  }
-  return text;
 }
