@@ -32,9 +32,9 @@ const byText: readonly [RegExp, Meaning][] = [
     /memory exhausted|resources exhausted|failed to allocate|no space left|insufficient.?storage/i,
     "overloaded",
   ],
-  // a node that has just started and not reported itself yet; with "found: 1" there are too few nodes for good
-  [/valid node is not enough, need: \d+, but found: 0\b/i, "transient"],
-  [/valid node is not enough/i, "refused"],
+  // It counts the nodes that are up: one that has just started, or was killed (2.4.2.1, two of them), comes back. Where the database has
+  // more replicas than there are nodes nothing comes, but ALTER DATABASE mends that while this is tried again.
+  [/valid node is not enough/i, "transient"],
   // raft groups that have no leader yet, nodes that do not reach each other: seconds to two minutes, outcome unknown
   [
     /leader|forward request|valid replica|raft|time.?out|timed out|pre-execution failed|try again/i,

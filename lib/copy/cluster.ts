@@ -58,17 +58,28 @@ export function gistOf(error: unknown): string {
   return messageOf(error).replace(/^.* answered (\d+ )?/, "");
 }
 
-/** What helps against what does not pass by itself as it should; undefined where waiting is all. */
+/** What helps against what does not pass by itself, or not soon. */
+const help: readonly [RegExp, string][] = [
+  // A tenant's bucket that is smaller than what one import writes never lets it in (2.4.3.4).
+  [
+    /reached limit/i,
+    "the tenant's limiter lets in less than one import writes: leave it out until all is copied, and restore it then.",
+  ],
+  [
+    /valid node is not enough, need: \d+, but found: [1-9]/i,
+    "start the data node that is down; or if the database has more replicas than there are data nodes, ALTER DATABASE … SET REPLICA 1",
+  ],
+  // seen after weeks of running, even for SHOW DATABASES (CnosDB issue 2410)
+  [
+    /resources exhausted/i,
+    "if that node answers so to everything, a restart of it helps, and waiting does not; else take fewer --jobs",
+  ],
+];
+
+/** What helps against a failure; undefined where waiting is all. */
 export function helpFor(error: unknown): string | undefined {
   if (error instanceof Failure && error.hint) return error.hint;
-  // A tenant's bucket that is smaller than what one import writes never lets it in (2.4.3.4).
-  if (/reached limit/i.test(messageOf(error))) {
-    return "the tenant's limiter lets in less than one import writes: leave it out until all is copied, and restore it then.";
-  }
-  // seen after weeks of running, even for SHOW DATABASES (CnosDB issue 2410)
-  return /resources exhausted/i.test(messageOf(error))
-    ? "if that node answers so to everything, a restart of it helps, and waiting does not; else take fewer --jobs"
-    : undefined;
+  return help.find(([pattern]) => pattern.test(messageOf(error)))?.[1];
 }
 
 /** So many pings in a row may fail before a data node is taken for dead: one that imports may be slow to answer. */

@@ -9,7 +9,7 @@ const answered = (text: string, code = "", status = 422) => new SqlError(text, s
 const answers: [code: string, text: string, meaning: Meaning][] = [
   ["050001", "Meta request error: Valid node is not enough, need: 1, but found: 0", "transient"],
   ["030053", "Valid node is not enough, need: 3, but found: 0", "transient"],
-  ["030053", "Valid node is not enough, need: 3, but found: 1", "refused"],
+  ["030053", "Valid node is not enough, need: 3, but found: 1", "transient"],
   ["050026", "The Operation Can only Exec in Leader ReplicationSet { id: 51 }", "unknown"],
   ["050027", "Write to Raft Node Wrong (write to replica: 51, id: 53)", "unknown"],
   [

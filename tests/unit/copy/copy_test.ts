@@ -583,6 +583,18 @@ Deno.test("a data node that takes no writes yet is waited for, and said once", a
   assertEquals(ran.said.filter((text) => text.includes("Valid node")).length, 1, ran.said.join("\n"));
 });
 
+Deno.test("a data node of several that is down meanwhile is waited for, and what to do is said", async () => {
+  await using pair = await Pair.start({ databases: { db: { tables: { air: 3 } } } });
+  let failures = 2;
+  pair.young.fault = ({ body }) =>
+    body.startsWith('COPY INTO "') && failures-- > 0
+      ? refuse("Valid node is not enough, need: 2, but found: 1", "030053")
+      : undefined;
+  const ran = await pair.copy();
+  assertEquals([ran.totals.statuses.get("equal"), pair.differences()], [1, []]);
+  assertStringIncludes(ran.said[0]!, "start the data node that is down");
+});
+
 Deno.test("the same refusal of many tables is told once, with their number", async () => {
   const tables = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`t${i}`, 2]));
   await using pair = await Pair.start({ databases: { db: { tables } } });
