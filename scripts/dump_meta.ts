@@ -81,7 +81,7 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     })
     : entries;
   if (output === undefined) {
-    warnOfReaders(say);
+    await warnOfReaders(say);
     await writeDump(shown, writeStdout);
   } else await saveDump(shown, output);
   const leftOut = entries.length - shown.length;

@@ -147,7 +147,7 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   const options: FilterOptions = { ...given, target: target.format };
   const [outputFile, reportFile] = [args.value("output"), args.value("report")];
   const writesDump = !args.on("diff") && !args.on("check");
-  if (writesDump && outputFile === undefined) warnOfReaders(say);
+  if (writesDump && outputFile === undefined) await warnOfReaders(say);
 
   const name = file ?? "stdin";
   const dump = await readDump(readInput(file, signal), name, { unmarked: args.on("unmarked") });

@@ -114,7 +114,7 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   const dump = await readDump(readInput(file, signal), file ?? "stdin", { unmarked: args.on("unmarked") });
   const restored = await restore(dump, options);
   if (!restored || Deno.stdout.isTerminal()) return 0;
-  warnOfReaders(say);
+  await warnOfReaders(say);
   // Only now: its end mark is what lets the next in the pipe begin.
   await writeDump(restored, writeStdout);
   return 0;

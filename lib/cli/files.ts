@@ -1,5 +1,4 @@
 /** Files that scripts read and write, and stdin. */
-import { fstatSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { Failure, messageOf, UsageError } from "./errors.ts";
 
@@ -21,11 +20,9 @@ export async function* readInput(path: string | undefined, signal: AbortSignal):
   try {
     using opened = fromStdin ? undefined : await Deno.open(path);
     const file = opened ?? Deno.stdin;
-    // A file's bytes are there at once: to wait for each chunk costs ten times what reading it does.
-    const isFile = opened ? opened.statSync().isFile : fstatSync(0).isFile();
-    const buffer = new Uint8Array(isFile ? 1 << 18 : 1 << 16);
+    const buffer = new Uint8Array(1 << 20);
     for (;;) {
-      const bytes = isFile ? file.readSync(buffer) : await Promise.race([file.read(buffer), interrupted]);
+      const bytes = await Promise.race([file.read(buffer), interrupted]);
       if (bytes === null) return;
       yield buffer.subarray(0, bytes);
     }

@@ -1,5 +1,4 @@
 /** What scripts write to stdout. */
-import { fstatSync } from "node:fs";
 import { Failure, messageOf, presentable, ReaderGone } from "./errors.ts";
 import { harmless } from "./harmless.ts";
 import type { Say } from "./say.ts";
@@ -33,8 +32,9 @@ export function printJson(value: unknown): Promise<void> {
 }
 
 /** Warns where stdout is a file that others can read, as `> dump` makes unless the umask is strict: dumps hold password hashes. */
-export function warnOfReaders(say: Say): void {
-  const { mode } = fstatSync(1);
+export async function warnOfReaders(say: Say): Promise<void> {
+  if (Deno.stdout.isTerminal()) return;
+  const { mode } = (await import("node:fs")).fstatSync(1);
   if ((mode & 0o170000) === 0o100000 && mode & 0o044) {
     say("warning: others can read the file that stdout is, and a dump holds password hashes: chmod 600 it");
   }

@@ -3,10 +3,10 @@
  * with an end mark as these scripts write it.
  */
 import { Buffer, isUtf8 } from "node:buffer";
-import { createHash } from "node:crypto";
 import { Failure } from "../cli/errors.ts";
 import { saveFile } from "../cli/files.ts";
 import { preview } from "./json.ts";
+import { Sha256 } from "./sha256.ts";
 
 /** One line of a dump. */
 export interface Entry {
@@ -57,13 +57,13 @@ export async function readDump(
     work.set(chunk, held);
     const end = held + chunk.lastIndexOf(10) + 1;
     if (end > held) {
-      reader.lines(work.subarray(0, end));
+      await reader.lines(work.subarray(0, end));
       work.copyWithin(0, end, total);
     }
     held = end > held ? total - end : total;
     if (held > mostLineBytes) reader.refuseLength();
   }
-  reader.end(work.subarray(0, held));
+  await reader.end(work.subarray(0, held));
   const { entries, framed, marked } = reader;
   if (!framed && !marked && !unmarked) {
     throw new Failure(
@@ -82,16 +82,19 @@ class Reader {
   #line = 0;
   /** whether the frame's last line or the end mark has come */
   #closed = false;
-  readonly #hash = createHash("sha256");
+  readonly #hash = new Sha256();
+  /** what the end mark says, and its line */
+  #promised: { sha256: string; line: number } | undefined;
 
   constructor(readonly name: string) {}
 
   /** @param bytes whole lines, each ending in a newline */
-  lines(bytes: Buffer): void {
+  async lines(bytes: Buffer): Promise<void> {
     if (!isUtf8(bytes)) this.#refuseEncoding(bytes);
     // A character a byte, so that places in the text are places in the bytes.
     const text = bytes.toString("latin1");
     let odd = nextOdd(text, 0);
+    let hashed = this.#closed ? 0 : bytes.length;
     let at = this.#line === 0 && text.startsWith(byteOrderMark) ? 3 : 0;
     while (at < text.length) {
       const end = text.indexOf("\n", at);
@@ -101,16 +104,16 @@ class Reader {
       this.#line++;
       const mark = line[0] === "#" && !this.#closed ? endMark.exec(line) : null;
       if (mark) {
-        this.#hash.update(bytes.subarray(0, at));
-        this.#checkMark(Number(mark[1]), mark[2] ?? "");
+        hashed = at;
+        this.#takeMark(Number(mark[1]), mark[2] ?? "");
       } else this.#take(line);
       at = end + 1;
     }
-    if (!this.#closed) this.#hash.update(bytes);
+    await this.#hash.update(bytes.subarray(0, hashed));
   }
 
   /** @param rest what follows the last newline */
-  end(rest: Buffer): void {
+  async end(rest: Buffer): Promise<void> {
     const last = rest.toString().replace(/\r$/, "");
     if (this.framed && !this.#closed && frame.test(last)) this.#closed = true;
     else if (last.trim() !== "") {
@@ -123,6 +126,13 @@ class Reader {
       throw new Failure(
         `${this.name}: cut after line ${this.#line}: the frame's last line is missing`,
         "dump again; what /debug answers begins and ends with a line of asterisks.",
+      );
+    }
+    if (this.#promised && this.#promised.sha256 !== await this.#hash.digest()) {
+      throw new Failure(
+        `${this.name}: its end mark (line ${this.#promised.line}) has another sha256 than the lines before it`,
+        "the dump was changed after it was written: make it again, or remove the mark's line if you changed it on purpose, and " +
+          "give --unmarked.",
       );
     }
     if (!this.entries.length) {
@@ -172,20 +182,14 @@ class Reader {
     return { key: line.slice(0, colon), value: line.slice(colon + 2), line: this.#line };
   }
 
-  #checkMark(entries: number, sha256: string): void {
+  #takeMark(entries: number, sha256: string): void {
     this.#closed = true;
     this.marked = true;
+    this.#promised = { sha256, line: this.#line };
     if (entries !== this.entries.length) {
       throw new Failure(
         `${this.name}: its end mark promises ${entries} entries, ${this.entries.length} are there`,
         "the dump lost lines on its way: make it again.",
-      );
-    }
-    if (sha256 !== this.#hash.digest("hex")) {
-      throw new Failure(
-        `${this.name}: its end mark (line ${this.#line}) has another sha256 than the lines before it`,
-        "the dump was changed after it was written: make it again, or remove the mark's line if you changed it on purpose, and " +
-          "give --unmarked.",
       );
     }
   }
@@ -253,7 +257,7 @@ export async function writeDump(
   sink: (bytes: Uint8Array) => Promise<void>,
 ): Promise<void> {
   const encoder = new TextEncoder();
-  const hash = createHash("sha256");
+  const hash = new Sha256();
   let written = 0;
   let piece = new Uint8Array(pieceBytes);
   let used = 0;
@@ -268,14 +272,15 @@ export async function writeDump(
     written++;
   }
   const bytes = piece.subarray(0, used);
-  const mark = formatEndMark(written, hash.update(bytes).digest("hex"));
+  await hash.update(bytes);
+  const mark = formatEndMark(written, await hash.digest());
   await sink(Buffer.concat([bytes, encoder.encode(mark)]));
 
   async function flush(): Promise<void> {
     const bytes = piece.subarray(0, used);
     used = 0;
     if (!bytes.length) return;
-    hash.update(bytes);
+    await hash.update(bytes);
     await sink(bytes);
   }
 }
