@@ -7,10 +7,11 @@ import { displayTable, type TableName } from "../cnosdb/names.ts";
 import { concernsTable, gistOf, RowsExpired } from "./cluster.ts";
 import { lookAtTables, type Seen } from "./compare.ts";
 import { databaseKey, Refused } from "./profile.ts";
-import { proven, type Status, type TableResult } from "./result.ts";
+import type { Ledger } from "./ledger.ts";
+import { proven, type TableResult } from "./result.ts";
 import { unionMost } from "./statements.ts";
 import { type CopyContext, TableCopy } from "./table.ts";
-import { tableKey, type WorkList } from "./tables.ts";
+import { type Claim, tableKey } from "./tables.ts";
 import type { Ttls } from "./ttl.ts";
 import { overlap, type Window } from "./windows.ts";
 
@@ -19,7 +20,10 @@ export interface RunOptions {
   readonly context: CopyContext;
   /** aborts the context's signal */
   readonly halt: AbortController;
-  readonly list: WorkList;
+  /** hands out what is to be done */
+  readonly claim: Claim;
+  /** what others have done of it, and where this run writes what it did; missing: nothing is kept, and nobody else works on it */
+  readonly ledger?: Ledger | undefined;
   /** what of each table is compared */
   readonly outer: Window;
   /** what the target still lets in, where rows that expired are to be skipped */
@@ -33,19 +37,6 @@ export interface RunOptions {
   readonly say: (text: string) => void;
 }
 
-/** What a run came to. */
-export interface RunTotals {
-  /** tables of the whole list by what became of them, whoever did it */
-  readonly statuses: Map<Status, number>;
-  /** what this run copied */
-  rows: number;
-  bytes: number;
-  /** TTLs that could not be set back */
-  ttlsLeft: number;
-  /** why it ended before all was done */
-  stopped?: unknown;
-}
-
 /** How often to look for tables that other workers have released. */
 const lookAgainMs = 1_000;
 /** How often a table is looked at again because rows expired on their way. */
@@ -53,7 +44,8 @@ const expiriesMost = 3;
 
 /** Copies, or compares, all tables of a list. */
 export class TableRun {
-  readonly totals: RunTotals = { statuses: new Map(), rows: 0, bytes: 0, ttlsLeft: 0 };
+  /** why it has to end before all is done */
+  #stopped: { reason: unknown } | undefined;
   /** tables at work by database */
   readonly #held = new Map<string, number>();
   /** resolved when a table, or all that were taken with it, has ended */
@@ -68,8 +60,9 @@ export class TableRun {
   /**
    * Works until nothing is left. What runs when it has to stop goes on to the end of its statement.
    * @param stop no further statement is begun when it is aborted
+   * @throws why it ended before all was done
    */
-  async run(stop: AbortSignal): Promise<RunTotals> {
+  async run(stop: AbortSignal): Promise<void> {
     const halt = () => this.#stop(stop.reason);
     stop.addEventListener("abort", halt);
     try {
@@ -81,24 +74,18 @@ export class TableRun {
       this.#stop(error);
     }
     stop.removeEventListener("abort", halt);
-    await this.options.list.release().catch(() => {});
-    // Also where nothing was left to do: a run before may have been killed before it came to this.
-    this.totals.ttlsLeft = await this.#restoreTtls();
-    if (this.totals.stopped !== undefined && this.totals.ttlsLeft === 0) {
-      for (const sentence of await this.options.ttls?.waiting() ?? []) this.options.say(sentence);
-    }
     for (const [text, tables] of this.#complaints) {
       if (tables > 1) this.options.say(`${counted(tables, "table")} in all: ${text}`);
     }
-    return this.totals;
+    if (this.#stopped) throw this.#stopped.reason;
   }
 
   /** Lines of tables that are proven already, unless the target has no row now where there were rows. */
   async #tellEarlier(): Promise<void> {
-    const { list, jobs } = this.options;
+    const { ledger, jobs } = this.options;
     const groups: TableResult[][] = [];
     const tell = () => atOnce(jobs, groups.splice(0), (results) => this.#tellGroup(results));
-    for await (const { status, result } of list.rows()) {
+    for await (const { status, result } of ledger?.rows() ?? []) {
       if (!proven.has(status) || result === undefined) continue;
       const one = JSON.parse(result) as TableResult;
       const group = groups.at(-1);
@@ -110,7 +97,7 @@ export class TableRun {
   }
 
   async #tellGroup(results: readonly TableResult[]): Promise<void> {
-    const { list, context: { target, task } } = this.options;
+    const { ledger, context: { target, task } } = this.options;
     const filled = task === "export" ? [] : results.filter(({ source }) => source?.rows);
     // Where one of them is gone, the statement is refused, and none is believed.
     const there = await target?.anyRow(filled).catch((error) => {
@@ -118,16 +105,16 @@ export class TableRun {
       return [];
     }) ?? [];
     const gone = new Set(filled.filter((_, i) => !there[i]));
-    if (gone.size) await list.reopen([...gone]);
+    if (gone.size) await ledger?.reopen([...gone]);
     for (const result of results) if (!gone.has(result)) await this.#print({ ...result, earlier: true });
   }
 
   async #takeTables(): Promise<void> {
-    const { list, context: { signal } } = this.options;
+    const { claim, ledger, context: { signal } } = this.options;
     const running = new Set<Promise<void>>();
     try {
       while (!signal.aborted) {
-        const names = this.#mayTakeMore() ? await list.claim(unionMost) : [];
+        const names = this.#mayTakeMore() ? await claim(unionMost) : [];
         if (names.length) {
           const work = this.#work(names).finally(() => {
             running.delete(work);
@@ -135,7 +122,7 @@ export class TableRun {
           });
           running.add(work);
         } else if (running.size) await this.#anyEnded();
-        else if (await list.others() > 0) await pause(lookAgainMs, signal);
+        else if (await ledger?.others()) await pause(lookAgainMs, signal);
         else break;
       }
     } finally {
@@ -166,14 +153,7 @@ export class TableRun {
       this.#stop(error);
       this.#hold(names[0]!, -left);
     }
-    await this.#restoreTtls();
-  }
-
-  /** Sets back the TTLs of databases that are done. @returns how many could not be */
-  async #restoreTtls(): Promise<number> {
-    const failures = await this.options.ttls?.restore() ?? [];
-    for (const { message, hint } of failures) this.options.say(`error: ${message}; ${hint}`);
-    return failures.length;
+    await restoreTtls(this.options);
   }
 
   /** Counts tables as at work, or as ended. */
@@ -224,7 +204,7 @@ export class TableRun {
     try {
       while (this.#ended.length) {
         const results = this.#ended.splice(0);
-        await this.options.list.finish(results.map((one) => ({
+        await this.options.ledger?.finish(results.map((one) => ({
           name: { tenant: one.tenant, database: one.database, table: one.table },
           status: one.status,
           result: JSON.stringify(one),
@@ -253,18 +233,14 @@ export class TableRun {
   }
 
   async #print(result: TableResult): Promise<void> {
-    const { totals: { statuses } } = this;
     this.#printed.add(tableKey(result));
-    statuses.set(result.status, (statuses.get(result.status) ?? 0) + 1);
-    this.totals.rows += result.earlier ? 0 : result.copied?.rows ?? 0;
-    this.totals.bytes += result.earlier ? 0 : result.copied?.bytes ?? 0;
     await this.options.onResult(result);
   }
 
   /** Lines of tables that other workers ended meanwhile. */
   async #tellOthers(): Promise<void> {
     if (this.options.context.signal.aborted) return;
-    for await (const { name, result, status } of this.options.list.rows()) {
+    for await (const { name, result, status } of this.options.ledger?.rows() ?? []) {
       if (status === "" || result === undefined || this.#printed.has(tableKey(name))) continue;
       await this.#print({ ...JSON.parse(result), earlier: true });
     }
@@ -272,11 +248,18 @@ export class TableRun {
 
   #stop(reason: unknown): void {
     if (this.options.halt.signal.aborted) return;
-    this.totals.stopped = reason;
+    this.#stopped = { reason };
     const failure = reason instanceof Failure ? reason : new Interrupted(messageOf(reason));
     this.options.halt.abort(failure);
     this.options.context.schedule.stop(failure);
   }
+}
+
+/** Sets back the TTLs of databases that are done. @returns how many could not be */
+export async function restoreTtls({ ttls, say }: Pick<RunOptions, "ttls" | "say">): Promise<number> {
+  const failures = await ttls?.restore() ?? [];
+  for (const { message, hint } of failures) say(`error: ${message}; ${hint}`);
+  return failures.length;
 }
 
 function failed({ tenant, database, table }: TableName, failure: Failure): TableResult {

@@ -68,7 +68,7 @@ export async function estimate(
 ): Promise<Estimate> {
   const { context, outer, jobs, halt } = runOptions(plan, () => Promise.resolve(), {
     step() {},
-    add() {},
+    tally: { rowsPlanned: 0, rowsCopied: 0, bytes: 0 },
     say,
   });
   const stop = () => {

@@ -11,11 +11,11 @@ import { displayTable, type TableName } from "../cnosdb/names.ts";
 import { formatTime, parseTime } from "../cnosdb/time.ts";
 import { concernsTable, RowsExpired } from "./cluster.ts";
 import { lookAtTables } from "./compare.ts";
-import { type RunOptions, type RunTotals, TableRun } from "./copy.ts";
+import { type RunOptions, TableRun } from "./copy.ts";
 import { proven, type TableResult } from "./result.ts";
 import { inStatements } from "./statements.ts";
 import { TableCopy } from "./table.ts";
-import { tableKey, unsharedList, type WorkList } from "./tables.ts";
+import { type Claim, handOut, tableKey } from "./tables.ts";
 import { addUp, noRows, overlap, sameSummary, type Summary, window, windowOf } from "./windows.ts";
 
 /** How a run follows its source. */
@@ -60,81 +60,61 @@ interface Followed {
 
 /**
  * Copies a list, and goes on until `end` is aborted or its writers are quiet.
- * @param run its list is the ledger's; results go to `onResult` in the last pass alone
- * @returns what the last pass came to; or what the pass came to that had to stop
+ * @param run results go to its ledger and to `onResult` in the last pass alone
+ * @throws why it stopped before that was done
  */
-export async function follow(run: RunOptions, options: FollowOptions, end: AbortSignal): Promise<RunTotals> {
-  return await new Follower(run, options).follow(end);
+export async function follow(run: RunOptions, options: FollowOptions, end: AbortSignal): Promise<void> {
+  await new Follower(run, options).follow(end);
 }
 
 class Follower {
   readonly #tables = new Map<string, Followed>();
   readonly #roundMs: number;
-  #copied = { rows: 0, bytes: 0 };
   #newMs = Date.now();
 
   constructor(private readonly run: RunOptions, private readonly options: FollowOptions) {
     this.#roundMs = options.roundMs ?? 1000;
   }
 
-  async follow(end: AbortSignal): Promise<RunTotals> {
-    const { list, context, say } = this.run;
-    let totals = await this.#pass({ ...unsharedList([]), claim: (most) => list.claim(most) });
-    if (totals.stopped === undefined) {
-      say(
-        `the first pass is done: following ${
-          counted(this.#tables.size, "table")
-        }; Ctrl-C ends it after a last pass`,
-      );
-      totals = await this.#rounds(end);
-    }
-    if (totals.stopped !== undefined) return totals;
+  async follow(end: AbortSignal): Promise<void> {
+    const { claim, context, say } = this.run;
+    await this.#pass(claim);
+    say(
+      `the first pass is done: following ${
+        counted(this.#tables.size, "table")
+      }; Ctrl-C ends it after a last pass`,
+    );
+    await this.#rounds(end);
     say("the last pass, over everything; Ctrl-C leaves without it");
     this.options.show("");
     for (const side of [context.source, context.target]) side?.forgetColumns();
-    const mine = unsharedList([...this.#tables.values()].map(({ name }) => name));
-    const last = new TableRun({
-      ...this.run,
-      list: {
-        claim: mine.claim,
-        finish: (results) => list.finish(results),
-        others: () => list.others(),
-        release: () => list.release(),
-        rows: () => list.rows(),
-        reopen: (names) => list.reopen(names),
-      },
-    });
-    totals = await last.run(new AbortController().signal);
-    return { ...totals, rows: totals.rows + this.#copied.rows, bytes: totals.bytes + this.#copied.bytes };
+    await new TableRun({ ...this.run, claim: this.#handOutAll() }).run(new AbortController().signal);
+  }
+
+  #handOutAll(): Claim {
+    return handOut([...this.#tables.values()].map(({ name }) => name));
   }
 
   /** Brings tables up to this moment and follows them from then on. What lies in the future is a tail's. */
-  async #pass(list: WorkList): Promise<RunTotals> {
+  async #pass(claim: Claim): Promise<void> {
     const { context, outer } = this.run;
     const to = formatTime(BigInt(Date.now() + this.options.clockMs) * 1_000_000n);
     const startMs = Date.now();
-    const totals = await new TableRun({
+    const copiedBefore = context.tally.rowsCopied;
+    await new TableRun({
       ...this.run,
       context: { ...context, full: false },
       outer: overlap(outer, { to }),
-      list: {
-        ...list,
-        finish: (results) => {
-          for (const { name, status } of results) {
-            this.#take(name, proven.has(status) ? to : undefined, startMs);
-          }
-          return Promise.resolve();
-        },
-      },
-      onResult: () => Promise.resolve(),
+      claim,
+      ledger: undefined,
+      onResult: (result) =>
+        Promise.resolve(this.#take(result, proven.has(result.status) ? to : undefined, startMs)),
     }).run(new AbortController().signal);
-    this.#copied.rows += totals.rows;
-    this.#copied.bytes += totals.bytes;
-    if (totals.rows > 0) this.#newMs = Date.now();
-    return totals;
+    if (context.tally.rowsCopied > copiedBefore) this.#newMs = Date.now();
   }
 
-  #take(name: TableName, to: string | undefined, equalMs: number): void {
+  #take({ tenant, database, table }: TableName, to: string | undefined, equalMs: number): void {
+    const name = { tenant, database, table };
     const before = this.#tables.get(tableKey(name));
     // what a pass could not bring is brought from where it was equal last, or from its beginning
     const from = to === undefined ? before?.from : earlier(to);
@@ -144,38 +124,31 @@ class Follower {
     });
   }
 
-  async #rounds(end: AbortSignal): Promise<RunTotals> {
-    const { list, jobs } = this.run;
-    let totals: RunTotals = { statuses: new Map(), rows: 0, bytes: 0, ttlsLeft: 0 };
+  async #rounds(end: AbortSignal): Promise<void> {
+    const { claim, jobs } = this.run;
     let [recheckMs, claimAgainMs] = [Date.now() + this.options.recheckMs, 0];
     for (let round = 1; !end.aborted && !this.#isQuiet(); round++) {
       const startMs = Date.now();
-      try {
-        const news = await this.#look(
-          [...this.#tables.values()].filter(({ lookAtMs }) => lookAtMs <= startMs),
-        );
-        const behindMs = Math.max(0, ...news.map(([{ equalMs }]) => startMs - equalMs));
-        let behindRows = 0;
-        await atOnce(
-          jobs,
-          news,
-          async ([table, tail]) => void (behindRows += await this.#bring(table, tail)),
-        );
-        this.#tell(round, news.length, behindRows, behindMs / 1000);
-      } catch (error) {
-        return { ...totals, stopped: error };
-      }
+      const news = await this.#look(
+        [...this.#tables.values()].filter(({ lookAtMs }) => lookAtMs <= startMs),
+      );
+      const behindMs = Math.max(0, ...news.map(([{ equalMs }]) => startMs - equalMs));
+      let behindRows = 0;
+      await atOnce(
+        jobs,
+        news,
+        async ([table, tail]) => void (behindRows += await this.#bring(table, tail)),
+      );
+      this.#tell(round, news.length, behindRows, behindMs / 1000);
       if (startMs >= recheckMs) {
-        totals = await this.#pass(unsharedList([...this.#tables.values()].map(({ name }) => name)));
+        await this.#pass(this.#handOutAll());
         recheckMs = Date.now() + this.options.recheckMs;
       } else if (startMs >= claimAgainMs) {
-        totals = await this.#pass({ ...unsharedList([]), claim: (most) => list.claim(most) });
+        await this.#pass(claim);
         claimAgainMs = Date.now() + claimMs;
       }
-      if (totals.stopped !== undefined) return totals;
       await pause(Math.max(0, startMs + this.#roundMs - Date.now()), end).catch(() => {});
     }
-    return totals;
   }
 
   #isQuiet(): boolean {
@@ -240,8 +213,6 @@ class Follower {
         "status" | "error" | "copied" | "source"
       >;
     });
-    this.#copied.rows += result.copied?.rows ?? 0;
-    this.#copied.bytes += result.copied?.bytes ?? 0;
     const behind = Math.max(0, seen.source.rows - seen.target.rows);
     if (behind > 0 || (result.copied?.rows ?? 0) > 0) this.#newMs = Date.now();
     if (proven.has(result.status)) {
@@ -269,7 +240,9 @@ class Follower {
       ? `was ${seconds.toFixed(1)} s and ${counted(rows, "row")} behind in ${tables} of`
       : "is not behind in";
     const all = counted(this.#tables.size, "table");
-    this.options.show(`round ${round} ${state} ${all}, ${counted(this.#copied.rows, "row")} copied so far`);
+    this.options.show(
+      `round ${round} ${state} ${all}, ${counted(this.run.context.tally.rowsCopied, "row")} copied so far`,
+    );
   }
 }
 

@@ -5,9 +5,8 @@ import { Difference, Failure, Interrupted, messageOf } from "../cli/errors.ts";
 import { writeAll } from "../cli/files.ts";
 import { printJson } from "../cli/stdout.ts";
 import { counted, describeSeconds } from "../cli/text.ts";
-import type { RunTotals } from "./copy.ts";
 import { Progress } from "./progress.ts";
-import { exitCodeOf, type RunLine, type TableResult } from "./result.ts";
+import { exitCodeOf, type RunLine, type Status, type TableResult } from "./result.ts";
 
 /** Where a run's lines go, and what is shown of it meanwhile. */
 export class RunOutput {
@@ -16,10 +15,11 @@ export class RunOutput {
   readonly #path: string | undefined;
   #file: Deno.FsFile | undefined;
   #printed: Promise<void> = Promise.resolve();
-  #tables = 0;
+  /** tables by what became of them, whoever did it */
+  readonly #statuses = new Map<Status, number>();
 
   /** @param args `--output`, `--quiet` @param tables of the list */
-  constructor(private readonly script: string, args: Args, tables: number) {
+  constructor(private readonly script: string, args: Args, private readonly tables: number) {
     this.#path = args.value("output");
     const quiet = args.on("quiet");
     this.progress = new Progress(script, tables, {
@@ -36,8 +36,8 @@ export class RunOutput {
 
   /** Prints a table's line. */
   async result(result: TableResult): Promise<void> {
-    this.#tables++;
-    this.progress.add({ ended: 1, failed: result.error === undefined ? 0 : 1 });
+    this.#statuses.set(result.status, (this.#statuses.get(result.status) ?? 0) + 1);
+    this.progress.ended(result.error === undefined);
     await this.#print(result);
   }
 
@@ -57,14 +57,22 @@ export class RunOutput {
 
   /**
    * Prints the last line and says what it came to.
+   * @param stopped why the run ended before all was done
    * @param isPlan whether to differ is what was asked for
    * @returns the exit code @throws why the run stopped before its end, or that not all is well
    */
-  async end({ statuses, rows, bytes, ttlsLeft, stopped }: RunTotals, isPlan: boolean): Promise<number> {
+  async end(stopped: unknown, isPlan: boolean): Promise<number> {
+    const { rowsCopied: rows, bytes } = this.progress.tally;
+    const statuses = this.#statuses;
     const seconds = (Date.now() - this.#startedMs) / 1000;
+    const printed = [...statuses.values()].reduce((sum, n) => sum + n, 0);
+    if (printed < this.tables) {
+      const told = `${this.tables - printed} of ${this.tables} tables are not done`;
+      if (stopped === undefined) stopped = new Failure(told, "run the same again.");
+      else this.progress.say(told);
+    }
     const found = isPlan && exitCodeOf(statuses) === 3 ? 0 : exitCodeOf(statuses);
-    const done = ttlsLeft ? 1 : found;
-    const exit = stopped === undefined ? done : stopped instanceof Interrupted ? 130 : 1;
+    const exit = stopped === undefined ? found : stopped instanceof Interrupted ? 130 : 1;
     const end = {
       ...Object.fromEntries(statuses),
       rows,
@@ -76,7 +84,7 @@ export class RunOutput {
     this.progress.close();
     try {
       // A reader that is gone, or a full disk, has stopped the run already, and is what is told.
-      await this.#print({ end: { tables: this.#tables, ...end } }).catch((error) => {
+      await this.#print({ end: { tables: printed, ...end } }).catch((error) => {
         throw stopped ?? error;
       });
     } finally {
@@ -87,12 +95,6 @@ export class RunOutput {
       `tables: ${parts.join(", ") || "none"}; ${counted(rows, "row")} copied, in ${describeSeconds(seconds)}`,
     );
     if (stopped !== undefined) throw stopped;
-    if (ttlsLeft) {
-      throw new Failure(
-        `${counted(ttlsLeft, "TTL")} could not be set back`,
-        "the lines above tell the statements to run.",
-      );
-    }
     if (exit === 1) {
       throw new Failure(
         "not all tables are well",

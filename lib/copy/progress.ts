@@ -2,17 +2,14 @@
 import { describeBytes, describeSeconds, fit } from "../cli/text.ts";
 import { displayTable, type TableName } from "../cnosdb/names.ts";
 import type { Step } from "./schedule.ts";
+import type { Tally } from "./table.ts";
 
 /** What is known of a run at a moment. */
-export interface Standing {
+export interface Standing extends Tally {
   readonly tables: number;
   /** ended, well or not */
   readonly ended: number;
   readonly failed: number;
-  /** rows that are to be copied, of the tables that were looked at so far, and those that arrived */
-  readonly rowsPlanned: number;
-  readonly rowsCopied: number;
-  readonly bytes: number;
   readonly elapsedSeconds: number;
 }
 
@@ -44,7 +41,9 @@ export class Progress {
   readonly #atWork = new Map<string, { text: string; sinceMs: number }>();
   readonly #startMs = Date.now();
   readonly #timer: ReturnType<typeof setInterval>;
-  readonly #counts = { ended: 0, failed: 0, rowsPlanned: 0, rowsCopied: 0, bytes: 0 };
+  readonly tally: Tally = { rowsPlanned: 0, rowsCopied: 0, bytes: 0 };
+  #ended = 0;
+  #failed = 0;
   #drawn = 0;
   #head = "";
 
@@ -63,9 +62,10 @@ export class Progress {
     else this.#atWork.set(key, { text: `${verbs[step]} ${displayTable(name)}`, sinceMs: Date.now() });
   }
 
-  /** Adds to what is counted. */
-  add(more: Partial<Omit<Standing, "tables" | "elapsedSeconds">>): void {
-    for (const [key, n] of Object.entries(more)) this.#counts[key as keyof typeof more] += n;
+  /** Counts a table that ended. */
+  ended(well: boolean): void {
+    this.#ended++;
+    if (!well) this.#failed++;
   }
 
   /** Shows this in place of how far the run is; "" for that again. */
@@ -93,7 +93,9 @@ export class Progress {
   #draw(): void {
     const { columns, write } = this.show;
     const elapsedSeconds = (Date.now() - this.#startMs) / 1000;
-    const text = this.#head || describeStanding({ ...this.#counts, tables: this.tables, elapsedSeconds });
+    const text = this.#head || describeStanding({
+      ...{ ...this.tally, ended: this.#ended, failed: this.#failed, tables: this.tables, elapsedSeconds },
+    });
     if (!columns) return write(`${this.script}: ${text}; at work: ${this.#atWork.size}\n`);
     const lines = [...this.#atWork.values()].slice(0, linesMost).map(({ text, sinceMs }) =>
       `  ${text}, ${describeSeconds((Date.now() - sinceMs) / 1000)}`

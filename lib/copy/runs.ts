@@ -2,12 +2,13 @@
 import { createHash } from "node:crypto";
 import type { Args } from "../cli/command.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
+import { counted } from "../cli/text.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import { formatTime } from "../cnosdb/time.ts";
 import type { Stage } from "../stage/stage.ts";
 import { type Cluster, gistOf, helpFor } from "./cluster.ts";
-import { type RunOptions, type RunTotals, TableRun } from "./copy.ts";
+import { restoreTtls, type RunOptions, TableRun } from "./copy.ts";
 import { follow, type FollowOptions } from "./follow.ts";
 import type { Ledger } from "./ledger.ts";
 import { readTtl, type Ttls } from "./ttl.ts";
@@ -17,7 +18,7 @@ import { databaseKey, Profiler } from "./profile.ts";
 import type { Progress } from "./progress.ts";
 import { Schedule } from "./schedule.ts";
 import type { CopyContext, Task } from "./table.ts";
-import { type TableList, unsharedList } from "./tables.ts";
+import { handOut, type TableList } from "./tables.ts";
 import type { Window } from "./windows.ts";
 
 /** What a run is to do. */
@@ -57,11 +58,11 @@ export function proofOf({ task, from, to, range, verify, list, expired }: RunPla
   return JSON.stringify({ task, from: from?.url, to: to?.url, verify, ...range, ...skips, ...exports });
 }
 
-/** What a run goes by. @param progress is told what is done */
+/** What a run goes by. @param progress shows what is done */
 export function runOptions(
   plan: RunPlan,
   onResult: RunOptions["onResult"],
-  progress: Pick<Progress, "step" | "add" | "say">,
+  progress: Pick<Progress, "step" | "tally" | "say">,
 ): RunOptions {
   const { task, from, to, list, ledger, ttls, range, verify, stage, jobs } = plan;
   const names = list?.names ?? [];
@@ -85,21 +86,13 @@ export function runOptions(
   const onStep = progress.step.bind(progress);
   const profiler = (side: Cluster | undefined) =>
     side && new Profiler(side, schedule, halt.signal, { onStep, onAgain });
-  const staged = { rows: 0, bytes: 0 };
   const context: CopyContext = {
     ...{ task, stage, schedule, signal: halt.signal, source: profiler(from), target: profiler(to) },
     ...{ proves: verify !== "none", full: verify === "full", intoExisting: plan.intoExisting ?? false },
     rowsPerWindow: plan.rowsPerWindow ?? 5_000_000,
     bytesPerWindow: 1_000_000_000,
     lookAgainMs: plan.lookAgainMs ?? 500,
-    estimateBytes: (rows) => staged.rows && Math.ceil(rows * staged.bytes / staged.rows),
-    anyArrived: () => staged.rows > 0,
-    onPlanned: (rows) => progress.add({ rowsPlanned: rows }),
-    onCopied: (rows, bytes) => {
-      staged.rows += rows;
-      staged.bytes += bytes;
-      progress.add({ rowsCopied: rows, bytes });
-    },
+    tally: progress.tally,
     raiseTtl: ttls && plan.expired !== "skip"
       ? ({ tenant, database }) => ttls.raise(tenant, database)
       : undefined,
@@ -111,7 +104,8 @@ export function runOptions(
       jobs,
       ttls,
       outer: range,
-      list: ledger ?? unsharedList(names),
+      ledger,
+      claim: ledger ? (most) => ledger.claim(most) : handOut(names),
       told: list?.told ?? new Map(),
     },
     notExpired: plan.expired === "skip" ? (name) => notExpired((to ?? from)!, name) : undefined,
@@ -123,21 +117,38 @@ export function runOptions(
   };
 }
 
-/** Does what a plan says, to its end or until `signal` is aborted. @param show takes how far behind it is where it follows */
+/**
+ * Does what a plan says, and sets back the TTLs of what is done.
+ * @param show takes how far behind it is where it follows
+ * @throws why it stopped before all was done, or that a TTL could not be set back
+ */
 export async function work(
   { follow: following, ledger, hours }: RunPlan,
   options: RunOptions,
   show: (text: string) => void,
   signal: AbortSignal,
-): Promise<RunTotals> {
+): Promise<void> {
   const pauses = new Pauses(options.context.schedule, options.say, hours);
+  const { ttls, say } = options;
+  let stopped: unknown;
   try {
-    if (!following) return await new TableRun(options).run(signal);
     // what was equal once is to be followed again
-    await ledger?.reopen(await Array.fromAsync(ledger.rows(), ({ name }) => name));
-    return await follow(options, { ...following, show }, signal);
-  } finally {
-    pauses.close();
+    if (following) await ledger?.reopen(await Array.fromAsync(ledger.rows(), ({ name }) => name));
+    await (following ? follow(options, { ...following, show }, signal) : new TableRun(options).run(signal));
+  } catch (error) {
+    stopped = error;
+  }
+  pauses.close();
+  await ledger?.release().catch(() => {});
+  // Also where nothing was left to do: a run before may have been killed before it came to this.
+  const ttlsLeft = await restoreTtls(options);
+  if (stopped && !ttlsLeft) { for (const sentence of await ttls?.waiting() ?? []) say(sentence); }
+  if (stopped) throw stopped;
+  if (ttlsLeft) {
+    throw new Failure(
+      `${counted(ttlsLeft, "TTL")} could not be set back`,
+      "the lines above tell the statements to run.",
+    );
   }
 }
 
@@ -172,14 +183,13 @@ export async function runTables(
   });
   for (const name of list?.definitions ?? []) await output.result({ ...name, status: "definition" });
   const options = runOptions(plan, (result) => output.result(result), output.progress);
-  const totals = await work(plan, options, (text) => output.progress.head(text), signal);
-  const undone = total - [...totals.statuses.values()].reduce((sum, n) => sum + n, 0);
-  if (undone > 0) {
-    const told = `${undone} of ${total} tables are not done`;
-    if (totals.stopped === undefined) totals.stopped = new Failure(told, "run the same again.");
-    else output.progress.say(told);
+  let stopped: unknown;
+  try {
+    await work(plan, options, (text) => output.progress.head(text), signal);
+  } catch (error) {
+    stopped = error;
   }
-  return await output.end(totals, plan.task === "plan");
+  return await output.end(stopped, plan.task === "plan");
 }
 
 /** From when on the cluster lets rows in, with what expires until they are there. */

@@ -31,15 +31,18 @@ export interface CopyContext extends Comparison {
   readonly signal: AbortSignal;
   /** the first pause before rows that do not show are looked for again; doubled each time */
   readonly lookAgainMs: number;
-  /** bytes that so many rows will take in the stage, as far as is known */
-  readonly estimateBytes: (rows: number) => number;
   /** lets rows in that are older than the database's TTL; missing where they are to be skipped */
   readonly raiseTtl?: ((name: TableName) => Promise<void>) | undefined;
-  /** whether any import of this run brought rows, so that the target does see the stage */
-  readonly anyArrived: () => boolean;
-  /** told how many rows of a table are to be copied, and of each window that has arrived (of an export half, that was written) */
-  readonly onPlanned: (rows: number) => void;
-  readonly onCopied: (rows: number, bytes: number) => void;
+  readonly tally: Tally;
+}
+
+/** What a run has done so far, counted up by its tables. */
+export interface Tally {
+  /** rows that are to be copied, of the tables that were looked at so far */
+  rowsPlanned: number;
+  /** what has arrived; of an export half, what was written */
+  rowsCopied: number;
+  bytes: number;
 }
 
 /** How often what differs is copied before it is said that it differs. */
@@ -117,7 +120,7 @@ export class TableCopy {
       const units = this.given ? some : joinForCopying(some, rowsPerWindow(context, seen.columns));
       this.#left = [...more, ...units];
       if (task === "plan") return "differs";
-      if (round === 1) context.onPlanned(units.reduce((rows, { source }) => rows + source.rows, 0));
+      if (round === 1) { for (const { source } of units) context.tally.rowsPlanned += source.rows; }
       const brought: Part[] = [];
       await atOnce(2, units, async (unit) => void brought.push(await this.#copy(unit)));
       if (task === "export") {
@@ -160,9 +163,11 @@ export class TableCopy {
   /** Brings one window over, from a directory of its own each time. */
   async #copy(unit: Part): Promise<Part> {
     const { context } = this;
+    const { tally } = context;
     for (let tries = 1; tries <= exportsMost && unit.source.rows > 0; tries++) {
       const done = await context.schedule.staged(async (hold) => {
-        hold.bytes = context.estimateBytes(unit.source.rows);
+        // as many bytes a row as so far
+        hold.bytes = tally.rowsCopied && Math.ceil(unit.source.rows * tally.bytes / tally.rowsCopied);
         const { directory, source: { rows } } = unit;
         if (directory !== undefined) {
           return await this.#import(directory, rows, hold.bytes, true) ? unit : undefined;
@@ -203,9 +208,9 @@ export class TableCopy {
   }
 
   #misses(directory: string, exported: number, imported: number): Failure {
-    const { stage, anyArrived } = this.context;
+    const { stage, tally } = this.context;
     const told = `${imported} rows were imported of ${exported} that had been exported`;
-    if (imported > 0 || anyArrived()) return new Failure(told, stage?.problem());
+    if (imported > 0 || tally.rowsCopied > 0) return new Failure(told, stage?.problem());
     return new ClusterTrouble(
       `${told}: the target does not see what the source wrote to ${stage?.exportUrl(directory)}`,
       stage?.problem() ??
@@ -228,7 +233,8 @@ export class TableCopy {
     this.#copied.rows += rows;
     this.#copied.bytes += bytes;
     this.#copied.windows++;
-    this.context.onCopied(rows, bytes);
+    this.context.tally.rowsCopied += rows;
+    this.context.tally.bytes += bytes;
   }
 
   async #remove(directory: string | undefined): Promise<void> {

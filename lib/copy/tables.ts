@@ -5,7 +5,6 @@ import type { Row } from "../cnosdb/sql.ts";
 import { preview } from "../dump/json.ts";
 import { readDump } from "../dump/text.ts";
 import type { Cluster } from "./cluster.ts";
-import type { Ledger } from "./ledger.ts";
 import type { EndLine, RunLine, TableResult } from "./result.ts";
 
 /** What is to be done, table by table, each once. */
@@ -169,26 +168,18 @@ export async function listTables(
   return list.list;
 }
 
-/** What a list of tables can do: the ledger's, or `unsharedList`. */
-export type WorkList = Pick<Ledger, "claim" | "finish" | "others" | "release" | "rows" | "reopen">;
+/** Takes tables of one database from what is to be done, at most so many; none where nothing is free now. */
+export type Claim = (most: number) => Promise<TableName[]>;
 
-/** A list that this run alone works on and nobody keeps, for comparing and for a dry run: hands out tables database by database. */
-export function unsharedList(names: readonly TableName[]): WorkList {
+/** Hands out a list that this run alone works on: from another database each time, as their statements do not wait for each other. */
+export function handOut(names: readonly TableName[]): Claim {
   const databases = Map.groupBy(names, ({ tenant, database }) => `${tenant}\0${database}`);
-  return {
-    claim: (most) => {
-      // From another database each time, as their imports and their nodes' work do not wait for each other.
-      const [first] = databases;
-      if (!first) return Promise.resolve([]);
-      const [key, left] = first;
-      databases.delete(key);
-      if (left.length > most) databases.set(key, left.slice(most));
-      return Promise.resolve(left.slice(0, most));
-    },
-    finish: () => Promise.resolve(),
-    reopen: () => Promise.resolve(),
-    release: () => Promise.resolve(),
-    others: () => Promise.resolve(0),
-    rows: async function* () {},
+  return (most) => {
+    const [first] = databases;
+    if (!first) return Promise.resolve([]);
+    const [key, left] = first;
+    databases.delete(key);
+    if (left.length > most) databases.set(key, left.slice(most));
+    return Promise.resolve(left.slice(0, most));
   };
 }

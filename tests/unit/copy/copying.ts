@@ -2,11 +2,9 @@
 import { parseEndpoint } from "../../../lib/cnosdb/endpoint.ts";
 import type { TableName } from "../../../lib/cnosdb/names.ts";
 import { Cluster } from "../../../lib/copy/cluster.ts";
-import type { RunTotals } from "../../../lib/copy/copy.ts";
 import { openLedger } from "../../../lib/copy/ledger.ts";
 import { Ttls } from "../../../lib/copy/ttl.ts";
-import type { Standing } from "../../../lib/copy/progress.ts";
-import type { TableResult } from "../../../lib/copy/result.ts";
+import type { Status, TableResult } from "../../../lib/copy/result.ts";
 import { proofOf, runOptions, type RunPlan, work } from "../../../lib/copy/runs.ts";
 import type { Step } from "../../../lib/copy/schedule.ts";
 import { servedStage } from "../../../lib/stage/served.ts";
@@ -199,8 +197,8 @@ export async function copyTables(
     : await servedStage({ from: from.url.split(","), to: to.url.split(","), say: () => {} });
   const { ledger: where = `${place.directory}/ledger.sqlite`, leaseMs } = options;
   const ledger = await openLedger(where, leaseMs === undefined ? {} : { leaseMs });
+  const tally = { rowsPlanned: 0, rowsCopied: 0, bytes: 0 };
   const [results, said, shown]: [TableResult[], string[], string[]] = [[], [], []];
-  const counts: Partial<Standing> = {};
   try {
     const ttls = new Ttls(to, ledger, to.url);
     const list = { names: options.tables ?? [], definitions: [], told: new Map() };
@@ -223,12 +221,17 @@ export async function copyTables(
     await ledger.start(proofOf(plan), list.names);
     const prepared = runOptions(plan, (result) => Promise.resolve(void results.push(result)), {
       step: options.onStep ?? (() => {}),
-      add: (more) => Object.assign(counts, more),
+      tally,
       say: (text) => void said.push(text),
     });
     const startMs = performance.now();
-    const totals = await work(plan, prepared, (text) => void shown.push(text), options.stop ?? signal);
-    return { totals, ms: performance.now() - startMs, results, said, shown };
+    const stopped = await work(plan, prepared, (text) => void shown.push(text), options.stop ?? signal)
+      .then(() => undefined, (error) => error);
+    const ms = performance.now() - startMs;
+    const statuses = new Map(
+      [...Map.groupBy(results, ({ status }) => status)].map(([status, { length }]) => [status, length]),
+    );
+    return { totals: { statuses, rows: tally.rowsCopied, stopped }, ms, results, said, shown };
   } finally {
     await ledger.close();
     await stage.close();
@@ -236,7 +239,12 @@ export async function copyTables(
 }
 
 export interface CopyRan {
-  totals: RunTotals;
+  totals: {
+    statuses: Map<Status, number>;
+    rows: number;
+    /** why it ended before all was done */
+    stopped?: unknown;
+  };
   /** from the first claim to the last table */
   ms: number;
   results: TableResult[];

@@ -1,7 +1,7 @@
 /** The list of tables: whole, each table once, or not taken at all. */
 import { Failure } from "../../../lib/cli/errors.ts";
 import type { TableName } from "../../../lib/cnosdb/names.ts";
-import { readTables, unsharedList } from "../../../lib/copy/tables.ts";
+import { handOut, readTables } from "../../../lib/copy/tables.ts";
 import { writeDump } from "../../../lib/dump/text.ts";
 import { assertEquals, assertRejects } from "../../helpers/deps.ts";
 
@@ -98,10 +98,10 @@ Deno.test("lines that are cut or name no table are refused with their number", a
 Deno.test("a list that nobody shares hands out tables of one database at a time, of another each time", async () => {
   const of = (database: string, n: number) =>
     Array.from({ length: n }, (_, i) => ({ tenant: "t", database, table: `${i}` }));
-  const list = unsharedList([...of("a", 5), ...of("b", 2)]);
+  const claim = handOut([...of("a", 5), ...of("b", 2)]);
   const claims = [];
-  for (let claim = await list.claim(3); claim.length; claim = await list.claim(3)) {
-    claims.push(claim.map(({ database }) => database).join(""));
+  for (let names = await claim(3); names.length; names = await claim(3)) {
+    claims.push(names.map(({ database }) => database).join(""));
   }
   assertEquals(claims, ["aaa", "bb", "aa"]);
 });
