@@ -6,7 +6,7 @@
  *
  * Exit codes: 0 all tables are equal, 1 some could not be compared, 2 usage, 3 some differ, 130 interrupted.
  */
-import type { Args, Command } from "../lib/cli/command.ts";
+import { type Args, type Command, flagsOf } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
 import { UsageError } from "../lib/cli/errors.ts";
 import { checkTwoClusters } from "../lib/copy/cluster.ts";
@@ -21,11 +21,9 @@ export const command: Command = {
   positional: { name: "DUMP or list", most: 1 },
   flags: [
     ...sharedFlags,
-    {
-      name: "verify",
-      value: "count|full",
-      help: "count (default): rows, first and last time by window; full: every row with every column",
-    },
+    ...flagsOf(
+      "--verify count|full  count (default): rows, first and last time by window; full: every row with every column",
+    ),
   ],
   notes: [
     `In FILE or on stdin: a dump with its end mark, or lines {"tenant":…,"database":…,"table":…}, such as copy_tables prints. On stdout: a JSON

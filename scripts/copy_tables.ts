@@ -6,7 +6,7 @@
  *
  * Exit codes: 0 every table of the list is equal, 1 some are not done, 2 usage, 3 some differ, 130 interrupted.
  */
-import { type Args, type Command, inGroup } from "../lib/cli/command.ts";
+import { type Args, type Command, flagsOf } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
 import type { Say } from "../lib/cli/say.ts";
 import { UsageError } from "../lib/cli/errors.ts";
@@ -29,77 +29,37 @@ export const command: Command = {
   positional: { name: "DUMP or list", most: 1 },
   flags: [
     ...reading.sharedFlags,
-    ...inGroup("The run", [
-      {
-        name: "ledger",
-        value: "LEDGER",
-        help: `a file (default ${defaultLedger}), or postgres://… for several workers`,
-      },
-      { name: "ahead", value: "BYTES", help: "how much exports may run ahead of imports (default 2GiB)" },
-      { name: "hours", value: "HH:MM-HH:MM", help: "begin statements only then, by this machine's clock" },
-    ]),
-    ...inGroup("Comparing", [
-      {
-        name: "verify",
-        value: "count|full|none",
-        help: "count (default): rows, first and last time by window; full: every row with every column",
-      },
-      {
-        name: "expired",
-        value: "raise|skip",
-        help: "rows older than the TTL: raise it meanwhile (default), or leave them out",
-      },
-      {
-        name: "into-existing",
-        help: "copy into tables that hold other rows; those with the same time and tags are overwritten",
-      },
-    ]),
-    ...inGroup("While writers go on", [
-      {
-        name: "follow",
-        help: "go on with what is new, until Ctrl-C or --quiet-for; then one last pass over everything",
-      },
-      {
-        name: "recheck",
-        value: "DURATION",
-        help: "with --follow: how often to look for late rows (default 10m)",
-      },
-      { name: "quiet-for", value: "DURATION", help: "with --follow: end when no row was new for so long" },
-    ]),
-    ...inGroup("The stage", [
-      {
-        name: "stage",
-        value: "URL",
-        help:
-          "where files pass through: file://, s3://, gcs:// or azblob://, reached by both. Without it this script serves the stage itself",
-      },
-      { name: "import-stage", value: "URL", help: "where the target sees the same files" },
-      {
-        name: "connection",
-        value: "KEY=VALUE",
-        many: true,
-        help:
-          "an option of COPY INTO's CONNECTION, such as region; or all of them as JSON in CNOSDB_STAGE_CONNECTION, unseen by ps",
-      },
-      { name: "serve-address", value: "HOST:PORT", help: "by which the clusters reach the served stage" },
-      { name: "rate", value: "BYTES", help: "how much the served stage takes in a second" },
-      {
-        name: "only",
-        value: "export|import",
-        help: "one half, where no machine sees both sides; import takes what export printed",
-      },
-    ]),
-    ...inGroup("Looking", [
-      {
-        name: "estimate",
-        help:
-          "say how much there is to copy, how long it takes and what would be refused; write to neither cluster",
-      },
-      { name: "dry-run", help: "say which windows would be copied, and change nothing" },
-      { name: "status", help: "print how far a ledger's run is, also while it goes on" },
-      { name: "watch", help: "with --status: print it again every two seconds" },
-      { name: "json", help: "with --status or --estimate: as JSON" },
-    ]),
+    ...flagsOf(`
+      The run:
+        --ledger LEDGER     a file (default ${defaultLedger}), or postgres://… for several workers
+        --ahead BYTES       how much exports may run ahead of imports (default 2GiB)
+        --hours HH:MM-HH:MM   begin statements only then, by this machine's clock
+      Comparing:
+        --verify count|full|none  count (default): rows, first and last time by window; full: every row with every
+                                  column
+        --expired raise|skip      rows older than the TTL: raise it meanwhile (default), or leave them out
+        --into-existing     copy into tables that hold other rows; those with the same time and tags are overwritten
+      While writers go on:
+        --follow              go on with what is new, until Ctrl-C or --quiet-for; then one last pass over everything
+        --recheck DURATION    with --follow: how often to look for late rows (default 10m)
+        --quiet-for DURATION  with --follow: end when no row was new for so long
+      The stage:
+        --stage URL         where files pass through: file://, s3://, gcs:// or azblob://, reached by both. Without it
+                            this script serves the stage itself
+        --import-stage URL  where the target sees the same files
+        --connection KEY=VALUE...   an option of COPY INTO's CONNECTION, such as region; or all of them as JSON in
+                                    CNOSDB_STAGE_CONNECTION, unseen by ps
+        --serve-address HOST:PORT   by which the clusters reach the served stage
+        --rate BYTES        how much the served stage takes in a second
+        --only export|import  one half, where no machine sees both sides; import takes what export printed
+      Looking:
+        --estimate    say how much there is to copy, how long it takes and what would be refused; write to neither
+                      cluster
+        --dry-run     say which windows would be copied, and change nothing
+        --status      print how far a ledger's run is, also while it goes on
+        --watch       with --status: print it again every two seconds
+        --json        with --status or --estimate: as JSON
+    `),
   ],
   notes: [
     `In FILE or on stdin: a dump with its end mark, as restore_meta passes it on, or lines {"tenant":…,"database":…,"table":…}, such as this

@@ -6,7 +6,7 @@
  *
  * Exit codes: 0 done, 1 failed, 2 usage, 3 --compare found a difference, 130 interrupted.
  */
-import { type Args, caFlag, type Command, outputFlag } from "../lib/cli/command.ts";
+import { type Args, caFlag, type Command, flagsOf, outputFlag } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
 import type { Say } from "../lib/cli/say.ts";
 import { Difference, UsageError } from "../lib/cli/errors.ts";
@@ -26,7 +26,7 @@ export const command: Command = {
   usage: ["META_URL... [-o FILE]", "META_URL... --compare FILE"],
   positional: { name: "META_URL", least: 1 },
   flags: [
-    outputFlag,
+    ...flagsOf(outputFlag),
     {
       name: "compare",
       value: "FILE",
@@ -37,7 +37,7 @@ export const command: Command = {
       name: "redact",
       help: "replace password hashes, keys and comments, for a bug report; the result can still be converted",
     },
-    caFlag,
+    ...flagsOf(caFlag),
   ],
   notes: [
     "META_URL is host:port or a URL of a meta node (port 8901 by default): give all of them. The leader's dump is written, whole or not at all: " +

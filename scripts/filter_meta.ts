@@ -6,7 +6,7 @@
  *
  * Exit codes: 0 done, 1 the dump cannot be converted, 2 usage, 130 interrupted.
  */
-import { type Args, type Command, outputFlag, unmarkedFlag } from "../lib/cli/command.ts";
+import { type Args, type Command, flagsOf, outputFlag, unmarkedFlag } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
 import type { Say } from "../lib/cli/say.ts";
 import { messageOf, UsageError } from "../lib/cli/errors.ts";
@@ -74,8 +74,8 @@ export const command: Command = {
     { name: "rules", value: "FILE", help: "further drops and patches, as YAML; see docs/en/recipes.md" },
     { name: "print-rules", help: "print the rules in the order in which they run, as YAML" },
     { name: "drop-invalid", help: "drop entries that cannot be converted, and name them" },
-    unmarkedFlag,
-    outputFlag,
+    ...flagsOf(unmarkedFlag),
+    ...flagsOf(outputFlag),
     { name: "report", value: "FILE", help: "what became of each entry, as JSON lines" },
     { name: "diff", help: "print each changed entry before and after, instead of a dump" },
     { name: "check", help: "write no dump, only say whether it would convert" },

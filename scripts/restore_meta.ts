@@ -6,7 +6,7 @@
  *
  * Exit codes: 0 done, 1 refused or failed, 2 usage, 3 all is written but does not read back as it should, 130 interrupted.
  */
-import { type Args, caFlag, type Command, unmarkedFlag } from "../lib/cli/command.ts";
+import { type Args, caFlag, type Command, flagsOf, unmarkedFlag } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
 import type { Say } from "../lib/cli/say.ts";
 import { UsageError } from "../lib/cli/errors.ts";
@@ -37,7 +37,7 @@ export const command: Command = {
         "show what would give overwritten entries their value in BACKUP, and the SQL that removes what was added",
     },
     { name: "yes", help: "with --undo: write it" },
-    unmarkedFlag,
+    ...flagsOf(unmarkedFlag),
     {
       name: "sql",
       value: "URL",
@@ -50,7 +50,7 @@ export const command: Command = {
       value: "SECONDS",
       help: `give up when nothing could be written for this long (default ${defaults.timeoutMs / 1_000})`,
     },
-    caFlag,
+    ...flagsOf(caFlag),
   ],
   notes: [
     `META_URL is host:port or a URL of a meta node (port 8901 by default): give all of them. Only these are asked or written to. DUMP is a file

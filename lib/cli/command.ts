@@ -7,12 +7,12 @@ import { echoed } from "./secrets.ts";
 /** A flag. Without `value` it is a switch; `many` flags may be repeated. */
 export interface Flag {
   name: string;
-  short?: string;
+  short?: string | undefined;
   /** what stands for its value in the help, such as FILE */
-  value?: string;
-  many?: true;
+  value?: string | undefined;
+  many?: boolean;
   /** the heading that it stands under in the help */
-  group?: string;
+  group?: string | undefined;
   /** what it does; wrapped where it is shown */
   help: string;
 }
@@ -34,35 +34,37 @@ export interface Command {
   notes?: string[];
 }
 
-/** Flags that stand under one heading of the help. */
-export function inGroup(group: string, flags: readonly Flag[]): Flag[] {
-  return flags.map((flag) => ({ ...flag, group }));
+/**
+ * Flags, written as the help shows them: `-o, --output FILE  what it does`, with two blanks before the help, and `FILE...` where the flag
+ * may be repeated. A line that ends with a colon is the heading of those that follow; any other goes on with the help before it.
+ */
+export function flagsOf(text: string): Flag[] {
+  const flags: Flag[] = [];
+  let group: string | undefined;
+  for (const line of text.trim().split(/\s*\n\s*/)) {
+    const [flag, short, name, value, many, help] =
+      /^(?:-(\w), )?--([\w-]+)(?: (\S+?)(\.{3})?)?(?: {2,}(.*))?$/.exec(line) ?? [];
+    const last = flags.at(-1);
+    if (flag) flags.push({ name: name!, short, value, many: many !== undefined, group, help: help ?? "" });
+    else if (/^[A-Z].*:$/.test(line)) group = line.slice(0, -1);
+    else if (last) last.help = `${last.help} ${line}`.trim();
+  }
+  return flags;
 }
 
 /** Flags of several scripts, each with the same meaning in all. */
-export const outputFlag: Flag = {
-  name: "output",
-  short: "o",
-  value: "FILE",
-  help: "write to FILE (mode 0600), which appears whole or not at all",
-};
-export const unmarkedFlag: Flag = {
-  name: "unmarked",
-  help: "take a dump without an end mark, such as one that curl saved: it may be cut",
-};
-export const caFlag: Flag = {
-  name: "ca",
-  value: "FILE",
-  help: "PEM of a certificate authority to trust, for https",
-};
+export const outputFlag = "-o, --output FILE  write to FILE (mode 0600), which appears whole or not at all";
+export const unmarkedFlag =
+  "--unmarked  take a dump without an end mark, such as one that curl saved: it may be cut";
+export const caFlag = "--ca FILE  PEM of a certificate authority to trust, for https";
 
 /** Flags of all scripts. */
-export const sharedFlags: readonly Flag[] = [
-  { name: "quiet", short: "q", help: "say nothing but errors" },
-  { name: "debug", help: "print stack traces with errors" },
-  { name: "help", short: "h", help: "print this" },
-  { name: "version", help: "print the version" },
-];
+export const sharedFlags: readonly Flag[] = flagsOf(`
+  -q, --quiet    say nothing but errors
+  --debug        print stack traces with errors
+  -h, --help     print this
+  --version      print the version
+`);
 
 /** The version of these scripts, from deno.json. */
 export const version: string = config.version;
@@ -92,33 +94,37 @@ export class Args {
     return Array.isArray(value) ? value : [];
   }
 
-  /** A whole number, or undefined where the flag was not given. @throws {UsageError} where it is none or out of range */
-  integer(name: string, least = 0, most = Number.MAX_SAFE_INTEGER): number | undefined {
+  /** What `read` makes of a flag's value; undefined where it was not given. @throws {UsageError} where that is nothing */
+  parsed<T>(name: string, read: (text: string) => T | undefined, expected: string): T | undefined {
     const text = this.value(name);
     if (text === undefined) return undefined;
-    const number = /^\d+$/.test(text) ? Number(text) : NaN;
-    if (number >= least && number <= most) return number;
+    const value = read(text);
+    if (value !== undefined) return value;
+    throw new UsageError(`--${name} ${echoed(text)}: expected ${expected}`);
+  }
+
+  /** A whole number, or undefined where the flag was not given. @throws {UsageError} where it is none or out of range */
+  integer(name: string, least = 0, most = Number.MAX_SAFE_INTEGER): number | undefined {
     const range = most < Number.MAX_SAFE_INTEGER ? `${least} to ${most}` : `${least} or more`;
-    throw new UsageError(`--${name} ${echoed(text)}: expected a whole number, ${range}`);
+    const read = (text: string) =>
+      /^\d+$/.test(text) && Number(text) >= least && Number(text) <= most ? Number(text) : undefined;
+    return this.parsed(name, read, `a whole number, ${range}`);
   }
 
   /** Bytes of `2GiB`, `500MB`, `1000`, or undefined where the flag was not given. @throws {UsageError} for anything else */
   bytes(name: string): number | undefined {
-    const text = this.value(name);
-    if (text === undefined) return undefined;
-    const [, number, unit = "", binary] = /^(\d+)\s*([kmgt]?)(i?)b?$/i.exec(text) ?? [];
-    if (number === undefined) {
-      throw new UsageError(`--${name} ${echoed(text)}: expected a size such as 2GiB`);
-    }
-    return Number(number) * (binary ? 1024 : 1000) ** " kmgt".indexOf(unit.toLowerCase() || " ");
+    return this.parsed(name, (text) => {
+      const [, number, unit = "", binary] = /^(\d+)\s*([kmgt]?)(i?)b?$/i.exec(text) ?? [];
+      return number
+        ? Number(number) * (binary ? 1024 : 1000) ** " kmgt".indexOf(unit.toLowerCase() || " ")
+        : undefined;
+    }, "a size such as 2GiB");
   }
 
   /** One of several words. @throws {UsageError} for another */
   choice<T extends string>(name: string, words: readonly T[], fallback: T): T {
-    const text = this.value(name) ?? fallback;
-    const word = words.find((w) => w === text);
-    if (!word) throw new UsageError(`--${name} ${echoed(text)}: expected one of ${words.join(", ")}`);
-    return word;
+    const read = (text: string) => words.find((word) => word === text);
+    return this.parsed(name, read, `one of ${words.join(", ")}`) ?? fallback;
   }
 }
 

@@ -1,5 +1,5 @@
 /** What copy_tables and compare_tables share of their command lines. */
-import { type Args, caFlag, type Flag, inGroup } from "../cli/command.ts";
+import { type Args, caFlag, type Flag, flagsOf } from "../cli/command.ts";
 import type { Say } from "../cli/say.ts";
 import { UsageError } from "../cli/errors.ts";
 import { readInput, readText } from "../cli/files.ts";
@@ -12,39 +12,24 @@ import type { FollowOptions } from "./follow.ts";
 import { listTables, readTables, type TableList } from "./tables.ts";
 import { type Window, window } from "./windows.ts";
 
-const many = true as const;
-
 /** The flags of both scripts. */
-export const sharedFlags: Flag[] = [
-  ...inGroup("Clusters", [
-    {
-      name: "from",
-      value: "URL",
-      many,
-      help: "a data node of the source (host:8902), or several of it; or CNOSDB_FROM",
-    },
-    { name: "to", value: "URL", many, help: "a data node of the target, or several of it; or CNOSDB_TO" },
-    caFlag,
-  ]),
-  ...inGroup("Tables and rows", [
-    { name: "all", help: "all tables of the source, instead of a list" },
-    {
-      name: "tenant",
-      value: "TENANT",
-      many,
-      help: "of the list, that tenant's tables alone; * and ? as in a shell",
-    },
-    { name: "database", value: "TENANT.DATABASE", many, help: "of the list, that database's" },
-    { name: "table", value: "TENANT.DATABASE.TABLE", many, help: "of the list, that one" },
-    { name: "exclude", value: "NAME", many, help: "of the list, not that tenant, database or table" },
-    { name: "since", value: "TIME", help: "only rows from then on, such as 2026-11-22T10:00:00Z" },
-    { name: "until", value: "TIME", help: "only rows before then" },
-  ]),
-  ...inGroup("The run", [
-    { name: "jobs", short: "j", value: "N", help: "statements at once, on both sides together (default 4)" },
-    { name: "output", short: "o", value: "FILE", help: "where the lines go instead of stdout" },
-  ]),
-];
+export const sharedFlags: Flag[] = flagsOf(`
+  Clusters:
+    --from URL...   a data node of the source (host:8902), or several of it; or CNOSDB_FROM
+    --to URL...     a data node of the target, or several of it; or CNOSDB_TO
+    ${caFlag}
+  Tables and rows:
+    --all           all tables of the source, instead of a list
+    --tenant TENANT...                of the list, that tenant's tables alone; * and ? as in a shell
+    --database TENANT.DATABASE...     of the list, that database's
+    --table TENANT.DATABASE.TABLE...  of the list, that one
+    --exclude NAME...                 of the list, not that tenant, database or table
+    --since TIME    only rows from then on, such as 2026-11-22T10:00:00Z
+    --until TIME    only rows before then
+  The run:
+    -j, --jobs N    statements at once, on both sides together (default 4)
+    -o, --output FILE   where the lines go instead of stdout
+`);
 
 /** The cluster of `--from` or `--to`. @throws {UsageError} where it is missing or no URL */
 export async function readCluster(args: Args, role: "source" | "target"): Promise<Cluster> {

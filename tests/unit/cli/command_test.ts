@@ -1,4 +1,4 @@
-import { type Command, parse } from "../../../lib/cli/command.ts";
+import { type Command, flagsOf, parse } from "../../../lib/cli/command.ts";
 import { UsageError } from "../../../lib/cli/errors.ts";
 import { assert, assertEquals, assertThrows } from "../../helpers/deps.ts";
 
@@ -38,6 +38,25 @@ Deno.test("what cannot be meant is refused", () => {
     ] as const
   ) assertThrows(() => parse(command, argv), UsageError, includes, argv.join(" "));
   assertThrows(() => parse(command, ["-j", "1.5"]).integer("jobs"), UsageError, "whole number");
+});
+
+Deno.test("flags are written as the help shows them", () => {
+  const flags = flagsOf(`
+    --all             all of it
+    Numbers:
+      -j, --jobs N    how many
+      --one-of T.D...
+                      which: of all,
+                      one
+  `);
+  assertEquals(
+    flags.map(({ name, short, value, many, group, help }) => [name, short, value, many, group, help]),
+    [
+      ["all", undefined, undefined, false, undefined, "all of it"],
+      ["jobs", "j", "N", false, "Numbers", "how many"],
+      ["one-of", undefined, "T.D", true, "Numbers", "which: of all, one"],
+    ],
+  );
 });
 
 Deno.test("a size is read with its unit, decimal or binary", () => {
