@@ -1,6 +1,6 @@
 /** One side of a copy: a cluster, reached through those of its data nodes that are up, and asked again where a failure passes by itself. */
 import { lookup } from "node:dns/promises";
-import { Failure, Interrupted, messageOf, UsageError } from "../cli/errors.ts";
+import { Failure, messageOf, UsageError } from "../cli/errors.ts";
 import { describeSeconds } from "../cli/text.ts";
 import type { Endpoint } from "../cnosdb/endpoint.ts";
 import { NoAnswer, pause, send } from "../cnosdb/http.ts";
@@ -8,6 +8,7 @@ import { meaningOf } from "../cnosdb/refusals.ts";
 import { type QueryOptions, type Row, SqlClient, SqlError } from "../cnosdb/sql.ts";
 import { parseTime } from "../cnosdb/time.ts";
 import type { Role } from "./schedule.ts";
+import { ClusterTrouble, GivenUp, helpFor } from "./trouble.ts";
 
 /** How a cluster is dealt with; tests take shorter times. */
 export interface ClusterOptions {
@@ -16,8 +17,6 @@ export interface ClusterOptions {
   readonly patienceMs?: number;
   /** the first pause before a statement is sent again; doubled each time, up to half a minute */
   readonly pauseMs?: number;
-  /** how often a node is pinged while it works on a statement */
-  readonly pingEveryMs?: number;
 }
 
 /** Sends one statement once. */
@@ -32,57 +31,8 @@ export interface Trying {
   readonly onAgain?: (error: unknown) => void;
 }
 
-/** What concerns a cluster, not one table: it would be said of all of them. Ends the run; the tables stay undone. */
-export class ClusterTrouble extends Failure {
-  override name = "ClusterTrouble";
-}
-
-/** What passes by itself did not, for as long as it was tried. */
-export class GivenUp extends Failure {
-  override name = "GivenUp";
-}
-
-/** Rows are older than the TTL by now, and are to be skipped: their table is to be looked at again, with a later beginning. */
-export class RowsExpired extends Failure {
-  override name = "RowsExpired";
-}
-
-/** Whether a failure says something about the table that was worked on; else it is of the run, the cluster, or a bug. */
-export function concernsTable(error: unknown): error is Failure {
-  return error instanceof Failure &&
-    !(error instanceof ClusterTrouble || error instanceof RowsExpired || error instanceof Interrupted);
-}
-
-/** What a failure says beside which table and statement it was: the same for all that fail alike. */
-export function gistOf(error: unknown): string {
-  return messageOf(error).replace(/^.* answered (\d+ )?/, "");
-}
-
-/** What helps against what does not pass by itself, or not soon. */
-const help: readonly [RegExp, string][] = [
-  // A tenant's bucket that is smaller than what one import writes never lets it in (2.4.3.4).
-  [
-    /reached limit/i,
-    "the tenant's limiter lets in less than one import writes: leave it out until all is copied, and restore it then.",
-  ],
-  [
-    /valid node is not enough, need: \d+, but found: [1-9]/i,
-    "start the data node that is down; or if the database has more replicas than there are data nodes, ALTER DATABASE … SET REPLICA 1",
-  ],
-  // seen after weeks of running, even for SHOW DATABASES (CnosDB issue 2410)
-  [
-    /resources exhausted/i,
-    "if that node answers so to everything, a restart of it helps, and waiting does not; else take fewer --jobs",
-  ],
-];
-
-/** What helps against a failure; undefined where waiting is all. */
-export function helpFor(error: unknown): string | undefined {
-  if (error instanceof Failure && error.hint) return error.hint;
-  return help.find(([pattern]) => pattern.test(messageOf(error)))?.[1];
-}
-
-/** So many pings in a row may fail before a data node is taken for dead: one that imports may be slow to answer. */
+/** While a node works on a statement it is pinged so often; one that imports may be slow to answer, so that ten in a row have to fail. */
+const pingEveryMs = 30_000;
 const deadPings = 10;
 const longestPauseMs = 30_000;
 /** A node that gave no answer is left out for so long, as long as there is another. */
@@ -140,9 +90,9 @@ export class Cluster {
       try {
         return await action((sql, options) => this.#send(node, sql, options));
       } catch (error) {
-        const meaning = error instanceof ClusterTrouble ? "cluster" : meaningOf(error);
+        const meaning = meaningOf(error);
         if (meaning === "refused" || meaning === "expired") throw error;
-        if (meaning === "cluster") throw this.#trouble(error);
+        if (meaning === "cluster") throw this.#refusesUser(error);
         const otherNode = error instanceof NoAnswer && this.#leaveOut(node) && !error.sent;
         if (!otherNode && waitedMs >= patienceMs) throw this.#givenUp(error, patienceMs);
         onAgain?.(error);
@@ -169,7 +119,7 @@ export class Cluster {
       } catch (error) {
         if (!(error instanceof NoAnswer)) throw error;
         down = error;
-        node.downUntilMs = Date.now() + downMs;
+        this.#leaveOut(node);
       }
     }
     if (!this.version) throw down;
@@ -178,12 +128,10 @@ export class Cluster {
         `${this.#flag}: ${[...clusters.values()].join(" and ")} are nodes of different clusters`,
       );
     }
-    const [fits, expected] = this.role === "source"
-      ? [/^2\.[34]\./, "2.3 or 2.4"] as const
-      : [/^2\.4\./, "2.4"] as const;
-    if (fits.test(this.version)) return;
+    const releases = this.role === "source" ? ["2.3", "2.4"] : ["2.4"];
+    if (releases.some((release) => this.version.startsWith(`${release}.`))) return;
     throw new Failure(
-      `the ${this.role}, ${this.url}, is CnosDB ${this.version}; expected ${expected}`,
+      `the ${this.role}, ${this.url}, is CnosDB ${this.version}; expected ${releases.join(" or ")}`,
       "are --from and --to the right way round?",
     );
   }
@@ -208,9 +156,9 @@ export class Cluster {
   /** What nodes of one cluster have in common and those of two have not: the meta service's leader, or with 2.3 the databases. */
   async #mark(node: Node, client: SqlClient, signal: AbortSignal): Promise<string> {
     const sql = "SELECT database_name FROM information_schema.databases";
+    const options = { tenant: "cnosdb", timeoutMs: 30_000 };
     const mark = await this.metaLeader(signal, node) ??
-      (await client.query(sql, { tenant: "cnosdb", timeoutMs: 30_000 })).map((row) => row.database_name)
-        .sort();
+      (await client.query(sql, options)).map((row) => row.database_name).sort();
     return JSON.stringify([this.version, mark]);
   }
 
@@ -236,12 +184,10 @@ export class Cluster {
     const timer = setInterval(() => {
       client.version(10_000).then(() => failed = 0, (error) => {
         if (++failed < deadPings) return;
-        const told = `${node.endpoint.url} answered none of ${failed} pings while a statement ran: ${
-          messageOf(error)
-        }`;
-        controller.abort(new NoAnswer(told, true));
+        const told = `${node.endpoint.url} answered none of ${failed} pings while a statement ran`;
+        controller.abort(new NoAnswer(`${told}: ${messageOf(error)}`, true));
       });
-    }, this.options.pingEveryMs ?? 30_000);
+    }, pingEveryMs);
     try {
       return await client.query(sql, options);
     } finally {
@@ -255,11 +201,9 @@ export class Cluster {
     return new Kind(told, helpFor(error), { cause: error });
   }
 
-  #trouble(error: unknown): ClusterTrouble {
-    if (error instanceof ClusterTrouble) return error;
-    const told = error instanceof SqlError
-      ? error.serverMessage || `status ${error.status}`
-      : messageOf(error);
+  #refusesUser(error: unknown): ClusterTrouble {
+    const { serverMessage, status } = error as SqlError;
+    const told = serverMessage || `status ${status}`;
     const hint = /change password/.test(told)
       ? `this user has to change its password first: ALTER USER "${this.user}" SET PASSWORD = '…', as itself.`
       : `give user and password in ${this.#flag} http://USER:PASSWORD@…, or in CNOSDB_USER and CNOSDB_PASSWORD.`;
@@ -269,30 +213,28 @@ export class Cluster {
   }
 }
 
-/**
- * Refuses one cluster as both sides. Clusters of different versions are two; else their nodes' addresses are compared, and the meta
- * service's leader, where its address means the same to both.
- * @throws {UsageError}
- */
+/** Refuses one cluster as both sides; clusters of different versions are two. @throws {UsageError} */
 export async function checkTwoClusters(source: Cluster, target: Cluster, signal: AbortSignal): Promise<void> {
   if (source.version !== target.version) return;
-  const [old, young] = [await addressesOf(source), await addressesOf(target)];
-  const hosts = (addresses: Set<string>) =>
-    new Set([...addresses].map((address) => address.replace(/:\d*$/, "")));
-  const leader = await source.metaLeader(signal);
-  const isLocal = /^(localhost|127\.|\[?::1|0\.0\.0\.0)/.test(leader ?? "");
-  const sameMeta = leader !== undefined && leader === await target.metaLeader(signal) &&
-    (!isLocal || !hosts(old).isDisjointFrom(hosts(young)));
-  if (old.isDisjointFrom(young) && !sameMeta) return;
+  const [old, young] = [await addressesOf(source, signal), await addressesOf(target, signal)];
+  if (old.isDisjointFrom(young)) return;
   throw new UsageError(`--from and --to are the same cluster: ${source.url} and ${target.url}`);
 }
 
-/** HOST:PORT of its nodes, by all addresses that their names stand for. */
-async function addressesOf({ url }: Cluster): Promise<Set<string>> {
+/** HOST:PORT of its data nodes and of its meta service's leader, by all addresses that their names stand for. */
+async function addressesOf(cluster: Cluster, signal: AbortSignal): Promise<Set<string>> {
+  const urls = cluster.url.split(",").map((url) => new URL(url));
+  const leader = await cluster.metaLeader(signal) ?? "";
+  // A leader with a local address runs where the data node does that tells of it.
+  const places = [
+    ...urls.map(({ host }) => host),
+    leader.replace(/^(localhost|127\.[\d.]+|\[?::1\]?|0\.0\.0\.0)(?=:)/, urls[0]!.hostname),
+  ];
   const addresses = new Set<string>();
-  for (const { hostname, port } of url.split(",").map((one) => new URL(one))) {
-    const found = await lookup(hostname.replace(/^\[|\]$/g, ""), { all: true }).catch(() => []);
-    for (const { address } of found) addresses.add(`${address === "::1" ? "127.0.0.1" : address}:${port}`);
+  for (const place of places) {
+    const [, host = "", port = ""] = /^\[?(.*?)\]?(:\d+)?$/.exec(place) ?? [];
+    const found = host ? await lookup(host, { all: true }).catch(() => [{ address: host }]) : [];
+    for (const { address } of found) addresses.add(`${address === "::1" ? "127.0.0.1" : address}${port}`);
   }
   return addresses;
 }

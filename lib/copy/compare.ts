@@ -1,7 +1,7 @@
 /** What differs between the two sides of a table: looked at many at once first, then one by one where they differ or are large. */
 import { Failure } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
-import { concernsTable, GivenUp } from "./cluster.ts";
+import { concernsTable, GivenUp } from "./trouble.ts";
 import { type Profiler, Refused } from "./profile.ts";
 import { type Ask, type Column, columnDifferences } from "./statements.ts";
 import * as windows from "./windows.ts";

@@ -4,7 +4,8 @@ import { atOnce } from "../cli/deps.ts";
 import { counted } from "../cli/text.ts";
 import { pause } from "../cnosdb/http.ts";
 import { displayTable, type TableName } from "../cnosdb/names.ts";
-import { concernsTable, gistOf, RowsExpired } from "./cluster.ts";
+import { meaningOf } from "../cnosdb/refusals.ts";
+import { concernsTable, gistOf } from "./trouble.ts";
 import { lookAtTables, type Seen } from "./compare.ts";
 import { databaseKey, Refused } from "./profile.ts";
 import type { Ledger } from "./ledger.ts";
@@ -187,9 +188,10 @@ export class TableRun {
         await new TableCopy(context, seen, context.task === "import" ? given : undefined).run(),
       );
     } catch (error) {
-      const again = error instanceof RowsExpired && expiries < expiriesMost;
+      const isExpired = meaningOf(error) === "expired";
+      const again = isExpired && expiries < expiriesMost;
       if (again) await this.#one(name, (await this.#lookAt([name]))[0]!, expiries + 1);
-      else if (concernsTable(error) || error instanceof RowsExpired) await this.#end(failed(name, error));
+      else if (concernsTable(error) || isExpired) await this.#end(failed(name, error as Failure));
       else throw error;
     }
   }

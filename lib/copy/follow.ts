@@ -8,8 +8,9 @@ import { atOnce } from "../cli/deps.ts";
 import { counted } from "../cli/text.ts";
 import { pause } from "../cnosdb/http.ts";
 import { displayTable, type TableName } from "../cnosdb/names.ts";
+import { meaningOf } from "../cnosdb/refusals.ts";
 import { formatTime, parseTime } from "../cnosdb/time.ts";
-import { concernsTable, RowsExpired } from "./cluster.ts";
+import { concernsTable } from "./trouble.ts";
 import { lookAtTables } from "./compare.ts";
 import { type RunOptions, TableRun } from "./copy.ts";
 import { proven, type TableResult } from "./result.ts";
@@ -207,7 +208,7 @@ class Follower {
     if (isLate) [seen] = await look(from);
     if (seen instanceof Failure || !seen) return this.#complain(table, messageOf(seen));
     const result = await new TableCopy(context, seen).run().catch((error) => {
-      if (!(error instanceof RowsExpired)) throw error;
+      if (meaningOf(error) !== "expired") throw error;
       return { status: "failed", error: messageOf(error) } as Pick<
         TableResult,
         "status" | "error" | "copied" | "source"

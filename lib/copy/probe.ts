@@ -2,7 +2,8 @@
 import { Failure, messageOf } from "../cli/errors.ts";
 import { SqlError } from "../cnosdb/sql.ts";
 import { freshDirectory, type Stage } from "../stage/stage.ts";
-import { type Cluster, ClusterTrouble } from "./cluster.ts";
+import type { Cluster } from "./cluster.ts";
+import { ClusterTrouble } from "./trouble.ts";
 import { probeSql, readCopied } from "./statements.ts";
 
 /**

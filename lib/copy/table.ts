@@ -8,7 +8,7 @@ import { pause } from "../cnosdb/http.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import { freshDirectory, type Stage } from "../stage/stage.ts";
-import { ClusterTrouble, concernsTable, RowsExpired } from "./cluster.ts";
+import { ClusterTrouble, concernsTable } from "./trouble.ts";
 import { compareWindows, type Comparison, differingColumns, rowsPerWindow, type Seen } from "./compare.ts";
 import { type Profiler, Refused } from "./profile.ts";
 import type { Status, TableResult } from "./result.ts";
@@ -73,7 +73,7 @@ export class TableCopy {
 
   /**
    * Does all that is to be done with the table.
-   * @returns what became of it @throws {ClusterTrouble | Interrupted | RowsExpired} which say nothing about the table
+   * @returns what became of it @throws {Failure} what says nothing about the table, or that its rows have expired
    */
   async run(): Promise<TableResult> {
     const { context, seen: { name } } = this;
@@ -198,7 +198,7 @@ export class TableCopy {
     const once = () => target!.inTurn(name, "import", async (send) => readCopied(await send(sql, options)));
     const imported = await once().catch(async (error) => {
       if (meaningOf(error) !== "expired") throw error;
-      if (!raiseTtl) throw new RowsExpired(messageOf(error));
+      if (!raiseTtl) throw error;
       await raiseTtl(name);
       return await once();
     });

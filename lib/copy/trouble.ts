@@ -1,0 +1,51 @@
+/** What can go wrong with a copy beside what a server refuses: what it concerns, and how it is told. */
+import { Failure, Interrupted, messageOf } from "../cli/errors.ts";
+import { meaningOf } from "../cnosdb/refusals.ts";
+
+/** What concerns a cluster, not one table: it would be said of all of them. Ends the run; the tables stay undone. */
+export class ClusterTrouble extends Failure {
+  override name = "ClusterTrouble";
+}
+
+/** What passes by itself did not, for as long as it was tried. */
+export class GivenUp extends Failure {
+  override name = "GivenUp";
+}
+
+/**
+ * Whether a failure is what becomes of the table that was worked on. Else it is of the run, of the cluster, or a bug; or rows have grown
+ * older than the TTL and are to be skipped, so that their table has to be looked at again, with a later beginning.
+ */
+export function concernsTable(error: unknown): error is Failure {
+  return error instanceof Failure && meaningOf(error) !== "expired" &&
+    !(error instanceof ClusterTrouble || error instanceof Interrupted);
+}
+
+/** What a failure says beside which table and statement it was: the same for all that fail alike. */
+export function gistOf(error: unknown): string {
+  return messageOf(error).replace(/^.* answered (\d+ )?/, "");
+}
+
+/** What helps against what does not pass by itself, or not soon. */
+const help: readonly [RegExp, string][] = [
+  // A tenant's bucket that is smaller than what one import writes never lets it in (2.4.3.4).
+  [
+    /reached limit/i,
+    "the tenant's limiter lets in less than one import writes: leave it out until all is copied, and restore it then.",
+  ],
+  [
+    /valid node is not enough, need: \d+, but found: [1-9]/i,
+    "start the data node that is down; or if the database has more replicas than there are data nodes, ALTER DATABASE … SET REPLICA 1",
+  ],
+  // seen after weeks of running, even for SHOW DATABASES (CnosDB issue 2410)
+  [
+    /resources exhausted/i,
+    "if that node answers so to everything, a restart of it helps, and waiting does not; else take fewer --jobs",
+  ],
+];
+
+/** What helps against a failure; undefined where waiting is all. */
+export function helpFor(error: unknown): string | undefined {
+  if (error instanceof Failure && error.hint) return error.hint;
+  return help.find(([pattern]) => pattern.test(messageOf(error)))?.[1];
+}
