@@ -10,9 +10,8 @@ import { type Args, caFlag, type Command, flagsOf, outputFlag } from "../lib/cli
 import { main } from "../lib/cli/main.ts";
 import type { Say } from "../lib/cli/say.ts";
 import { Difference, UsageError } from "../lib/cli/errors.ts";
-import { harmless } from "../lib/cli/harmless.ts";
-import { readInput, readText } from "../lib/cli/files.ts";
-import { printLine, warnOfReaders, writeStdout } from "../lib/cli/stdout.ts";
+import { harmless } from "../lib/cli/presentable.ts";
+import { printLine, readInput, readText, warnOfReaders, writeStdout } from "../lib/cli/files.ts";
 import { firstPauseMs, MetaClient } from "../lib/cnosdb/meta.ts";
 import { findLeader } from "../lib/cnosdb/meta_nodes.ts";
 import { displayName } from "../lib/cnosdb/names.ts";

@@ -10,8 +10,7 @@ import { type Args, type Command, flagsOf, outputFlag, unmarkedFlag } from "../l
 import { main } from "../lib/cli/main.ts";
 import type { Say } from "../lib/cli/say.ts";
 import { messageOf, UsageError } from "../lib/cli/errors.ts";
-import { atomicFile, readInput } from "../lib/cli/files.ts";
-import { LineWriter, warnOfReaders, writeStdout } from "../lib/cli/stdout.ts";
+import { atomicFile, LineWriter, readInput, writeStdout } from "../lib/cli/files.ts";
 import { readDump, saveDump, writeDump } from "../lib/dump/text.ts";
 import { entriesOf, filterDump } from "../lib/filter/filter.ts";
 import { loadHash } from "../lib/filter/hash.ts";
@@ -147,7 +146,6 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   const options: FilterOptions = { ...given, target: target.format };
   const [outputFile, reportFile] = [args.value("output"), args.value("report")];
   const writesDump = !args.on("diff") && !args.on("check");
-  if (writesDump && outputFile === undefined) await warnOfReaders(say);
 
   const name = file ?? "stdin";
   const dump = await readDump(readInput(file, signal), name, { unmarked: args.on("unmarked") });

@@ -8,8 +8,7 @@
  */
 import { type Args, type Command, version } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
-import { readText } from "../lib/cli/files.ts";
-import { writeStdout } from "../lib/cli/stdout.ts";
+import { readText, writeStdout } from "../lib/cli/files.ts";
 import { page } from "../lib/report/page.ts";
 import { ReportReader } from "../lib/report/read.ts";
 

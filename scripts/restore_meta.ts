@@ -8,11 +8,9 @@
  */
 import { type Args, caFlag, type Command, flagsOf, unmarkedFlag } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
-import type { Say } from "../lib/cli/say.ts";
+import { type Say, showProgress } from "../lib/cli/say.ts";
 import { UsageError } from "../lib/cli/errors.ts";
-import { readInput, readText } from "../lib/cli/files.ts";
-import { printLine, warnOfReaders, writeStdout } from "../lib/cli/stdout.ts";
-import { showProgress } from "../lib/cli/progress.ts";
+import { printLine, readInput, readText, warnOfReaders, writeStdout } from "../lib/cli/files.ts";
 import { sqlEndpoint } from "../lib/cnosdb/sql.ts";
 import { readDump, writeDump } from "../lib/dump/text.ts";
 import { defaults, restore, type RestoreOptions, undo } from "../lib/restore/restore.ts";

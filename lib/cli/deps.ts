@@ -3,6 +3,7 @@
  * `deno-std` is Deno's standard library repackaged for npm, without types, so what is taken from it gets its types here. What only some
  * paths need is loaded when it is needed. (Its cli/unicode_width lacks a data file in 1.4.0 and cannot be loaded.)
  */
+import { abortable as untypedAbortable } from "npm:deno-std@1.4.0/async/abortable.js";
 import { pooledMap as untypedPooledMap } from "npm:deno-std@1.4.0/async/pool.js";
 import { parseArgs as untypedParseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
 import { format as untypedFormatDuration } from "npm:deno-std@1.4.0/fmt/duration.js";
@@ -31,6 +32,9 @@ export const formatDuration = untypedFormatDuration as (
   ms: number,
   options: { ignoreZero: boolean },
 ) => string;
+
+/** A promise that is rejected with the signal's reason as soon as it is aborted; see @std/async. */
+export const abortable = untypedAbortable as <T>(promise: Promise<T>, signal: AbortSignal) => Promise<T>;
 
 const pooledMap = untypedPooledMap as <T>(
   limit: number,

@@ -2,8 +2,7 @@
  * What can go wrong for an operator, as the exit code tells it: 0 done, 1 failed, 2 usage, 3 done but reading back found a difference, 130
  * interrupted. Whatever else is thrown is a bug of ours, and is never taken for bad data.
  */
-import { harmlessLines } from "./harmless.ts";
-import { withoutSecrets } from "./secrets.ts";
+import { presentable } from "./presentable.ts";
 
 /**
  * A failure that the operator can act on. `message` says what was tried, where and what came back; `hint` what to do. Neither holds a
@@ -36,16 +35,6 @@ export class Difference extends Failure {
 export class Interrupted extends Failure {
   override name = "Interrupted";
   override readonly exitCode = 130;
-}
-
-/** The reader of stdout went away (`| head`, or the next script failed): what it did not take is lost, so this is no success. */
-export class ReaderGone extends Failure {
-  override name = "ReaderGone";
-}
-
-/** A text as people may read it. */
-export function presentable(text: string): string {
-  return harmlessLines(withoutSecrets(text));
 }
 
 /** The first line of whatever was thrown, without a stack. */

@@ -1,6 +1,8 @@
-/** Files that scripts read and write, and stdin. */
-import { basename, dirname } from "node:path";
+/** Stdin, stdout and files. */
+import { abortable } from "./deps.ts";
 import { Failure, messageOf, UsageError } from "./errors.ts";
+import { harmless, presentable } from "./presentable.ts";
+import type { Say } from "./say.ts";
 
 /**
  * The bytes of a file, or of stdin where `path` is undefined or `-`. Each chunk is only good until the next. A pipe stays silent for as long
@@ -12,17 +14,12 @@ export async function* readInput(path: string | undefined, signal: AbortSignal):
   if (fromStdin && Deno.stdin.isTerminal()) {
     throw new UsageError("stdin is a terminal", "pipe in what another script prints, or name a file.");
   }
-  const interrupted = new Promise<never>((_, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
-  interrupted.catch(() => {});
-  signal.throwIfAborted();
   try {
     using opened = fromStdin ? undefined : await Deno.open(path);
     const file = opened ?? Deno.stdin;
     const buffer = new Uint8Array(1 << 20);
     for (;;) {
-      const bytes = await Promise.race([file.read(buffer), interrupted]);
+      const bytes = await abortable(file.read(buffer), signal);
       if (bytes === null) return;
       yield buffer.subarray(0, bytes);
     }
@@ -45,6 +42,63 @@ export async function writeAll(
   bytes: Uint8Array,
 ): Promise<void> {
   for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+}
+
+/** Writes bytes to stdout as they are. @throws {Failure} where nobody reads any more, or the disk is full */
+export async function writeStdout(bytes: Uint8Array): Promise<void> {
+  try {
+    await writeAll(Deno.stdout, bytes);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BrokenPipe)) {
+      throw new Failure(`stdout: ${messageOf(error)}`, "is the disk full?");
+    }
+    // What the reader (`| head`, or a script that failed) did not take is lost, so this is no success.
+    throw new Failure("stdout was closed before all was written", "did the next command in the pipe end?");
+  }
+}
+
+/** Writes text for people to stdout, and a newline. Throws as `writeStdout` does. */
+export function printLine(text: string): Promise<void> {
+  return writeStdout(new TextEncoder().encode(`${presentable(text)}\n`));
+}
+
+/**
+ * Writes a value as a line of JSON, with nothing in it that a terminal would act on. It is data: names stay what they are, even where a
+ * table is called like a password; errors in it are without secrets since they were made. Throws as `writeStdout` does.
+ */
+export function printJson(value: unknown): Promise<void> {
+  return writeStdout(new TextEncoder().encode(`${harmless(JSON.stringify(value))}\n`));
+}
+
+/** Warns where stdout is a file that others can read, as `> dump` makes unless the umask is strict: dumps hold password hashes. */
+export async function warnOfReaders(say: Say): Promise<void> {
+  if (Deno.stdout.isTerminal()) return;
+  // loaded here alone: node:fs costs 20 ms
+  const { fstatSync } = await import("node:fs");
+  const { mode } = fstatSync(1);
+  if ((mode & 0o170000) === 0o100000 && mode & 0o044) {
+    say("warning: others can read the file that stdout is, and a dump holds password hashes: chmod 600 it");
+  }
+}
+
+/** Writes lines of text in large pieces. */
+export class LineWriter {
+  #held = "";
+
+  constructor(readonly sink: (bytes: Uint8Array) => Promise<void>) {}
+
+  /** @param text without a newline at its end @returns what to wait for, once enough is held to be written */
+  add(text: string): Promise<void> | undefined {
+    this.#held += `${text}\n`;
+    return this.#held.length >= 1 << 18 ? this.flush() : undefined;
+  }
+
+  /** Writes what is left. */
+  async flush(): Promise<void> {
+    const held = this.#held;
+    this.#held = "";
+    await this.sink(new TextEncoder().encode(held));
+  }
 }
 
 /** A file that is being written: it appears by `commit`, and `abandon` leaves nothing of it. */
@@ -110,10 +164,11 @@ export async function saveFile(path: string, pieces: Iterable<Uint8Array>): Prom
 
 /** Removes what a killed run left of a file: what nobody has written to for ten minutes. */
 async function removeStale(target: string): Promise<void> {
-  const [directory, prefix] = [dirname(target), `${basename(target)}.`];
+  const nameAt = target.lastIndexOf("/") + 1;
+  const [directory, prefix] = [target.slice(0, nameAt) || "./", `${target.slice(nameAt)}.`];
   for await (const { name } of Deno.readDir(directory)) {
     if (!name.startsWith(prefix) || !/^[0-9a-f]{8}\.partial$/.test(name.slice(prefix.length))) continue;
-    const { mtime } = await Deno.lstat(`${directory}/${name}`);
-    if (mtime && Date.now() - mtime.getTime() > 600_000) await Deno.remove(`${directory}/${name}`);
+    const { mtime } = await Deno.lstat(directory + name);
+    if (mtime && Date.now() - mtime.getTime() > 600_000) await Deno.remove(directory + name);
   }
 }

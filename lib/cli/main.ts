@@ -1,10 +1,9 @@
 /** How each script runs: SIGINT, errors for an operator, the exit code. */
-import { type Args, type Command, parse, version } from "./command.ts";
+import { type Args, type Command, help, parse, version } from "./command.ts";
 import { Failure, Interrupted, messageOf, UsageError } from "./errors.ts";
-import { help } from "./help.ts";
-import { keepSecretsOf } from "./secrets.ts";
+import { keepSecretsOf } from "./presentable.ts";
 import { type Say, writeMessage } from "./say.ts";
-import { printLine } from "./stdout.ts";
+import { printLine } from "./files.ts";
 
 /**
  * Runs a script to its end and exits the process with its code.

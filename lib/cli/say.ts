@@ -1,6 +1,7 @@
 /** Messages to the operator, on stderr. */
-import { presentable } from "./errors.ts";
 import { translate } from "./language.ts";
+import { presentable } from "./presentable.ts";
+import { describeSeconds } from "./text.ts";
 
 /** Where a script's messages go: stderr, or nowhere under `--quiet`. */
 export type Say = (message: string) => void;
@@ -11,4 +12,29 @@ export function writeMessage(name: string, message: string): void {
   try {
     Deno.stderr.writeSync(new TextEncoder().encode(`${name}: ${text}\n`));
   } catch { /* stderr is closed: nobody is left to be told */ }
+}
+
+/**
+ * Shows how far a long job is: a line that is refreshed on a terminal, else one every 10 s.
+ * @param line says how far it is
+ * @returns ends it
+ */
+export function showProgress(line: () => string, say: Say): () => void {
+  const terminal = Deno.stderr.isTerminal();
+  const write = (text: string) => Deno.stderr.writeSync(new TextEncoder().encode(`\r\x1b[K${text}`));
+  const timer = setInterval(
+    () => terminal ? write(presentable(line())) : say(line()),
+    terminal ? 200 : 10_000,
+  );
+  return () => {
+    clearInterval(timer);
+    if (terminal) write("");
+  };
+}
+
+/** `1200 of 5000 entries, 480/s, 8s left`. */
+export function describeProgress(done: number, total: number, what: string, startMs: number): string {
+  const perSecond = done / Math.max(Date.now() - startMs, 1) * 1_000;
+  const left = done > 0 ? `, ${describeSeconds((total - done) / perSecond)} left` : "";
+  return `${done} of ${total} ${what}, ${Math.round(perSecond)}/s${left}`;
 }

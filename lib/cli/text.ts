@@ -37,6 +37,17 @@ export function wrap(text: string, width: number): string[] {
   return [...lines, line.trimEnd()];
 }
 
+/** The start of a text, short enough for a message. */
+export function preview(text: string, length = 60): string {
+  return text.length > length ? `${text.slice(0, length)}…` : text;
+}
+
+/** The first of many texts, and how many more there are. */
+export function someOf(texts: readonly string[], most: number, separator = ", "): string {
+  const more = texts.length - most;
+  return texts.slice(0, most).join(separator) + (more > 0 ? `${separator}… and ${more} more` : "");
+}
+
 /** `1 table`, `2 tables`. */
 export function counted(n: number, one: string, many = `${one}s`): string {
   return `${n} ${n === 1 ? one : many}`;

@@ -1,7 +1,7 @@
 /** Addresses of servers as an operator gives them. */
 import { Buffer } from "node:buffer";
 import { UsageError } from "../cli/errors.ts";
-import { echoed, keepSecret } from "../cli/secrets.ts";
+import { echoed, keepSecret } from "../cli/presentable.ts";
 
 /** A server's address with the credentials that were in its URL, which never appear in a message. */
 export interface Endpoint {

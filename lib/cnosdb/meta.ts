@@ -5,7 +5,7 @@
 import { setTimeout } from "node:timers";
 import { Failure } from "../cli/errors.ts";
 import { type Dump, readDump } from "../dump/text.ts";
-import { preview } from "../dump/json.ts";
+import { preview } from "../cli/text.ts";
 import { basicAuthorization, type Endpoint, parseEndpoint } from "./endpoint.ts";
 import { NoAnswer, pause, readBody, type Response, send, stream } from "./http.ts";
 

@@ -1,5 +1,5 @@
 /** Names of CnosDB's objects, as messages show them. */
-import { harmless } from "../cli/harmless.ts";
+import { harmless } from "../cli/presentable.ts";
 
 /** A table's whole name. */
 export interface TableName {

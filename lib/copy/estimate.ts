@@ -2,7 +2,7 @@
 import type { Args } from "../cli/command.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
 import type { Say } from "../cli/say.ts";
-import { printJson, printLine } from "../cli/stdout.ts";
+import { printJson, printLine } from "../cli/files.ts";
 import { atOnce } from "../cli/deps.ts";
 import { counted, describeBytes, describeSeconds } from "../cli/text.ts";
 import { displayName, displayTable, type TableName } from "../cnosdb/names.ts";

@@ -2,8 +2,7 @@
 import { hostname } from "node:os";
 import { type Args, version } from "../cli/command.ts";
 import { Difference, Failure, Interrupted, messageOf } from "../cli/errors.ts";
-import { writeAll } from "../cli/files.ts";
-import { printJson } from "../cli/stdout.ts";
+import { printJson, writeAll } from "../cli/files.ts";
 import { counted, describeSeconds } from "../cli/text.ts";
 import { Progress } from "./progress.ts";
 import { exitCodeOf, type RunLine, type Status, type TableResult } from "./result.ts";

@@ -1,7 +1,7 @@
 /** `--status`: what a ledger says of a run, also while it is being worked on. */
 import type { Args } from "../cli/command.ts";
 import { UsageError } from "../cli/errors.ts";
-import { printJson, printLine, writeStdout } from "../cli/stdout.ts";
+import { printJson, printLine, writeStdout } from "../cli/files.ts";
 import { pause } from "../cnosdb/http.ts";
 import { displayTable } from "../cnosdb/names.ts";
 import { type Ledger, openLedger } from "./ledger.ts";

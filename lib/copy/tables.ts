@@ -2,7 +2,7 @@
 import { Failure, messageOf } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import type { Row } from "../cnosdb/sql.ts";
-import { preview } from "../dump/json.ts";
+import { preview } from "../cli/text.ts";
 import { readDump } from "../dump/text.ts";
 import type { Cluster } from "./cluster.ts";
 import type { EndLine, RunLine, TableResult } from "./result.ts";

@@ -1,8 +1,43 @@
-/** What differs between two dumps, entry by entry and field by field. */
-import { changes } from "./changes.ts";
+/** What differs between two dumps, entry by entry and field by field, for an operator to read: password hashes are masked. */
 import type { Entry } from "./text.ts";
-import { InvalidValue, parseJson } from "./json.ts";
+import { formatJson, InvalidValue, isObject, type Json, parseJson } from "./json.ts";
 import { candidates, type Key, readKey } from "./key.ts";
+
+/** A field that differs; `before` or `after` is missing if it is not there. JSON texts. */
+export interface Change {
+  /** names with dots between them, `[n]` for an element; "" for the whole value */
+  path: string;
+  before?: string;
+  after?: string;
+}
+
+const secret = /(^|\.)(hash_)?password$/;
+
+/** A value as it may be shown: of a password whether there is one. */
+function shown(path: string, value: Json): string {
+  return secret.test(path) && typeof value === "string" ? '"***"' : formatJson(value);
+}
+
+/** The outermost fields that differ, members of an object in the order of `before`; empty if the values are equal. */
+export function changes(before: Json, after: Json, path = ""): Change[] {
+  if (isObject(before) && isObject(after)) {
+    return [...new Set([...Object.keys(before), ...Object.keys(after)])].flatMap((name) =>
+      changesOf(path ? `${path}.${name}` : name, before[name], after[name])
+    );
+  }
+  if (Array.isArray(before) && Array.isArray(after)) {
+    const length = Math.max(before.length, after.length);
+    return Array.from({ length }, (_, n) => changesOf(`${path}[${n}]`, before[n], after[n])).flat();
+  }
+  const [a, b] = [formatJson(before), formatJson(after)];
+  return a === b ? [] : [{ path, before: shown(path, before), after: shown(path, after) }];
+}
+
+function changesOf(path: string, before: Json | undefined, after: Json | undefined): Change[] {
+  if (before !== undefined && after !== undefined) return changes(before, after, path);
+  if (before !== undefined) return [{ path, before: shown(path, before) }];
+  return after === undefined ? [] : [{ path, after: shown(path, after) }];
+}
 
 /** An entry that is not the same on both sides; `fields` if it is on both. */
 export interface Difference {
@@ -100,10 +135,4 @@ export function compareDumps(here: readonly Entry[], there: readonly Entry[]): D
     if (!object || !isVolatile(object)) differences.push({ key, side: "there", fields: [] });
   }
   return differences;
-}
-
-/** The first of many texts, and how many more there are. */
-export function someOf(texts: readonly string[], most: number, separator = ", "): string {
-  const more = texts.length - most;
-  return texts.slice(0, most).join(separator) + (more > 0 ? `${separator}… and ${more} more` : "");
 }

@@ -146,22 +146,8 @@ export function equalJson(a: Json, b: Json): boolean {
   return a === b || formatJson(a) === formatJson(b) || formatJson(sorted(a)) === formatJson(sorted(b));
 }
 
-/**
- * A text that is the same for two JSON values exactly when they are equal: members sorted, no white space, numbers digit for
- * digit as they were written.
- * @throws {InvalidValue} if `text` is no JSON
- */
-export function canonical(text: string): string {
-  return formatJson(sorted(parseJson(text)));
-}
-
 function sorted(value: Json): Json {
   if (Array.isArray(value)) return value.map(sorted);
   if (!isObject(value)) return value;
   return Object.fromEntries(Object.keys(value).sort().map((name) => [name, sorted(value[name]!)]));
-}
-
-/** The start of a text, short enough for a message. */
-export function preview(text: string, length = 60): string {
-  return text.length > length ? `${text.slice(0, length)}…` : text;
 }

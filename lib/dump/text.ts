@@ -5,7 +5,7 @@
 import { Buffer, isUtf8 } from "node:buffer";
 import { Failure } from "../cli/errors.ts";
 import { saveFile } from "../cli/files.ts";
-import { preview } from "./json.ts";
+import { preview } from "../cli/text.ts";
 import { Sha256 } from "./sha256.ts";
 
 /** One line of a dump. */

@@ -1,5 +1,5 @@
 /** One entry's value, from the dump's form into the target's. */
-import { type Change, changes } from "../dump/changes.ts";
+import { type Change, changes } from "../dump/compare.ts";
 import { equalJson, formatJson, type Json, objectIn, parseJson } from "../dump/json.ts";
 import { Failure } from "../cli/errors.ts";
 import { describeRange, type Format, overlap, type Range } from "../versions/versions.ts";

@@ -1,5 +1,5 @@
 /** What becomes of an entry. */
-import type { Change } from "../dump/changes.ts";
+import type { Change } from "../dump/compare.ts";
 import type { Key } from "../dump/key.ts";
 
 /** What became of one entry. */

@@ -2,7 +2,7 @@
 import { version } from "../cli/command.ts";
 import { displayName } from "../cnosdb/names.ts";
 import { type Key, kinds } from "../dump/key.ts";
-import type { Change } from "../dump/changes.ts";
+import type { Change } from "../dump/compare.ts";
 import type { Dump } from "../dump/text.ts";
 import { describeRange } from "../versions/versions.ts";
 import type { Remark } from "./convert.ts";

@@ -6,7 +6,7 @@ import type { Endpoint } from "../cnosdb/endpoint.ts";
 import { firstPauseMs, MetaClient } from "../cnosdb/meta.ts";
 import { displayName } from "../cnosdb/names.ts";
 import { SqlClient } from "../cnosdb/sql.ts";
-import { someOf } from "../dump/compare.ts";
+import { someOf } from "../cli/text.ts";
 import { type Dump, readDump, saveDump } from "../dump/text.ts";
 import { targetFormat } from "../versions/versions.ts";
 import { describePlan, type Item, lookAt, makePlan, Problems, readDumpItems, type Target } from "./plan.ts";

@@ -1,7 +1,8 @@
 /** Takes a restore back, as far as the meta service can: former values by writing them, what was added by SQL that is printed. */
-import { harmless } from "../cli/harmless.ts";
+import { harmless } from "../cli/presentable.ts";
 import { quoteName } from "../cnosdb/sql.ts";
-import { differingFields, someOf, userNames } from "../dump/compare.ts";
+import { differingFields, userNames } from "../dump/compare.ts";
+import { someOf } from "../cli/text.ts";
 import { namesOf } from "../dump/key.ts";
 import type { Dump } from "../dump/text.ts";
 import {

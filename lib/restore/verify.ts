@@ -8,7 +8,7 @@ import { caughtUp } from "../cnosdb/meta_nodes.ts";
 import { displayName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import { SqlClient, SqlError } from "../cnosdb/sql.ts";
-import { someOf } from "../dump/compare.ts";
+import { someOf } from "../cli/text.ts";
 import { isUnlisted } from "../dump/key.ts";
 import type { Format } from "../versions/versions.ts";
 import { fieldsBefore, type Item, readItems, type Target, tenantOf, unreadable } from "./plan.ts";

@@ -1,7 +1,7 @@
 /** Writes entries to a meta service: parents before children, in batches, through whichever node leads by then. */
 import { Failure, Interrupted, messageOf } from "../cli/errors.ts";
 import { atOnce } from "../cli/deps.ts";
-import { describeProgress } from "../cli/progress.ts";
+import { describeProgress } from "../cli/say.ts";
 import { describeSeconds } from "../cli/text.ts";
 import type { Endpoint } from "../cnosdb/endpoint.ts";
 import { pause } from "../cnosdb/http.ts";

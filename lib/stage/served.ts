@@ -1,7 +1,7 @@
 /** The stage that copy_tables serves to both clusters itself, until it ends. */
 import { loadSigner } from "../cli/deps.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
-import { keepSecret } from "../cli/secrets.ts";
+import { keepSecret } from "../cli/presentable.ts";
 import { StageFiles } from "./files.ts";
 import { type httpLimits, HttpServer } from "./http.ts";
 import { Intake } from "./rate.ts";

@@ -3,7 +3,7 @@ import { readdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { closestString } from "../cli/deps.ts";
 import { UsageError } from "../cli/errors.ts";
-import { keepSecret } from "../cli/secrets.ts";
+import { keepSecret } from "../cli/presentable.ts";
 import { counted } from "../cli/text.ts";
 import { assertDirectory, connectionClause, type Stage } from "./stage.ts";
 

@@ -1,5 +1,5 @@
 /** The whole migration between two stand-ins: the four scripts as real processes in a shell pipe. */
-import { canonical } from "../../lib/dump/json.ts";
+import { canonical } from "../helpers/json.ts";
 import { type Rows, seedRows, type StandIn, startStandIn, type Version } from "../standin/standin.ts";
 
 const root = new URL("../../", import.meta.url);

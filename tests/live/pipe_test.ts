@@ -1,5 +1,5 @@
 /** End to end: both kinds of 2.3 into each 2.4, the new cluster restarted and compared. */
-import { canonical } from "../../lib/dump/json.ts";
+import { canonical } from "../helpers/json.ts";
 import { assert, assertEquals } from "../helpers/deps.ts";
 import { Clusters, entries, origins, permissions } from "./pipe.ts";
 import type { Version } from "../standin/standin.ts";

@@ -1,6 +1,5 @@
 import chinese from "../../../lib/cli/chinese.json" with { type: "json" };
-import { type Command, sharedFlags } from "../../../lib/cli/command.ts";
-import { help } from "../../../lib/cli/help.ts";
+import { type Command, help, sharedFlags } from "../../../lib/cli/command.ts";
 import { translator } from "../../../lib/cli/language.ts";
 import { assert, assertEquals } from "../../helpers/deps.ts";
 

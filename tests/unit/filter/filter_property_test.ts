@@ -2,7 +2,7 @@
 import type { Outcome } from "../../../lib/filter/outcome.ts";
 import type { FilterOptions } from "../../../lib/filter/rule.ts";
 import { Selection } from "../../../lib/filter/selection.ts";
-import { canonical } from "../../../lib/dump/json.ts";
+import { canonical } from "../../helpers/json.ts";
 import { parseRules } from "../../../lib/filter/own_rules.ts";
 import type { Format } from "../../../lib/versions/versions.ts";
 import { assert, assertEquals } from "../../helpers/deps.ts";

@@ -1,5 +1,5 @@
 /** Conversions against what real 2.4 servers took, served from and survived a restart with (fixtures/accepted). */
-import { canonical } from "../../../lib/dump/json.ts";
+import { canonical } from "../../helpers/json.ts";
 import type { Format } from "../../../lib/versions/versions.ts";
 import { assert, assertEquals } from "../../helpers/deps.ts";
 import { filter } from "../filter/filtering.ts";

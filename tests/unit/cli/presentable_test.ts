@@ -1,11 +1,25 @@
-import { Failure, messageOf, presentable } from "../../../lib/cli/errors.ts";
-import { echoed, keepSecret, keepSecretsOf, withoutSecrets } from "../../../lib/cli/secrets.ts";
+import { Failure, messageOf } from "../../../lib/cli/errors.ts";
+import { echoed, harmless, keepSecret, keepSecretsOf, presentable } from "../../../lib/cli/presentable.ts";
 import { assert, assertEquals } from "../../helpers/deps.ts";
+
+Deno.test("harmless() escapes what a terminal, a comment of SQL or a reader would be misled by", () => {
+  assertEquals(
+    harmless("a\nDROP\x1b[31m\x07\x9b\u202ex\u2028"),
+    "a\\u000aDROP\\u001b[31m\\u0007\\u009b\\u202ex\\u2028",
+  );
+  assertEquals(harmless("温度 '\"c d"), "温度 '\"c d");
+  assertEquals(presentable("a\nb\t"), "a\nb\\u0009");
+});
+
+Deno.test("harmless() leaves the meaning of JSON as it is", () => {
+  const value = { name: "\x9b2J\u202e", text: "a\n\x1b" };
+  assertEquals(JSON.parse(harmless(JSON.stringify(value))), value);
+});
 
 Deno.test("a secret that is known appears in no message, however it is written", () => {
   keepSecret('p/4ss"wörd');
   for (const form of ['p/4ss"wörd', "p%2F4ss%22w%C3%B6rd", 'p/4ss\\"wörd']) {
-    assertEquals(withoutSecrets(`at ${form}!`), "at …!");
+    assertEquals(presentable(`at ${form}!`), "at …!");
     assertEquals(new Failure("x", `try ${form}`).hint, "try …");
     assertEquals(messageOf(new Error(form)), "…");
   }
@@ -33,14 +47,14 @@ Deno.test("a password on the command line is known, wherever it stands and howev
       "--jobs",
     ],
   ]);
-  for (const password of passwords) assertEquals(withoutSecrets(`no file ${password}`), "no file …");
-  assertEquals(withoutSecrets("old:8902 --jobs a@b:nine"), "old:8902 --jobs a@b:nine");
+  for (const password of passwords) assertEquals(presentable(`no file ${password}`), "no file …");
+  assertEquals(presentable("old:8902 --jobs a@b:nine"), "old:8902 --jobs a@b:nine");
 });
 
 Deno.test("a secret too short to be blotted disfigures nothing", () => {
   keepSecret("ab");
   keepSecret(undefined);
-  assertEquals(withoutSecrets("a table"), "a table");
+  assertEquals(presentable("a table"), "a table");
 });
 
 Deno.test("echoed() shows what was given only as far as it can hold no password", () => {
