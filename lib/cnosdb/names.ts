@@ -8,6 +8,13 @@ export interface TableName {
   readonly table: string;
 }
 
+/** What databases are told apart by in a Map; no name has a NUL. */
+export const databaseKey = ({ tenant, database }: Pick<TableName, "tenant" | "database">) =>
+  `${tenant}\0${database}`;
+
+/** What tables are told apart by in a Map. */
+export const tableKey = ({ tenant, database, table }: TableName) => `${tenant}\0${database}\0${table}`;
+
 /** A name as an operator would write it: parts that hold anything but letters, digits, `_` and `-` in double quotes, as in SQL. */
 export function displayName(...names: string[]): string {
   return names.map((name) =>

@@ -7,7 +7,7 @@ import { Failure, messageOf } from "../cli/errors.ts";
 import { atOnce } from "../cli/deps.ts";
 import { counted } from "../cli/text.ts";
 import { pause } from "../cnosdb/http.ts";
-import { displayTable, type TableName } from "../cnosdb/names.ts";
+import { displayTable, tableKey, type TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import { formatTime, parseTime } from "../cnosdb/time.ts";
 import { concernsTable } from "./trouble.ts";
@@ -16,7 +16,7 @@ import { type RunOptions, TableRun } from "./copy.ts";
 import { proven, type TableResult } from "./result.ts";
 import { inStatements } from "./statements.ts";
 import { TableCopy } from "./table.ts";
-import { type Claim, handOut, tableKey } from "./tables.ts";
+import { type Claim, handOut } from "./tables.ts";
 import { addUp, noRows, overlap, sameSummary, type Summary, window, windowOf } from "./windows.ts";
 
 /** How a run follows its source. */

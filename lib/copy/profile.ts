@@ -1,16 +1,12 @@
 /** What one cluster says of tables: their columns, and what lies in stretches of them. Several questions go in one statement. */
 import { Failure } from "../cli/errors.ts";
-import { displayTable, type TableName } from "../cnosdb/names.ts";
+import { databaseKey, displayTable, type TableName } from "../cnosdb/names.ts";
 import type { Row } from "../cnosdb/sql.ts";
 import type { Cluster, Send } from "./cluster.ts";
 import type { Hold, Schedule, Step } from "./schedule.ts";
 import * as statements from "./statements.ts";
 import type { Ask, Column } from "./statements.ts";
 import { type Bin, noRows, overlap, type Summary } from "./windows.ts";
-
-/** What databases are told apart by here; no name has a NUL. */
-export const databaseKey = ({ tenant, database }: Pick<TableName, "tenant" | "database">) =>
-  `${tenant}\0${database}`;
 
 /** Nothing was copied, and copying again would be refused again. */
 export class Refused extends Failure {

@@ -1,6 +1,6 @@
 /** The tables that are to be copied: from a dump, from JSON lines (our own output too), or asked of the source. */
 import { Failure, messageOf } from "../cli/errors.ts";
-import type { TableName } from "../cnosdb/names.ts";
+import { databaseKey, tableKey, type TableName } from "../cnosdb/names.ts";
 import type { Row } from "../cnosdb/sql.ts";
 import { preview } from "../cli/text.ts";
 import { readDump } from "../dump/text.ts";
@@ -16,9 +16,6 @@ export interface TableList {
   /** by `tableKey`, what the lines say beside the names: the windows that an export half wrote */
   readonly told: Map<string, TableResult>;
 }
-
-/** What tables are told apart by; no name has a NUL. */
-export const tableKey = ({ tenant, database, table }: TableName) => `${tenant}\0${database}\0${table}`;
 
 /** The server's own metrics and views, which every cluster has. */
 function isSystem({ tenant, database }: TableName): boolean {
@@ -173,7 +170,7 @@ export type Claim = (most: number) => Promise<TableName[]>;
 
 /** Hands out a list that this run alone works on: from another database each time, as their statements do not wait for each other. */
 export function handOut(names: readonly TableName[]): Claim {
-  const databases = Map.groupBy(names, ({ tenant, database }) => `${tenant}\0${database}`);
+  const databases = Map.groupBy(names, databaseKey);
   return (most) => {
     const [first] = databases;
     if (!first) return Promise.resolve([]);
