@@ -1,6 +1,7 @@
 /** A script's command line: one table of flags, from which it is parsed and from which its help is made. */
+import { parseArgs } from "node:util";
 import config from "../../deno.json" with { type: "json" };
-import { closestString, parseArgs } from "./deps.ts";
+import { closestString } from "./deps.ts";
 import { UsageError } from "./errors.ts";
 import { translate } from "./language.ts";
 import { echoed } from "./presentable.ts";
@@ -75,25 +76,24 @@ export const version: string = config.version;
 export class Args {
   constructor(
     /** what is no flag: as many as the command takes */
-    readonly positional: string[],
-    private readonly found: Record<string, string | boolean | string[] | undefined>,
+    readonly positional: readonly string[],
+    /** by flag, "" for a switch */
+    private readonly given: ReadonlyMap<string, string[]>,
   ) {}
 
-  /** Whether a switch was given. */
+  /** Whether a flag was given. */
   on(name: string): boolean {
-    return this.found[name] === true;
+    return this.given.has(name);
   }
 
   /** The value of a flag, or undefined. */
   value(name: string): string | undefined {
-    const value = this.found[name];
-    return typeof value === "string" ? value : undefined;
+    return this.given.get(name)?.[0];
   }
 
   /** All values of a flag that may be repeated. */
   values(name: string): string[] {
-    const value = this.found[name];
-    return Array.isArray(value) ? value : [];
+    return this.given.get(name) ?? [];
   }
 
   /** What `read` makes of a flag's value; undefined where it was not given. @throws {UsageError} where that is nothing */
@@ -137,39 +137,37 @@ export class Args {
  */
 export function parse(command: Command, argv: readonly string[]): Args {
   const flags = [...command.flags, ...sharedFlags];
-  checkFlags(flags, argv);
-  const found = parseArgs(argv, {
-    string: ["_", ...flags.filter((f) => f.value).map((f) => f.name)],
-    boolean: flags.filter((f) => !f.value).map((f) => f.name),
-    collect: flags.filter((f) => f.many).map((f) => f.name),
-    alias: Object.fromEntries(flags.flatMap((f) => f.short ? [[f.short, f.name]] : [])),
-    unknown: (arg, key) => {
-      if (key === undefined) return true;
-      const nearest = closestString(key, flags.map((f) => f.name));
-      const shown = /^--/.test(arg) ? arg.split("=")[0] : arg.slice(0, 2);
-      throw new UsageError(`unknown flag ${shown}`, `did you mean --${nearest}? --help lists all flags.`);
-    },
+  const options = flags.map(({ name, short, value }) =>
+    [name, { type: value ? "string" : "boolean", ...(short ? { short } : {}) }] as const
+  );
+  const { tokens, positionals } = parseArgs({
+    args: [...argv],
+    options: Object.fromEntries(options),
+    strict: false,
+    tokens: true,
   });
-  const positional = found._.map(String);
-  if (found.help !== true && found.version !== true) checkPositional(command, positional);
-  return new Args(positional, found);
-}
-
-function checkFlags(flags: readonly Flag[], argv: readonly string[]): void {
-  const seen = new Set<string>();
-  for (const [index, word] of argv.entries()) {
-    if (word === "--") break;
-    const given = /^--([^=]+)(=)?/.exec(word) ?? /^-([a-zA-Z])$/.exec(word);
-    const flag = given && flags.find(({ name, short }) => name === given[1] || short === given[1]);
-    if (!flag) continue;
-    if (seen.has(flag.name) && !flag.many) throw new UsageError(`--${flag.name} is given twice`);
-    seen.add(flag.name);
-    const next = argv[index + 1];
-    if (flag.value && given[2] === undefined && (next === undefined || /^--?[a-z]/i.test(next))) {
+  const given = new Map<string, string[]>();
+  for (const token of tokens) {
+    if (token.kind !== "option") continue;
+    const flag = flags.find(({ name }) => name === token.name);
+    if (!flag) {
+      const nearest = closestString(token.name, flags.map(({ name }) => name));
+      throw new UsageError(
+        `unknown flag ${token.rawName}`,
+        `did you mean --${nearest}? --help lists all flags.`,
+      );
+    }
+    const earlier = given.get(flag.name);
+    if (earlier && !flag.many) throw new UsageError(`--${flag.name} is given twice`);
+    if (!flag.value && token.inlineValue) throw new UsageError(`--${flag.name} takes no value`);
+    const isFlag = !token.inlineValue && /^--?[a-z]/i.test(token.value ?? "");
+    if (flag.value && (token.value === undefined || isFlag)) {
       throw new UsageError(`--${flag.name} needs a value: --${flag.name} ${flag.value}`);
     }
-    if (!flag.value && given[2] !== undefined) throw new UsageError(`--${flag.name} takes no value`);
+    given.set(flag.name, [...earlier ?? [], token.value ?? ""]);
   }
+  if (!given.has("help") && !given.has("version")) checkPositional(command, positionals);
+  return new Args(positionals, given);
 }
 
 function checkPositional({ positional, usage }: Command, given: readonly string[]): void {

@@ -5,24 +5,8 @@
  */
 import { abortable as untypedAbortable } from "npm:deno-std@1.4.0/async/abortable.js";
 import { pooledMap as untypedPooledMap } from "npm:deno-std@1.4.0/async/pool.js";
-import { parseArgs as untypedParseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
 import { format as untypedFormatDuration } from "npm:deno-std@1.4.0/fmt/duration.js";
 import { closestString as untypedClosestString } from "npm:deno-std@1.4.0/text/closest_string.js";
-
-/** The options of `parseArgs` that are used here; see @std/cli. */
-export interface ParseOptions {
-  string: string[];
-  boolean: string[];
-  collect: string[];
-  alias: Record<string, string>;
-  unknown: (arg: string, key?: string) => boolean;
-}
-
-/** Splits command line arguments into flags and the rest (`_`); see @std/cli. */
-export const parseArgs = untypedParseArgs as (
-  args: readonly string[],
-  options: ParseOptions,
-) => { _: (string | number)[] } & Record<string, string | boolean | string[] | undefined>;
 
 /** The candidate that is most like `word`; see @std/text. Throws where there are no candidates. */
 export const closestString = untypedClosestString as (word: string, candidates: readonly string[]) => string;

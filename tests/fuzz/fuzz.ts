@@ -2,7 +2,7 @@
  * Tries odd inputs until time is up: `deno task fuzz --seconds 60 [--seed N] [--part dumps|lines|names|requests]`. A find prints its seed and
  * the smallest input that still shows it; the same seed finds it again.
  */
-import { parseArgs } from "../../lib/cli/deps.ts";
+import { parseArgs } from "node:util";
 import { randomOf } from "../helpers/random.ts";
 import { dumps } from "./dumps.ts";
 import { lines } from "./lines.ts";
@@ -63,15 +63,8 @@ export const parts: Readonly<Record<string, { part: Part<any>; weight: number }>
 };
 
 if (import.meta.main) {
-  const args = parseArgs(Deno.args, {
-    string: ["seconds", "seed", "part"],
-    boolean: [],
-    collect: [],
-    alias: {},
-    unknown: (arg) => {
-      throw new Error(`unknown: ${arg}`);
-    },
-  });
+  const text = { type: "string" } as const;
+  const { values: args } = parseArgs({ options: { seconds: text, seed: text, part: text } });
   const untilMs = Date.now() + Number(args.seconds ?? 60) * 1000;
   const first = args.seed === undefined ? Date.now() % 1_000_000_000 : Number(args.seed);
   const chosen = Object.entries(parts).filter(([name]) => args.part === undefined || args.part === name);
