@@ -2,7 +2,7 @@
 import { lookup } from "node:dns/promises";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
 import { describeSeconds } from "../cli/text.ts";
-import type { Endpoint } from "../cnosdb/endpoint.ts";
+import { basicAuthorization, type Endpoint } from "../cnosdb/endpoint.ts";
 import { NoAnswer, pause, send } from "../cnosdb/http.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import { type QueryOptions, type Row, SqlClient, SqlError } from "../cnosdb/sql.ts";
@@ -115,7 +115,8 @@ export class Cluster {
       try {
         const client = new SqlClient(node.endpoint, signal, this.options.ca);
         this.version = await client.version();
-        if (this.#nodes.length > 1) clusters.set(await this.#mark(node, client, signal), node.endpoint.url);
+        const mark = this.#nodes.length > 1 ? await this.#mark(node, client, signal) : undefined;
+        if (mark !== undefined) clusters.set(mark, node.endpoint.url);
       } catch (error) {
         if (!(error instanceof NoAnswer)) throw error;
         down = error;
@@ -145,21 +146,31 @@ export class Cluster {
     return Math.round(Number(nanos / 1_000_000n) - (begunMs + Date.now()) / 2);
   }
 
-  /** HOST:PORT of the meta service's leader, which 2.4 tells; undefined for 2.3. */
+  /** HOST:PORT of the meta service's leader, which 2.4 tells whoever names himself; undefined for 2.3, and while there is no leader. */
   async metaLeader(signal: AbortSignal, node = this.#pick()): Promise<string | undefined> {
     const url = `${node.endpoint.url}/api/v1/meta_leader`;
-    const { ca } = this.options;
-    const answer = await send({ method: "GET", url, timeoutMs: 10_000, signal, ...(ca ? { ca } : {}) });
+    const headers = { authorization: basicAuthorization(node.endpoint) };
+    const answer = await send({
+      method: "GET",
+      url,
+      headers,
+      timeoutMs: 10_000,
+      signal,
+      ca: this.options.ca,
+    });
     return answer.status === 200 ? answer.body.trim().replaceAll('"', "") : undefined;
   }
 
-  /** What nodes of one cluster have in common and those of two have not: the meta service's leader, or with 2.3 the databases. */
-  async #mark(node: Node, client: SqlClient, signal: AbortSignal): Promise<string> {
+  /**
+   * What nodes of one cluster have in common and those of two have not: the meta service's leader, or with 2.3 the databases. Not so with
+   * 2.4, whose databases a restore may be making at this moment, in the same pipe.
+   */
+  async #mark(node: Node, client: SqlClient, signal: AbortSignal): Promise<string | undefined> {
+    const leader = await this.metaLeader(signal, node);
+    if (leader !== undefined || !this.version.startsWith("2.3.")) return leader;
     const sql = "SELECT database_name FROM information_schema.databases";
-    const options = { tenant: "cnosdb", timeoutMs: 30_000 };
-    const mark = await this.metaLeader(signal, node) ??
-      (await client.query(sql, options)).map((row) => row.database_name).sort();
-    return JSON.stringify([this.version, mark]);
+    const databases = await client.query(sql, { tenant: "cnosdb", timeoutMs: 30_000 });
+    return JSON.stringify(databases.map((row) => row.database_name).sort());
   }
 
   /** The next node in turn that is up; where none is, the one that was given up first. */

@@ -557,6 +557,7 @@ class Cluster implements StandIn {
       case "/api/v1/meta_leader": {
         const leader = this.#metaNodes[this.#leader];
         if (!since(this.version, "2.4.0")) return nothing(404);
+        if (call.authorization === undefined && since(this.version, "2.4.2")) return unauthorized();
         return leader === undefined ? nothing(500) : text(`127.0.0.1:${leader.port}`);
       }
       case "/api/v1/sql":
@@ -578,7 +579,7 @@ class Cluster implements StandIn {
     const { headers } = request;
     if (headers["content-length"] === undefined) return nothing(500);
     if (Number(headers["content-length"]) > 16 * 2 ** 20) return nothing(413);
-    if (authorization === undefined) return failure("000000", 'Missing request header "authorization"', 400);
+    if (authorization === undefined) return unauthorized();
     const [name, password] = credentials(authorization) ?? [];
     if (name === undefined || password === undefined) {
       return failure("040006", `Parse auth, malformed basic auth encoding: ${authorization}`, 400);
@@ -663,6 +664,8 @@ class Cluster implements StandIn {
     throw denied(`Access denied for user '${name}' (using password) ${why}`);
   }
 }
+
+const unauthorized = () => failure("000000", 'Missing request header "authorization"', 400);
 
 function credentials(authorization: string): [string, string] | undefined {
   if (!authorization.startsWith("Basic ")) return undefined;
