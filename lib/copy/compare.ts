@@ -1,11 +1,10 @@
-/** What differs between the two sides of a table: looked at many at once first, then one by one where they differ or are large. */
-import { Failure } from "../cli/errors.ts";
+/** What differs between the two sides of a table: looked at many at once first, then by windows where they differ or are large. */
+import type { Failure } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
-import { concernsTable, GivenUp } from "./trouble.ts";
-import { type Profiler, Refused } from "./profile.ts";
+import { eachAlone, type Profiler, Refused } from "./profile.ts";
 import { type Ask, type Column, columnDifferences } from "./statements.ts";
-import * as windows from "./windows.ts";
-import { addUp, differs, noRows, type Part, type Summary, type Window } from "./windows.ts";
+import { addUp, type Bins, closerSeconds, differs, noRows, overlap, pairBins, type Part } from "./windows.ts";
+import { sameSummary, type Sides, type Summary, type Window, windowOf } from "./windows.ts";
 
 /** What compares: both sides, or one where the other is out of reach. */
 export interface Comparison {
@@ -13,9 +12,8 @@ export interface Comparison {
   readonly target?: Profiler | undefined;
   /** whether every row is digested with every column */
   readonly full: boolean;
-  /** windows hold so many rows at most, and so many bytes by a rough guess */
+  /** a window holds some so many rows at most, and fewer where they have many columns */
   readonly rowsPerWindow: number;
-  readonly bytesPerWindow: number;
   /** whether rows of the target outside of the source's first and last are left alone */
   readonly intoExisting: boolean;
 }
@@ -30,40 +28,28 @@ export interface Seen {
   readonly target: Summary;
 }
 
-/** A guess of what a value takes in a file of an export: numbers are eight bytes, and Parquet comes uncompressed. */
+/** A window takes so many bytes in the stage at most, by a rough guess: numbers are eight bytes, and Parquet comes uncompressed. */
+const bytesPerWindow = 1_000_000_000;
 const bytesPerValue = 12;
-/** A window is looked at by finer ones so many times at most. */
-const deepest = 6;
 
-/** How many rows of a table a window holds at most. */
-export function rowsPerWindow(
-  { rowsPerWindow, bytesPerWindow }: Comparison,
-  columns: readonly Column[],
-): number {
-  return Math.max(1, Math.min(rowsPerWindow, Math.floor(bytesPerWindow / (bytesPerValue * columns.length))));
+/** How wide the bins are by which a table is looked at more closely; undefined: it stays one window. */
+function closer({ rowsPerWindow }: Comparison, { columns }: Seen, sides: Sides): number | undefined {
+  const fitting = Math.floor(bytesPerWindow / (bytesPerValue * columns.length));
+  return closerSeconds(sides, Math.max(1, Math.min(rowsPerWindow, fitting)));
 }
 
 /**
- * Looks at tables of one database: columns once, rows of all of them in a statement a side, and for `full` digests of the small ones.
- * @param outer what is compared of each
+ * Looks at tables of one database: columns once, rows of all of them in a statement a side, and for `full` digests of those that stay
+ * one window.
+ * @param asks what is compared of each
  * @returns what was seen of each, or why it cannot be compared
  */
-export async function lookAtTables(
-  comparison: Comparison,
-  names: readonly TableName[],
-  outer: Window,
-): Promise<(Seen | Failure)[]> {
-  try {
-    const columns = await Promise.all(names.map((name) => commonColumns(comparison, name)));
-    return await digestSmall(comparison, await askBoth(comparison, names, columns, outer));
-  } catch (error) {
-    if (!concernsTable(error)) throw error;
-    if (names.length === 1 || error instanceof GivenUp) return names.map(() => error);
-  }
-  // One by one, so that one table's trouble is its own.
-  const looks: (Seen | Failure)[] = [];
-  for (const name of names) looks.push(...await lookAtTables(comparison, [name], outer));
-  return looks;
+export function lookAtTables(comparison: Comparison, asks: readonly Ask[]): Promise<(Seen | Failure)[]> {
+  return eachAlone(asks, async (some) => {
+    const columns = await Promise.all(some.map(({ name }) => commonColumns(comparison, name)));
+    const seen = await askBoth(comparison, some, columns);
+    return comparison.full ? await withDigests(comparison, seen) : seen;
+  });
 }
 
 async function commonColumns({ source, target }: Comparison, name: TableName): Promise<Column[]> {
@@ -78,42 +64,33 @@ async function commonColumns({ source, target }: Comparison, name: TableName): P
 
 async function askBoth(
   { source, target, intoExisting }: Comparison,
-  names: readonly TableName[],
+  asks: readonly Ask[],
   columns: readonly Column[][],
-  outer: Window,
 ): Promise<Seen[]> {
-  const asks = names.map((name) => ({ name, window: outer }));
-  const [old, young] = await Promise.all([source?.summaries(asks), target?.summaries(asks)]);
-  const seen = names.map((name, i): Seen => ({
-    ...{ name, columns: columns[i]!, outer },
-    ...{ source: old?.[i] ?? noRows, target: young?.[i] ?? noRows },
-  }));
-  if (!intoExisting || !target) return seen;
+  const asked = source?.summaries(asks);
   // Beside other rows only what the source holds can be compared.
-  const narrower = seen.map((one) => ({
-    ...one,
-    outer: windows.overlap(outer, windows.windowOf(one.source)),
+  const held = intoExisting && target ? await asked : undefined;
+  const narrow = asks.map(({ name, window }, i) => ({
+    name,
+    window: held ? overlap(window, windowOf(held[i]!)) : window,
   }));
-  const held = await target.summaries(narrower.map(({ name, outer }) => ({ name, window: outer })));
-  return narrower.map((one, i) => ({ ...one, target: one.source.rows ? held[i]! : noRows }));
+  const [old, young] = await Promise.all([asked, target?.summaries(narrow)]);
+  return narrow.map(({ name, window }, i) => ({
+    ...{ name, columns: columns[i]!, outer: window, source: old?.[i] ?? noRows },
+    target: held?.[i]?.rows === 0 ? noRows : young?.[i] ?? noRows,
+  }));
 }
 
-/** Digests for the tables that one window holds: of the source, and of the target where the rest is equal already. */
-async function digestSmall(comparison: Comparison, seen: Seen[]): Promise<Seen[]> {
-  if (!comparison.full) return seen;
-  const small = seen.filter((one) =>
-    one.source.rows > 0 && one.source.rows <= rowsPerWindow(comparison, one.columns)
-  );
-  const even = small.filter((one) => windows.sameSummary(one.source, one.target));
-  const ask = (tables: Seen[]) =>
-    tables.map(({ name, outer, columns }): Ask => ({ name, window: outer, columns }));
-  const [old, young] = await Promise.all([
-    comparison.source?.summaries(ask(small)),
-    comparison.target?.summaries(ask(even)),
-  ]);
+/** With digests of the tables that stay one window: of the source, and of the target where the rest is equal already. */
+async function withDigests(comparison: Comparison, seen: readonly Seen[]): Promise<Seen[]> {
+  const whole = seen.filter((one) => one.source.rows > 0 && closer(comparison, one, one) === undefined);
+  const even = whole.filter((one) => !differs(one));
+  const ask = (side: Profiler | undefined, tables: Seen[]) =>
+    side?.summaries(tables.map(({ name, outer, columns }) => ({ name, window: outer, columns })));
+  const [old, young] = await Promise.all([ask(comparison.source, whole), ask(comparison.target, even)]);
   return seen.map((one) => ({
     ...one,
-    source: old?.[small.indexOf(one)] ?? one.source,
+    source: old?.[whole.indexOf(one)] ?? one.source,
     target: young?.[even.indexOf(one)] ?? one.target,
   }));
 }
@@ -123,62 +100,35 @@ async function digestSmall(comparison: Comparison, seen: Seen[]): Promise<Seen[]
  * and it saves copying, it is looked at by finer ones.
  */
 export function compareWindows(comparison: Comparison, seen: Seen): Promise<Part[]> {
-  const most = rowsPerWindow(comparison, seen.columns);
-  const whole: Part = { ...seen.outer, source: seen.source, target: seen.target };
-  const isLarge = Math.max(whole.source.rows, whole.target.rows) > most;
-  return lookCloser(
-    comparison,
-    seen,
-    whole,
-    isLarge ? most : differs(whole) ? windows.finerRows(whole, most) : undefined,
-  );
+  return lookCloser(comparison, seen, { ...seen.outer, source: seen.source, target: seen.target });
 }
 
-/** Looks more closely at a window, until what differs is small enough. @param rows in a bin; undefined: as it is */
-async function lookCloser(
-  comparison: Comparison,
-  seen: Seen,
-  part: Part,
-  rows: number | undefined,
-  depth = 0,
-): Promise<Part[]> {
-  if (rows === undefined || depth === deepest) return [part];
+async function lookCloser(comparison: Comparison, seen: Seen, part: Part): Promise<Part[]> {
+  const seconds = closer(comparison, seen, part);
+  if (seconds === undefined) return [part];
   const { source, target, full } = comparison;
-  const held = { ...addUp([part.source, part.target]), rows: Math.max(part.source.rows, part.target.rows) };
-  const seconds = windows.chooseSeconds(held, rows);
-  const ask = {
-    name: seen.name,
-    window: windows.window(part.from, part.to),
-    ...(full ? { columns: seen.columns } : {}),
-  };
-  const early = (held.first ?? "") < "1970";
-  const bins = async (side: Profiler | undefined) => {
-    if (!side) return [];
-    if (seconds !== undefined) return await side.bins(ask, seconds, early);
-    return (await side.summaries([ask])).filter(({ rows }) => rows > 0).map((one) => ({
-      ...one,
-      start: held.first ?? "",
-    }));
-  };
+  const ask = { name: seen.name, window: part, columns: full ? seen.columns : undefined };
+  const early = addUp([part.source, part.target]).first! < "1970";
+  const bins = (side: Profiler | undefined): Promise<Bins> | Bins =>
+    side?.bins(ask, seconds, early) ?? new Map();
   const [old, young] = await Promise.all([bins(source), bins(target)]);
-  const parts = windows.pairBins(old, young, part);
-  const most = rowsPerWindow(comparison, seen.columns);
-  const closer: Part[] = [];
-  for (const one of parts) {
-    const finer = parts.length > 1 && differs(one) ? windows.finerRows(one, most) : undefined;
-    closer.push(...await lookCloser(comparison, seen, one, finer, depth + 1));
-  }
-  return closer.length ? closer : [part];
+  const parts = pairBins(old, young, part);
+  if (parts.length === 1) return parts;
+  const finer: Part[] = [];
+  for (const one of parts) finer.push(...differs(one) ? await lookCloser(comparison, seen, one) : [one]);
+  return finer;
 }
 
-/** Names of the columns that differ in a window that holds as many rows on both sides. */
+/** Names of the columns that differ in a window that holds as many rows on both sides: each is digested with its rows' time and tags. */
 export async function differingColumns(
   { source, target }: Comparison,
   { name, columns }: Seen,
   part: Part,
 ): Promise<string[]> {
   if (!source || !target || part.source.rows !== part.target.rows) return [];
-  const ask = { name, window: windows.window(part.from, part.to), columns };
-  const [old, young] = await Promise.all([source.columnDigests(ask), target.columnDigests(ask)]);
-  return [...old].filter(([column, digest]) => young.get(column) !== digest).map(([column]) => column);
+  const key = columns.filter(({ kind }) => kind !== "FIELD");
+  const fields = columns.filter(({ kind }) => kind === "FIELD");
+  const asks = fields.map((column) => ({ name, window: part, columns: [...key, column] }));
+  const [old, young] = await Promise.all([source.summaries(asks), target.summaries(asks)]);
+  return fields.filter((_, i) => !sameSummary(old[i]!, young[i]!)).map(({ name }) => name);
 }

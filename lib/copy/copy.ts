@@ -101,11 +101,12 @@ export class TableRun {
     const { ledger, context: { target, task } } = this.options;
     const filled = task === "export" ? [] : results.filter(({ source }) => source?.rows);
     // Where one of them is gone, the statement is refused, and none is believed.
-    const there = await target?.anyRow(filled).catch((error) => {
+    const asks = filled.map((name) => ({ name, window: {}, any: true as const }));
+    const there = await target?.summaries(asks).catch((error) => {
       if (!concernsTable(error)) throw error;
       return [];
     }) ?? [];
-    const gone = new Set(filled.filter((_, i) => !there[i]));
+    const gone = new Set(filled.filter((_, i) => !there[i]?.rows));
     if (gone.size) await ledger?.reopen([...gone]);
     for (const result of results) if (!gone.has(result)) await this.#print({ ...result, earlier: true });
   }
@@ -173,7 +174,7 @@ export class TableRun {
   async #lookAt(names: readonly TableName[]): Promise<(Seen | Failure)[]> {
     const { context, outer, notExpired } = this.options;
     const bound = notExpired ? overlap(outer, await notExpired(names[0]!)) : outer;
-    return await lookAtTables(context, names, bound);
+    return await lookAtTables(context, names.map((name) => ({ name, window: bound })));
   }
 
   async #one(name: TableName, seen: Seen | Failure, expiries = 0): Promise<void> {

@@ -85,7 +85,8 @@ export async function estimate(
     refused.set(gist, { ...known, tables: known.tables + 1 });
   };
   await atOnce(jobs, inStatements(names, databaseKey), async (group) => {
-    for (const [i, one] of (await lookAtTables({ ...context, full: false }, group, outer)).entries()) {
+    const asks = group.map((name) => ({ name, window: outer }));
+    for (const [i, one] of (await lookAtTables({ ...context, full: false }, asks)).entries()) {
       if (one instanceof Failure) refuse(group[i]!, messageOf(one));
       else {
         seen.push(one);

@@ -10,9 +10,9 @@ import { pause } from "../cnosdb/http.ts";
 import { displayTable, tableKey, type TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import { formatTime, parseTime } from "../cnosdb/time.ts";
-import { concernsTable } from "./trouble.ts";
 import { lookAtTables } from "./compare.ts";
 import { type RunOptions, TableRun } from "./copy.ts";
+import { eachAlone } from "./profile.ts";
 import { proven, type TableResult } from "./result.ts";
 import { inStatements } from "./statements.ts";
 import { TableCopy } from "./table.ts";
@@ -179,17 +179,12 @@ class Follower {
       name,
       window: overlap(this.run.outer, window(from, undefined)),
     }));
-    try {
-      return await source!.summaries(asks);
-    } catch (error) {
-      if (!concernsTable(error)) throw error;
-      if (tables.length === 1) this.#complain(tables[0]!, messageOf(error));
-      if (tables.length === 1) return [undefined];
-    }
-    // one by one, so that one table's trouble is its own
-    const tails: (Summary | undefined)[] = [];
-    for (const table of tables) tails.push(...await this.#tails([table]));
-    return tails;
+    const tails = await eachAlone(asks, (some) => source!.summaries(some));
+    return tails.map((tail, i) => {
+      if (!(tail instanceof Failure)) return tail;
+      this.#complain(tables[i]!, messageOf(tail));
+      return undefined;
+    });
   }
 
   /** Copies what is new at the end of a table. @returns how many rows it was behind */
@@ -199,7 +194,7 @@ class Follower {
     const to = windowOf(tail).to!;
     const startMs = Date.now();
     const look = (begin: string | undefined) =>
-      lookAtTables(context, [name], overlap(this.run.outer, window(begin, to)));
+      lookAtTables(context, [{ name, window: overlap(this.run.outer, window(begin, to)) }]);
     const isLonger = known !== undefined && known.upTo < to;
     let [seen] = await look(isLonger ? known.upTo : from);
     // what is not behind what was equal lies in it: late rows

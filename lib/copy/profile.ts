@@ -6,11 +6,32 @@ import type { Cluster, Send } from "./cluster.ts";
 import type { Hold, Schedule, Step } from "./schedule.ts";
 import * as statements from "./statements.ts";
 import type { Ask, Column } from "./statements.ts";
-import { type Bin, noRows, overlap, type Summary } from "./windows.ts";
+import { concernsTable, GivenUp } from "./trouble.ts";
+import { type Bins, noRows, overlap, type Summary } from "./windows.ts";
 
 /** Nothing was copied, and copying again would be refused again. */
 export class Refused extends Failure {
   override name = "Refused";
+}
+
+/**
+ * Asks for several tables together, and where that fails for a table's reason one by one, so that one table's trouble is its own.
+ * @returns what was answered for each, or why it could not be
+ */
+export async function eachAlone<T, R>(
+  items: readonly T[],
+  ask: (items: readonly T[]) => Promise<R[]>,
+): Promise<(R | Failure)[]> {
+  try {
+    return await ask(items);
+  } catch (error) {
+    if (!concernsTable(error)) throw error;
+    // The patience is over once for all of them.
+    if (items.length === 1 || error instanceof GivenUp) return items.map(() => error);
+  }
+  const answers: (R | Failure)[] = [];
+  for (const item of items) answers.push(...await eachAlone([item], ask));
+  return answers;
 }
 
 /** Before 1970 date_bin is not to be relied on (see `binsSql`). */
@@ -93,47 +114,22 @@ export class Profiler {
 
   /** What lies in stretches of tables of one tenant, in the order of the questions. */
   async summaries(asks: readonly Ask[], step: Step = "profile"): Promise<Summary[]> {
-    const most = Math.max(1, ...asks.map(({ columns }) => columns?.length ?? 0));
-    const size = Math.max(1, Math.min(statements.unionMost, Math.floor(columnsInStatement / most)));
+    const columns = Math.max(1, ...asks.map(({ columns }) => columns?.length ?? 0));
+    const most = Math.max(1, Math.min(statements.unionMost, Math.floor(columnsInStatement / columns)));
     const answers: Summary[] = [];
-    for (let at = 0; at < asks.length; at += size) {
-      const some = asks.slice(at, at + size);
-      answers.push(
-        ...statements.readSummaries(
-          await this.#query(some[0]!.name, statements.summariesSql(some), step),
-          some,
-        ),
-      );
+    for (const some of statements.inStatements(asks, ({ name }) => name.tenant, most)) {
+      const rows = await this.#query(some[0]!.name, statements.summariesSql(some), step);
+      answers.push(...statements.readSummaries(rows, some));
     }
     return answers;
   }
 
   /** A stretch of a table by bins of so many seconds. What is older than 1970 is one bin. @param early whether there is any such */
-  async bins(ask: Ask, seconds: number, early: boolean): Promise<Bin[]> {
+  async bins(ask: Ask, seconds: number, early: boolean): Promise<Bins> {
     const later = early ? { ...ask, window: overlap(ask.window, { from: epoch }) } : ask;
     const bins = statements.readBins(await this.#query(ask.name, statements.binsSql(later, seconds)), ask);
-    const [before = noRows] = early
-      ? await this.summaries([{ ...ask, window: overlap(ask.window, { to: epoch }) }])
-      : [];
-    return before.first === undefined ? bins : [{ ...before, start: before.first }, ...bins];
-  }
-
-  /** Digests of a stretch of a table by column, each with the key of its row in it. */
-  async columnDigests(ask: Required<Ask>): Promise<Map<string, string>> {
-    const columns = (ask.columns ?? []).filter(({ kind }) => kind === "FIELD");
-    const digests = new Map<string, string>();
-    for (let at = 0; at < columns.length; at += statements.columnsMost) {
-      const some = columns.slice(at, at + statements.columnsMost);
-      const [row] = await this.#query(ask.name, statements.columnDigestsSql(ask, some));
-      for (const [i, { name }] of some.entries()) digests.set(name, String(row?.[`d${i}`]));
-    }
-    return digests;
-  }
-
-  /** Whether tables of one tenant have a row. @param names at most `unionMost` */
-  async anyRow(names: readonly TableName[]): Promise<boolean[]> {
-    const rows = names.length ? await this.#query(names[0]!, statements.anyRowSql(names)) : [];
-    const found = new Map(rows.map((row) => [row.t, row.n]));
-    return names.map((_, i) => Number(found.get(String(i)) ?? 0) > 0);
+    if (!early) return bins;
+    const [before = noRows] = await this.summaries([{ ...ask, window: overlap(ask.window, { to: epoch }) }]);
+    return new Map(before.rows ? [["", before], ...bins] : bins);
   }
 }

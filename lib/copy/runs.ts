@@ -91,7 +91,6 @@ export function runOptions(
     ...{ task, stage, schedule, signal: halt.signal, source: profiler(from), target: profiler(to) },
     ...{ proves: verify !== "none", full: verify === "full", intoExisting: plan.intoExisting ?? false },
     rowsPerWindow: plan.rowsPerWindow ?? 5_000_000,
-    bytesPerWindow: 1_000_000_000,
     lookAgainMs: plan.lookAgainMs ?? 500,
     tally: progress.tally,
     raiseTtl: ttls && plan.expired !== "skip"

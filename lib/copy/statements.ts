@@ -6,7 +6,7 @@ import { Failure } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import { quoteName, quoteText, type Row } from "../cnosdb/sql.ts";
 import { formatTime, parseTime } from "../cnosdb/time.ts";
-import type { Bin, Summary, Window } from "./windows.ts";
+import { type Bins, noRows, type Summary, type Window } from "./windows.ts";
 
 /** A column as `information_schema.columns` tells: kind TIME, TAG or FIELD; type such as STRING or TIMESTAMP(NANOSECOND). */
 export interface Column {
@@ -18,21 +18,21 @@ export interface Column {
 /** So many tables or windows are asked for in one statement: 200 killed a 2.4.3.4 server by a stack overflow. */
 export const unionMost = 16;
 
-/** Items that are asked for in one statement: at most `unionMost`, and of one tenant, or database. @param of tells which */
-export function inStatements<T>(items: readonly T[], of: (item: T) => string): T[][] {
+/** Cuts items into what is asked for in one statement: at most `most`, and of one tenant, or database. @param of tells which */
+export function inStatements<T>(items: readonly T[], of: (item: T) => string, most = unionMost): T[][] {
   return [...Map.groupBy(items, of).values()].flatMap((some) =>
-    Array.from(
-      { length: Math.ceil(some.length / unionMost) },
-      (_, i) => some.slice(i * unionMost, (i + 1) * unionMost),
-    )
+    Array.from({ length: Math.ceil(some.length / most) }, (_, i) => some.slice(i * most, (i + 1) * most))
   );
 }
 
-/** A stretch of a table to be summed up; with `columns` its rows are digested. */
+/** A stretch of a table to be summed up. */
 export interface Ask {
   readonly name: TableName;
   readonly window: Window;
+  /** its rows are digested, with these columns */
   readonly columns?: readonly Column[] | undefined;
+  /** only whether it has a row: any one stands for all, without a scan */
+  readonly any?: true;
 }
 
 const fullName = ({ database, table }: TableName) => quoteName(database, table);
@@ -100,13 +100,13 @@ function digits(md5: string, start: number): string {
  */
 const digestMeasures = `${digits("m", 1)} AS h, ${digits("m", 9)} AS l`;
 
-function measured({ name, window, columns }: Ask, first: string): string {
+function measured({ name, window, columns, any }: Ask, label: string): string {
   const rows = `${fullName(name)}${where(window)}`;
-  return columns
-    ? `SELECT ${first}, ${measures}, ${digestMeasures} FROM (SELECT time, ${
-      textOfRow(columns)
-    } AS m FROM ${rows}) x`
-    : `SELECT ${first}, ${measures} FROM ${rows}`;
+  if (columns) {
+    const texts = `SELECT time, ${textOfRow(columns)} AS m FROM ${rows}`;
+    return `SELECT ${label}, ${measures}, ${digestMeasures} FROM (${texts}) x`;
+  }
+  return `SELECT ${label}, ${measures} FROM ${any ? `(SELECT time FROM ${rows} LIMIT 1) x` : rows}`;
 }
 
 /** Sums up several stretches of tables of one tenant in one statement. @param asks at most `unionMost` */
@@ -118,7 +118,7 @@ export function summariesSql(asks: readonly Ask[]): string {
 /** The answer, in the order of what was asked. @throws {Failure} where something is missing */
 export function readSummaries(rows: readonly Row[], asks: readonly Ask[]): Summary[] {
   const byLabel = new Map(rows.map((row) => [row.t, row]));
-  return asks.map(({ name }, i) => summaryOf(byLabel.get(String(i)) ?? {}, name));
+  return asks.map((ask, i) => readSummary(byLabel.get(String(i)) ?? {}, ask));
 }
 
 /**
@@ -130,22 +130,19 @@ export function binsSql(ask: Ask, seconds: number): string {
   return `${measured(ask, bin)} GROUP BY w ORDER BY w`;
 }
 
-export function readBins(rows: readonly Row[], { name }: Ask): Bin[] {
-  return rows.map((row) => {
-    const start = timeOf(row.w);
-    if (start === undefined) throw unreadable(name, row);
-    return { start, ...summaryOf(row, name) };
-  });
+export function readBins(rows: readonly Row[], ask: Ask): Bins {
+  return new Map(rows.map((row) => [timeOf(row.w) ?? unreadable(ask, row), readSummary(row, ask)]));
 }
 
-function summaryOf(row: Row, name: TableName): Summary {
+function readSummary(row: Row, ask: Ask): Summary {
   const { n: rows, h, l } = row;
+  if (rows === 0) return noRows;
   const [first, last] = [timeOf(row.t0), timeOf(row.t1)];
-  if (typeof rows !== "number") throw unreadable(name, row);
-  if (rows === 0) return { rows };
-  if (first === undefined || last === undefined) throw unreadable(name, row);
-  const digest = typeof h === "number" && typeof l === "number" ? { digest: hex(h) + hex(l) } : {};
-  return { rows, first, last, ...digest };
+  if (typeof rows !== "number" || first === undefined || last === undefined) return unreadable(ask, row);
+  if (!ask.columns) return { rows, first, last };
+  // Without a digest on either side the two would be taken for equal.
+  if (typeof h !== "number" || typeof l !== "number") return unreadable(ask, row);
+  return { rows, first, last, digest: hex(h) + hex(l) };
 }
 
 const hex = (number: number) => number.toString(16).padStart(8, "0");
@@ -154,29 +151,10 @@ const timeOf = (value: Row[string]) => {
   const nanos = typeof value === "string" ? parseTime(value) : undefined;
   return nanos === undefined ? undefined : formatTime(nanos);
 };
-const unreadable = (name: TableName, row: Row) =>
-  new Failure(
-    `the profile of ${fullName(name)} answered ${JSON.stringify(row).slice(0, 100)}, not its rows and times`,
-  );
 
-/** So many columns are digested one by one in a statement. */
-export const columnsMost = 50;
-
-/** A digest for each column, bound to its row by the row's time and tags. @param some at most `columnsMost` of `columns` */
-export function columnDigestsSql(ask: Required<Ask>, some: readonly Column[]): string {
-  const key = (ask.columns ?? []).filter(({ kind }) => kind !== "FIELD");
-  const texts = some.map((column, i) => `${textOfRow([...key, column])} AS m${i}`);
-  const digests = some.map((_, i) => `${digits(`m${i}`, 1)} AS d${i}`);
-  return `SELECT ${[measures, ...digests].join(", ")} FROM (SELECT ${["time", ...texts].join(", ")} FROM ${
-    fullName(ask.name)
-  }${where(ask.window)}) x`;
-}
-
-/** Whether tables of one tenant have a row at all, without a scan. @param names at most `unionMost` */
-export function anyRowSql(names: readonly TableName[]): string {
-  return names.map((name, i) =>
-    `SELECT '${i}' AS t, count(time) AS n FROM (SELECT time FROM ${fullName(name)} LIMIT 1) x`
-  ).join(" UNION ALL ");
+function unreadable({ name }: Ask, row: Row): never {
+  const answer = JSON.stringify(row).slice(0, 100);
+  throw new Failure(`the profile of ${fullName(name)} answered ${answer}, not what it was asked for`);
 }
 
 const fileFormat = "FILE_FORMAT = (TYPE = 'PARQUET')";
@@ -210,19 +188,14 @@ export function readCopied(answer: readonly Row[]): number {
 
 /** What differs between the columns of a table on both sides; what only one has would be lost or null in silence. */
 export function columnDifferences(source: readonly Column[], target: readonly Column[]): string[] {
-  const told = ({ kind, type }: Column) => `${kind} ${type}`;
-  const there = new Map(target.map((column) => [column.name, column]));
-  const differences = source.flatMap((column) => {
-    const other = there.get(column.name);
-    there.delete(column.name);
-    const name = `column ${JSON.stringify(column.name)}`;
-    if (!other) return [`${name} is on the source only`];
-    return told(column) === told(other)
-      ? []
-      : [`${name} is ${told(column)} on the source, ${told(other)} on the target`];
+  const kinds = (columns: readonly Column[]) =>
+    new Map(columns.map(({ name, kind, type }) => [name, `${kind} ${type}`]));
+  const [old, young] = [kinds(source), kinds(target)];
+  const names = [...new Set([...old.keys(), ...young.keys()])];
+  return names.filter((name) => old.get(name) !== young.get(name)).map((name) => {
+    const column = `column ${JSON.stringify(name)}`;
+    if (!young.has(name)) return `${column} is on the source only`;
+    if (!old.has(name)) return `${column} is on the target only`;
+    return `${column} is ${old.get(name)} on the source, ${young.get(name)} on the target`;
   });
-  return [
-    ...differences,
-    ...[...there.keys()].map((name) => `column ${JSON.stringify(name)} is on the target only`),
-  ];
 }

@@ -9,12 +9,12 @@ import type { TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import { freshDirectory, type Stage } from "../stage/stage.ts";
 import { ClusterTrouble, concernsTable } from "./trouble.ts";
-import { compareWindows, type Comparison, differingColumns, rowsPerWindow, type Seen } from "./compare.ts";
+import { compareWindows, type Comparison, differingColumns, type Seen } from "./compare.ts";
 import { type Profiler, Refused } from "./profile.ts";
 import type { Status, TableResult } from "./result.ts";
 import type { Hold, Schedule, Step } from "./schedule.ts";
 import { exportSql, importSql, readCopied } from "./statements.ts";
-import { addUp, differs, joinForCopying, noRows, type Part, type Window } from "./windows.ts";
+import { addUp, differs, noRows, type Part, type Window } from "./windows.ts";
 import { sameSummary, tellSummary, tellWindow, window } from "./windows.ts";
 
 /** What is to be done with what differs; `plan`: say what would be copied. */
@@ -116,9 +116,7 @@ export class TableCopy {
     for (let round = 1; this.#left.length; round++) {
       if (task === "compare") return "differs";
       const more = this.#left.filter(hasMore);
-      const some = this.#left.filter((part) => !hasMore(part));
-      const units = this.given ? some : joinForCopying(some, rowsPerWindow(context, seen.columns));
-      this.#left = [...more, ...units];
+      const units = this.#left.filter((part) => !hasMore(part));
       if (task === "plan") return "differs";
       if (round === 1) { for (const { source } of units) context.tally.rowsPlanned += source.rows; }
       const brought: Part[] = [];

@@ -21,20 +21,22 @@ export interface Summary {
   readonly digest?: string;
 }
 
-/** A stretch on both sides, as result lines show it. */
-export interface Part extends Window {
+/** What a stretch holds on both sides. */
+export interface Sides {
   readonly source: Summary;
   readonly target: Summary;
+}
+
+/** A stretch on both sides, as result lines show it. */
+export interface Part extends Window, Sides {
   /** the columns that differ */
   readonly columns?: readonly string[];
   /** where an export half left it in the stage */
   readonly directory?: string;
 }
 
-/** What a statement by `date_bin` tells of one bin. */
-export interface Bin extends Summary {
-  readonly start: string;
-}
+/** What lies in the bins of a stretch, by the time at which each begins; what is older than 1970 begins at "". */
+export type Bins = ReadonlyMap<string, Summary>;
 
 export const noRows: Summary = { rows: 0 };
 
@@ -43,7 +45,7 @@ export function sameSummary(a: Summary, b: Summary): boolean {
   return a.rows === b.rows && a.first === b.first && a.last === b.last && a.digest === b.digest;
 }
 
-export const differs = ({ source, target }: Part): boolean => !sameSummary(source, target);
+export const differs = ({ source, target }: Sides): boolean => !sameSummary(source, target);
 
 /** What several stretches hold together: digests are XORs over rows, so they add up too. */
 export function addUp(summaries: readonly Summary[]): Summary {
@@ -75,67 +77,39 @@ export function windowOf({ first, last }: Summary): Window {
   return window(first, last === undefined ? undefined : formatTime((parseTime(last) ?? 0n) + 1n));
 }
 
+/** From so many rows on it saves copying to look closer at a window of which the target has most rows already, by so many bins. */
+const worthLooking = 200_000;
+const binsOfCloserLook = 10;
+
 /**
- * How many seconds a bin has to be wide so that it holds some `rowsPerBin` rows, were they spread evenly.
- * @returns undefined where it cannot be cut: bins are whole seconds
+ * How wide the bins are, in seconds, by which a window is looked at more closely: it is too large to be copied at once, or it differs and
+ * most of it is on the target already.
+ * @param mostRows of a window that is copied at once; half as many again are not cut
+ * @returns undefined where it stays as it is; bins are whole seconds, so what lies within one second cannot be cut
  */
-export function chooseSeconds(
-  { rows, first = "", last = "" }: Summary,
-  rowsPerBin: number,
-): number | undefined {
+export function closerSeconds({ source, target }: Sides, mostRows: number): number | undefined {
+  const rows = Math.max(source.rows, target.rows);
+  const saves = !sameSummary(source, target) && source.rows >= worthLooking && target.rows >= source.rows / 2;
+  const bins = rows > 1.5 * mostRows ? Math.ceil(rows / mostRows) : saves ? binsOfCloserLook : 1;
+  const { first = "", last = "" } = addUp([source, target]);
   const [start, end] = [parseTime(first), parseTime(last)];
-  if (start === undefined || end === undefined) return undefined;
-  const spanSeconds = Number((end - start) / 1_000_000_000n) + 1;
-  const bins = Math.ceil(rows / rowsPerBin);
-  return bins > 1 && spanSeconds > 1 ? Math.ceil(spanSeconds / bins) : undefined;
+  if (bins === 1 || start === undefined || end === undefined) return undefined;
+  const seconds = Number((end - start) / 1_000_000_000n) + 1;
+  return seconds > 1 ? Math.ceil(seconds / bins) : undefined;
 }
 
 /**
  * Parts that together cover all of `outer`, from the bins of both sides: a bin reaches to where the next one begins, so that rows which
  * come late between two bins belong to one of them.
  */
-export function pairBins(source: readonly Bin[], target: readonly Bin[], outer: Window): Part[] {
-  const [old, young] = [source, target].map((bins) => new Map(bins.map((bin) => [bin.start, bin])));
-  const starts = [...new Set([...old!.keys(), ...young!.keys()])].sort();
+export function pairBins(source: Bins, target: Bins, outer: Window): Part[] {
+  const starts = [...new Set([...source.keys(), ...target.keys()])].sort();
+  if (!starts.length) starts.push("");
   return starts.map((start, i) => ({
     ...window(i === 0 ? outer.from : start, starts[i + 1] ?? outer.to),
-    source: withoutStart(old!.get(start)),
-    target: withoutStart(young!.get(start)),
+    source: source.get(start) ?? noRows,
+    target: target.get(start) ?? noRows,
   }));
-}
-
-function withoutStart({ start: _, ...summary }: Bin = { start: "", ...noRows }): Summary {
-  return summary;
-}
-
-/** From so many rows on it is worth looking closer at a window of which the target has most rows already. */
-const worthLooking = 200_000;
-
-/**
- * How many rows a bin should have where a window is to be looked at more closely: it is too large to be copied at once, or most of it
- * is on the target already. Undefined where it is copied as it is.
- */
-export function finerRows({ source, target }: Part, rowsPerWindow: number): number | undefined {
-  if (Math.max(source.rows, target.rows) > 1.5 * rowsPerWindow) return rowsPerWindow;
-  const worth = source.rows >= worthLooking && target.rows >= source.rows / 2;
-  return worth ? Math.ceil(source.rows / 10) : undefined;
-}
-
-/** Joins windows that lie next to each other into ones of at most `rowsPerWindow` rows; what is larger stays alone. */
-export function joinForCopying(parts: readonly Part[], rowsPerWindow: number): Part[] {
-  const joined: Part[] = [];
-  for (const part of parts) {
-    const last = joined.at(-1);
-    const touches = last !== undefined && last.to !== undefined && last.to === part.from;
-    if (touches && last.source.rows + part.source.rows <= rowsPerWindow) {
-      joined[joined.length - 1] = {
-        ...window(last.from, part.to),
-        source: addUp([last.source, part.source]),
-        target: addUp([last.target, part.target]),
-      };
-    } else joined.push(part);
-  }
-  return joined;
 }
 
 /** What a stretch holds, as an operator reads it. */

@@ -168,6 +168,14 @@ Deno.test("dense stretches are cut finer, whatever lies far away", async () => {
   assert(rows >= 9, `${rows} exports of 3002 rows in windows of 300`);
 });
 
+Deno.test("a large table of which the target has some rows before 1970 already is gone on with", async () => {
+  const databases = { db: { tables: { air: 500 }, startMs: -300_000, stepMs: 1000 } };
+  await using pair = await Pair.start({ databases });
+  pair.young.rows.set(rowsKey("cnosdb", "db", "air"), pair.rows("old", "db", "air").slice(50, 120));
+  const ran = await pair.copy({ rowsPerWindow: 100 });
+  assertEquals([ran.results[0]?.status, pair.differences()], ["equal", []], ran.results[0]?.error);
+});
+
 Deno.test("--since and --until bound what is compared and copied", async () => {
   const startMs = Date.parse("2026-11-01T00:00:00Z");
   await using pair = await Pair.start({

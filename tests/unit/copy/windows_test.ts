@@ -1,14 +1,11 @@
 /** Windows of time: which differ, how wide they are, how they are joined. */
 import {
   addUp,
-  chooseSeconds,
+  closerSeconds,
   differs,
-  finerRows,
-  joinForCopying,
   noRows,
   overlap,
   pairBins,
-  type Part,
   sameSummary,
   type Summary,
   tellWindow,
@@ -20,9 +17,6 @@ import { randomOf } from "../../helpers/random.ts";
 const day = (n: number) => `2023-11-${String(n).padStart(2, "0")}T00:00:00`;
 const held = (rows: number, first = 1, last = first, digest?: string): Summary =>
   rows ? { rows, first: day(first), last: day(last), ...(digest ? { digest } : {}) } : noRows;
-const part = (from: number, to: number, source: number, target = 0): Part => ({
-  ...{ from: day(from), to: day(to), source: held(source, from), target: held(target, from) },
-});
 
 Deno.test("summaries are the same only where all that was asked is, a digest on one side alone is a difference", () => {
   assertEquals(sameSummary(held(5, 1, 2), held(5, 1, 2)), true);
@@ -45,53 +39,44 @@ Deno.test("addUp() is the same whichever way rows are cut into stretches", () =>
   assertEquals(addUp([noRows, noRows]), noRows);
 });
 
-Deno.test("bins are as wide as rows that are spread evenly ask for, whole seconds, and none where one is enough", () => {
+Deno.test("a window that is too large is cut into bins as wide as rows that are spread evenly ask for, in whole seconds", () => {
   const month = { rows: 30_000_000, first: "2023-11-01T00:00:00", last: "2023-11-30T23:59:59.5" };
-  assertEquals(chooseSeconds(month, 5_000_000), 432_000);
-  assertEquals(chooseSeconds({ ...month, rows: 5_000_000 }, 5_000_000), undefined);
-  assertEquals(chooseSeconds({ ...month, last: "2023-11-01T00:00:00.9" }, 5_000_000), undefined);
-  assertEquals(chooseSeconds({ ...month, rows: 1e12, last: "2023-11-01T00:00:03" }, 5_000_000), 1);
-  assertEquals(chooseSeconds(noRows, 5_000_000), undefined);
+  const seconds = (source: Summary, target = source) => closerSeconds({ source, target }, 5_000_000);
+  assertEquals(seconds(month), 432_000);
+  assertEquals(seconds(noRows, month), 432_000);
+  assertEquals(seconds({ ...month, rows: 7_000_000 }), undefined);
+  assertEquals(seconds({ ...month, last: "2023-11-01T00:00:00.9" }), undefined);
+  assertEquals(seconds({ ...month, rows: 1e12, last: "2023-11-01T00:00:03" }), 1);
+  assertEquals(seconds(noRows), undefined);
+});
+
+Deno.test("a window that differs is cut where that saves copying: the target has most of it", () => {
+  const hour = { first: "2023-11-01T00:00:00", last: "2023-11-01T00:59:59" };
+  const seconds = (source: number, target: number) =>
+    closerSeconds({ source: { ...hour, rows: source }, target: { ...hour, rows: target } }, 5_000_000);
+  assertEquals(seconds(4_000_000, 3_900_000), 360);
+  assertEquals(seconds(4_000_000, 4_000_000), undefined);
+  assertEquals(seconds(4_000_000, 100), undefined);
+  assertEquals(seconds(1000, 999), undefined);
 });
 
 Deno.test("bins of both sides become parts without a gap, from the outer window's beginning to its end", () => {
-  const bin = (n: number, rows: number) => ({ start: day(n), ...held(rows, n) });
-  const parts = pairBins([bin(3, 5), bin(9, 1)], [bin(3, 5), bin(5, 2)], {});
+  const bins = (...list: [number, number][]) => new Map(list.map(([n, rows]) => [day(n), held(rows, n)]));
+  const parts = pairBins(bins([3, 5], [9, 1]), bins([3, 5], [5, 2]), {});
   assertEquals(parts, [
     { to: day(5), source: held(5, 3), target: held(5, 3) },
     { from: day(5), to: day(9), source: noRows, target: held(2, 5) },
     { from: day(9), source: held(1, 9), target: noRows },
   ]);
   assertEquals(parts.map(differs), [false, true, true]);
-  const bounded = pairBins([bin(3, 5), bin(9, 1)], [], { from: day(2), to: day(20) });
+  const bounded = pairBins(bins([3, 5], [9, 1]), bins(), { from: day(2), to: day(20) });
   assertEquals(bounded.map(({ from, to }) => [from, to]), [[day(2), day(9)], [day(9), day(20)]]);
-  assertEquals(pairBins([], [], {}), []);
-});
-
-Deno.test("windows that touch are joined up to what is copied at once, what is larger stays alone", () => {
-  const parts = [
-    part(1, 2, 40),
-    part(2, 3, 40),
-    part(3, 4, 40),
-    part(6, 7, 10),
-    part(7, 8, 500),
-    part(8, 9, 1),
-  ];
-  assertEquals(joinForCopying(parts, 100).map(({ from, to, source }) => [from, to, source.rows]), [
-    [day(1), day(3), 80],
-    [day(3), day(4), 40],
-    [day(6), day(7), 10],
-    [day(7), day(8), 500],
-    [day(8), day(9), 1],
+  const [early, old] = [held(4), { ...held(3), first: "1960-01-01T00:00:00" }];
+  assertEquals(pairBins(new Map([["", old]]), new Map([["", early], ...bins([9, 1])]), {}), [
+    { to: day(9), source: old, target: early },
+    { from: day(9), source: noRows, target: held(1, 9) },
   ]);
-});
-
-Deno.test("it is looked closer where a window is too large, or the target has most of it", () => {
-  assertEquals(finerRows(part(1, 2, 16_000_000), 5_000_000), 5_000_000);
-  assertEquals(finerRows(part(1, 2, 7_000_000), 5_000_000), undefined);
-  assertEquals(finerRows(part(1, 2, 4_000_000, 3_900_000), 5_000_000), 400_000);
-  assertEquals(finerRows(part(1, 2, 4_000_000, 100), 5_000_000), undefined);
-  assertEquals(finerRows(part(1, 2, 1000, 999), 5_000_000), undefined);
+  assertEquals(pairBins(bins(), bins(), { to: day(2) }), [{ to: day(2), source: noRows, target: noRows }]);
 });
 
 Deno.test("windows overlap where both are, and are told as an operator reads them", () => {
