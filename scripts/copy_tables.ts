@@ -110,7 +110,7 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     expired: args.choice("expired", ["raise", "skip"], "raise"),
     intoExisting: args.on("into-existing"),
     aheadBytes: args.bytes("ahead") ?? 2 * 1024 ** 3,
-    hours: args.value("hours") === undefined ? undefined : readHours(args.value("hours")!),
+    hours: args.parsed("hours", readHours, "two times of the day such as 02:00-06:00"),
   } as const;
   await Promise.all([from?.open(signal), to?.open(signal)]);
   if (from && to) await checkTwoClusters(from, to, signal);
@@ -146,7 +146,7 @@ async function copy(args: Args, plan: RunPlan, signal: AbortSignal, say: Say): P
   try {
     const ttls = to && new Ttls(to, ledger, to.url);
     for (const sentence of await ttls?.raised(tenants) ?? []) say(sentence);
-    await Promise.all([from, to].map((cluster) => cluster && probeStage(stage!, cluster, tenant, signal)));
+    for (const side of [from, to]) if (side) await probeStage(stage!, side, tenant, signal);
     const follow = args.on("follow")
       ? { ...reading.readPace(args), clockMs: await reading.readClock(from!, tenant, signal, say) }
       : undefined;

@@ -71,10 +71,7 @@ export async function estimate(
     tally: { rowsPlanned: 0, rowsCopied: 0, bytes: 0 },
     say,
   });
-  const stop = () => {
-    halt.abort(signal.reason);
-    context.schedule.stop(signal.reason);
-  };
+  const stop = () => halt.abort(signal.reason);
   signal.addEventListener("abort", stop);
   const seen: Seen[] = [];
   const hasMore = ({ source, target }: Seen) => !context.intoExisting && target.rows > source.rows;

@@ -4,7 +4,6 @@ import type { Args } from "../cli/command.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
 import { counted } from "../cli/text.ts";
 import { databaseKey, type TableName } from "../cnosdb/names.ts";
-import { meaningOf } from "../cnosdb/refusals.ts";
 import { formatTime } from "../cnosdb/time.ts";
 import type { Stage } from "../stage/stage.ts";
 import type { Cluster } from "./cluster.ts";
@@ -14,7 +13,7 @@ import { follow, type FollowOptions } from "./follow.ts";
 import type { Ledger } from "./ledger.ts";
 import { readTtl, type Ttls } from "./ttl.ts";
 import { RunOutput } from "./output.ts";
-import { type Hours, Pauses } from "./pauses.ts";
+import { type Hours, keepPauses } from "./pauses.ts";
 import { Profiler } from "./profile.ts";
 import type { Progress } from "./progress.ts";
 import { Schedule } from "./schedule.ts";
@@ -74,7 +73,7 @@ export function runOptions(
     jobs,
     aheadBytes: plan.aheadBytes ?? 2 ** 31,
     left: (database) => left.get(database) ?? 0,
-    overloaded: (error) => meaningOf(error) === "overloaded",
+    signal: halt.signal,
   });
   const said = new Set<string>();
   const onAgain = (error: unknown) => {
@@ -128,7 +127,7 @@ export async function work(
   show: (text: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const pauses = new Pauses(options.context.schedule, options.say, hours);
+  const endPauses = keepPauses(options.context.schedule, options.say, hours);
   const { ttls, say } = options;
   let stopped: unknown;
   try {
@@ -138,7 +137,7 @@ export async function work(
   } catch (error) {
     stopped = error;
   }
-  pauses.close();
+  endPauses();
   await ledger?.release().catch(() => {});
   // Also where nothing was left to do: a run before may have been killed before it came to this.
   const ttlsLeft = await restoreTtls(options);
