@@ -16,6 +16,7 @@ import { printEstimate } from "../lib/copy/estimate.ts";
 import { defaultLedger, openLedger } from "../lib/copy/ledger.ts";
 import { probeStage } from "../lib/copy/probe.ts";
 import { readHours } from "../lib/copy/pauses.ts";
+import { RunOutput, sinksOf } from "../lib/copy/output.ts";
 import { type RunPlan, runTables } from "../lib/copy/runs.ts";
 import { printStatus } from "../lib/copy/status.ts";
 import { Ttls } from "../lib/copy/ttl.ts";
@@ -116,7 +117,8 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   if (from && to) await checkTwoClusters(from, to, signal);
   const list = await reading.readList(args, from, tableSelection(args), signal);
   if (!list && task !== "copy") throw new UsageError("--dry-run and --only need a list of tables");
-  if (task === "plan") return await runTables({ ...settings, task, list }, command.name, args, signal);
+  const output = new RunOutput(command.name, sinksOf(args));
+  if (task === "plan") return await runTables({ ...settings, task, list }, output, signal);
   const stage = await openStage({
     stage: args.value("stage"),
     importStage: args.value("import-stage"),
@@ -131,14 +133,20 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     const plan: RunPlan = { ...settings, task, list, stage };
     return args.on("estimate")
       ? await printEstimate(args, plan, signal, say)
-      : await copy(args, plan, signal, say);
+      : await copy(args, plan, output, signal, say);
   } finally {
     const told = await stage.close();
     if (told) say(told);
   }
 }
 
-async function copy(args: Args, plan: RunPlan, signal: AbortSignal, say: Say): Promise<number> {
+async function copy(
+  args: Args,
+  plan: RunPlan,
+  output: RunOutput,
+  signal: AbortSignal,
+  say: Say,
+): Promise<number> {
   const { from, to, list, stage } = plan;
   const tenants = [...new Set(list?.names.map((name) => name.tenant) ?? [])];
   const tenant = tenants[0] ?? "cnosdb";
@@ -150,7 +158,7 @@ async function copy(args: Args, plan: RunPlan, signal: AbortSignal, say: Say): P
     const follow = args.on("follow")
       ? { ...reading.readPace(args), clockMs: await reading.readClock(from!, tenant, signal, say) }
       : undefined;
-    return await runTables({ ...plan, ledger, ttls, follow }, command.name, args, signal);
+    return await runTables({ ...plan, ledger, ttls, follow }, output, signal);
   } finally {
     await ledger.close();
   }

@@ -66,8 +66,9 @@ export async function estimate(
   signal: AbortSignal,
   say: (text: string) => void,
 ): Promise<Estimate> {
-  const { context, outer, jobs, halt } = runOptions(plan, () => Promise.resolve(), {
+  const { context, outer, jobs, halt } = runOptions(plan, {
     step() {},
+    result: () => Promise.resolve(),
     tally: { rowsPlanned: 0, rowsCopied: 0, bytes: 0 },
     say,
   });
