@@ -122,3 +122,17 @@ export function tellWindow({ from, to }: Window): string {
   if (from === undefined) return to === undefined ? "all its time" : `before ${to}`;
   return to === undefined ? `from ${from}` : `from ${from} to before ${to}`;
 }
+
+/** Whether both sides have as many rows of the same times, so that it is values that differ. */
+export function hasOtherValues({ source, target }: Sides): boolean {
+  return tellSummary(source) === tellSummary(target);
+}
+
+/** How windows differ, as an operator reads it: the first one, and how many more do. @param parts at least one */
+export function tellDifferences([part, ...more]: readonly Part[]): string {
+  const { source, target } = part!;
+  const what = hasOtherValues(part!)
+    ? `${tellSummary(source)} on both sides, but with other values`
+    : `${tellSummary(source)} on the source, ${tellSummary(target)} on the target`;
+  return `${tellWindow(part!)}: ${what}${more.length ? `; and in ${more.length} more windows` : ""}`;
+}

@@ -299,6 +299,53 @@ Deno.test("an import half finds a value that is not what was exported, and a dir
   assert((await Deno.stat(`${pair.directory}/victim`)).isDirectory);
 });
 
+Deno.test("an export half keeps what agrees with its source, and leaves nothing of what was written over meanwhile", async () => {
+  await using pair = await Pair.start();
+  const stage = `${pair.directory}/a`;
+  const half = (ledger: string) =>
+    pair.script(["--only", "export", "--all", "--ledger", ledger, "--stage", `file://${stage}`]);
+  let writes = 1000;
+  pair.old.fault = ({ body }) => {
+    if (body.includes('"air"')) {
+      pair.rows("old", "db", "air").push(row(200 + writes, Date.now() + writes++));
+    }
+    return undefined;
+  };
+  const busy = await half("busy.sqlite");
+  assertEquals([busy.code, busy.results[0].status], [1, "source-changed"], busy.stderr);
+  assertEquals([...Deno.readDirSync(stage)].map(({ name }) => name), []);
+  let left = 1;
+  pair.old.fault = (request) => {
+    if (copies([request]).length && left-- > 0) pair.rows("old", "db", "air").push(row(5000, Date.now()));
+    return undefined;
+  };
+  const once = await half("once.sqlite");
+  assertEquals([once.code, once.results[0].status], [0, "exported"], once.stderr);
+  assertEquals(once.results[0].windows[0].source.rows, pair.rows("old", "db", "air").length);
+  assertEquals([...Deno.readDirSync(stage)].map(({ name }) => name), [once.results[0].windows[0].directory]);
+});
+
+Deno.test("--verify none takes as many rows in as went out for done, and says that nothing was compared", async () => {
+  await using pair = await Pair.start({ databases: { db: { tables: { air: 10, empty: 0 } } } });
+  const { results } = await pair.copy({ verify: "none" });
+  const air = results.find(({ table }) => table === "air")!;
+  assertEquals([air.status, air.verify, air.source?.rows, air.target, air.windows], [
+    ...["imported", "none", 10],
+    ...[undefined, undefined],
+  ]);
+  assertEquals(results.find(({ table }) => table === "empty")?.status, "equal");
+  const profiles = pair.young.requests.filter(({ body }) => body.includes("count(time)")).length;
+  assertEquals([profiles, pair.differences()], [1, []]);
+  pair.young.rows.clear();
+  pair.young.fault = ({ body }) =>
+    body.startsWith('COPY INTO "') ? { kind: "answer", status: 200, body: '[{"rows":9}]' } : undefined;
+  const lost = await pair.copy({ verify: "none" }, { ledger: `${pair.directory}/other` });
+  assertMatch(
+    lost.results.find(({ table }) => table === "air")!.error!,
+    /9 rows were imported of 10 that had been exported/,
+  );
+});
+
 // ---- comparing ----
 
 Deno.test("a value where the source has null outlives every import, and it is said how it goes", async () => {
