@@ -2,6 +2,7 @@
  * JSON in which every number keeps its digits. Ids in CnosDB's meta store are 128-bit integers written as bare numbers, which a
  * plain JSON.parse rounds: such a number stays the text that it came in as (JSON.rawJSON).
  */
+
 /** A number whose digits a double would lose, as its source text. */
 export interface RawNumber {
   readonly rawJSON: string;
@@ -41,17 +42,17 @@ const riskyNumber = /\d{16}|\d[.eE]|-0/;
  * @throws {InvalidValue} if it is none, is nested too deep, or names a member twice (CnosDB refuses that: "duplicate field")
  */
 export function parseJson(text: string): Json {
-  const members = countMembers(text);
   let value: Json;
   try {
     value = riskyNumber.test(text) ? json.parse(text, keepDigits) : json.parse(text);
   } catch (error) {
+    if (error instanceof RangeError) throw tooDeep();
     if (error instanceof SyntaxError) throw new InvalidValue("its value is no JSON: was the line cut?");
     throw error;
   }
-  if (membersOf(value) !== members) {
-    throw new InvalidValue(`member ${JSON.stringify(memberTwice(text))} is there twice`);
-  }
+  checkDepth(value, 0);
+  // What comes out as it came in, as CnosDB's own values do, has lost no member to another of its name.
+  if (formatJson(value) !== text) checkNames(text);
   return value;
 }
 
@@ -59,55 +60,23 @@ function keepDigits(_name: string, value: Json, { source }: { readonly source?: 
   return typeof value === "number" && String(value) !== source ? json.rawJSON(source!) : value;
 }
 
-/** How many members are named in all objects of a JSON text. @throws {InvalidValue} if it is nested too deep */
-function countMembers(text: string): number {
-  let members = 0;
-  let levels = 0;
-  for (let at = 0; at < text.length; at++) {
-    switch (text.charCodeAt(at)) {
-      case 0x22: // "
-        at = endOfString(text, at);
-        break;
-      case 0x3a: // :
-        members++;
-        break;
-      case 0x7b: // {
-      case 0x5b: // [
-        if (++levels > mostLevels) throw new InvalidValue(`nested more than ${mostLevels} levels deep`);
-        break;
-      case 0x7d: // }
-      case 0x5d: // ]
-        levels--;
-    }
-  }
-  return members;
+function tooDeep(): InvalidValue {
+  return new InvalidValue(`nested more than ${mostLevels} levels deep`);
 }
 
-/** Where the string that starts at `at` has its closing quote. */
-function endOfString(text: string, at: number): number {
-  for (let end = text.indexOf('"', at + 1); end >= 0; end = text.indexOf('"', end + 1)) {
-    let escapes = end;
-    while (text[escapes - 1] === "\\") escapes--;
-    if ((end - escapes) % 2 === 0) return end;
-  }
-  return text.length;
+function checkDepth(value: Json, levels: number): void {
+  if (typeof value !== "object" || value === null || json.isRawJSON(value)) return;
+  if (levels === mostLevels) throw tooDeep();
+  for (const name in value) checkDepth((value as JsonObject)[name]!, levels + 1);
 }
 
-/** How many members all objects in a value have. */
-function membersOf(value: Json): number {
-  let members = 0;
-  if (Array.isArray(value)) { for (const element of value) members += membersOf(element); }
-  else if (isObject(value)) { for (const name in value) members += 1 + membersOf(value[name]!); }
-  return members;
-}
-
-/** The first name that an object in a JSON text has twice. */
-function memberTwice(text: string): string | undefined {
+/** @throws {InvalidValue} if an object in a JSON text has a name twice */
+function checkNames(text: string): void {
   const open: Set<string>[] = [];
   for (const [token, name] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}[\]]/gs)) {
     if (name !== undefined) {
       const read = JSON.parse(name) as string;
-      if (open.at(-1)?.has(read)) return read;
+      if (open.at(-1)?.has(read)) throw new InvalidValue(`member ${JSON.stringify(read)} is there twice`);
       open.at(-1)?.add(read);
     } else if (token === "{" || token === "[") open.push(new Set());
     else if (token === "}" || token === "]") open.pop();
@@ -139,15 +108,4 @@ export function wholeNumber(value: bigint): Json {
 export function objectIn(value: Json | undefined, name: string): JsonObject {
   const inner = isObject(value) ? value[name] : undefined;
   return isObject(inner) ? inner : {};
-}
-
-/** Whether two values are equal, whatever the order of their members. */
-export function equalJson(a: Json, b: Json): boolean {
-  return a === b || formatJson(a) === formatJson(b) || formatJson(sorted(a)) === formatJson(sorted(b));
-}
-
-function sorted(value: Json): Json {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (!isObject(value)) return value;
-  return Object.fromEntries(Object.keys(value).sort().map((name) => [name, sorted(value[name]!)]));
 }

@@ -34,31 +34,34 @@ const aboveClusters = /^\/(?:data_version|already_init_key|test_alive)$/;
 const internal =
   /^(?:auto_incr_id|resourceinfosmark|(?:data_nodes|data_nodes_metrics|resourceinfos|queries)\/.+|[^/]+\/queries\/.+)$/s;
 
-/** Every way to cut `text` in two at `separator`, first cut first. Neither half is empty. */
-function* cuts(text: string, separator: string): Generator<[string, string]> {
-  for (let at = text.indexOf(separator, 1); at >= 0; at = text.indexOf(separator, at + 1)) {
-    const rest = text.slice(at + separator.length);
-    if (rest) yield [text.slice(0, at), rest];
+/** What stands under a tenant: the words between its names, in the order in which a key is read. */
+const underTenant = [
+  { kind: "table", words: ["/dbs/", "/schemas/"], names: ["tenant", "database", "table"] },
+  { kind: "bucket", words: ["/dbs/", "/buckets/"], names: ["tenant", "database", "id"] },
+  { kind: "database", words: ["/dbs/"], names: ["tenant", "database"] },
+  { kind: "member", words: ["/members/"], names: ["tenant", "userId"] },
+  { kind: "role", words: ["/roles/"], names: ["tenant", "role"] },
+] as const;
+
+/** Every way to cut a text at words that follow each other in it, the first word as early as it can be. No part is empty. */
+function* cuts(text: string, [word, ...more]: readonly string[]): Generator<string[]> {
+  if (word === undefined) {
+    if (text) yield [text];
+    return;
+  }
+  for (let at = text.indexOf(word, 1); at > 0; at = text.indexOf(word, at + 1)) {
+    for (const parts of cuts(text.slice(at + word.length), more)) yield [text.slice(0, at), ...parts];
   }
 }
 
 function* tenantKeys(cluster: string, path: string): Generator<Key> {
-  for (const [tenant, inside] of cuts(path, "/dbs/")) {
-    for (const [database, table] of cuts(inside, "/schemas/")) {
-      yield { kind: "table", cluster, tenant, database, table };
+  for (const { kind, words, names } of underTenant) {
+    for (const parts of cuts(path, words)) {
+      if ((kind === "bucket" || kind === "member") && !/^\d+$/.test(parts.at(-1)!)) continue;
+      yield { kind, cluster, ...Object.fromEntries(names.map((name, n) => [name, parts[n]])) } as Key;
     }
-    for (const [database, id] of cuts(inside, "/buckets/")) {
-      if (/^\d+$/.test(id)) yield { kind: "bucket", cluster, tenant, database, id };
-    }
-    yield { kind: "database", cluster, tenant, database: inside };
   }
-  for (const [tenant, userId] of cuts(path, "/members/")) {
-    if (/^\d+$/.test(userId)) yield { kind: "member", cluster, tenant, userId };
-  }
-  for (const [tenant, role] of cuts(path, "/roles/")) yield { kind: "role", cluster, tenant, role };
-  if (path.endsWith("/limiter") && path.length > 8) {
-    yield { kind: "limiter", cluster, tenant: path.slice(0, -8) };
-  }
+  if (/.\/limiter$/s.test(path)) yield { kind: "limiter", cluster, tenant: path.slice(0, -8) };
   yield { kind: "tenant", cluster, tenant: path };
 }
 
@@ -67,38 +70,24 @@ function* tenantKeys(cluster: string, path: string): Generator<Key> {
  * @param key as in a dump, with its leading slash
  */
 export function* candidates(key: string): Generator<Key> {
-  const slash = key.indexOf("/", 1);
-  if (slash < 0 && aboveClusters.test(key)) yield { kind: "internal" };
-  if (key[0] !== "/" || slash < 2) return;
-  const cluster = key.slice(1, slash);
-  const path = key.slice(slash + 1);
-  if (path.startsWith("users/") && path.length > 6) yield { kind: "user", cluster, user: path.slice(6) };
-  else if (path.startsWith("tenants/") && path.length > 8) yield* tenantKeys(cluster, path.slice(8));
+  if (aboveClusters.test(key)) yield { kind: "internal" };
+  const [, cluster, path = ""] = /^\/([^/]+)\/(.*)$/s.exec(key) ?? [];
+  if (cluster === undefined) return;
+  if (/^users\/./s.test(path)) yield { kind: "user", cluster, user: path.slice(6) };
+  else if (/^tenants\/./s.test(path)) yield* tenantKeys(cluster, path.slice(8));
   else if (internal.test(path)) yield { kind: "internal", cluster };
 }
 
-/** The first of `candidates`. A database and what is in it, so most of a dump, is read without trying every cut. */
+/** A database and what is in it, so most of a dump, with no slash in a name. */
+const plainKey = /^\/([^/]+)\/tenants\/([^/]+)\/dbs\/([^/]+)(?:\/schemas\/([^/]+)|\/buckets\/(\d+))?$/;
+
+/** The first of `candidates`; most keys are read without trying every cut. */
 export function readKey(key: string): Key | undefined {
-  const group = key.indexOf("/", 1);
-  const tenantAt = group + 9;
-  const tenantEnd = key.startsWith("/tenants/", group) ? key.indexOf("/", tenantAt) : -1;
-  if (group > 1 && tenantEnd > tenantAt && key.startsWith("/dbs/", tenantEnd)) {
-    const [cluster, tenant] = [key.slice(1, group), key.slice(tenantAt, tenantEnd)];
-    const databaseEnd = key.indexOf("/", tenantEnd + 5);
-    if (databaseEnd < 0 && tenantEnd + 5 < key.length) {
-      return { kind: "database", cluster, tenant, database: key.slice(tenantEnd + 5) };
-    }
-    const last = key.indexOf("/", databaseEnd + 1) + 1;
-    if (databaseEnd > tenantEnd + 5 && last > 0 && last < key.length && !key.includes("/", last)) {
-      const database = key.slice(tenantEnd + 5, databaseEnd);
-      const name = key.slice(last);
-      if (key.startsWith("/schemas/", databaseEnd)) {
-        return { kind: "table", cluster, tenant, database, table: name };
-      }
-      if (key.startsWith("/buckets/", databaseEnd) && /^\d+$/.test(name)) {
-        return { kind: "bucket", cluster, tenant, database, id: name };
-      }
-    }
+  const [, cluster, tenant, database, table, id] = plainKey.exec(key) ?? [];
+  if (cluster !== undefined && tenant !== undefined && database !== undefined) {
+    if (table !== undefined) return { kind: "table", cluster, tenant, database, table };
+    if (id !== undefined) return { kind: "bucket", cluster, tenant, database, id };
+    return { kind: "database", cluster, tenant, database };
   }
   const [first] = candidates(key);
   return first;
@@ -110,21 +99,8 @@ export function readKey(key: string): Key | undefined {
  * on 2.3.5.4 and 2.4.2.1).
  */
 export function isUnlisted(key: Key): boolean {
-  switch (key.kind) {
-    case "user":
-      return key.user.includes("/");
-    case "tenant":
-      return key.tenant.includes("/");
-    case "role":
-      return key.role.includes("/");
-    case "database":
-    case "bucket":
-      return key.database.includes("/");
-    case "table":
-      return key.database.includes("/") || key.table.includes("/");
-    default:
-      return false;
-  }
+  const own = key.kind === "user" || key.kind === "tenant" ? namesOf(key) : namesOf(key).slice(1);
+  return own.some((name) => name.includes("/"));
 }
 
 /** The names in a key, outermost first. */

@@ -1,6 +1,6 @@
 /** One entry's value, from the dump's form into the target's. */
 import { type Change, changes } from "../dump/compare.ts";
-import { equalJson, formatJson, type Json, objectIn, parseJson } from "../dump/json.ts";
+import { formatJson, type Json, objectIn, parseJson } from "../dump/json.ts";
 import { Failure } from "../cli/errors.ts";
 import { describeRange, type Format, overlap, type Range } from "../versions/versions.ts";
 import { assertReadable, formatsOf, identify } from "../versions/entry.ts";
@@ -68,7 +68,7 @@ export function convert(item: Item, { source, sourceLine, target, rules, details
   for (const rule of rules) {
     if (!rule.change || !rule.applies(item)) continue;
     const next = rule.change(item, after, () => personal = true);
-    if (!rule.own && equalJson(next, after)) continue;
+    if (!rule.own && !changes(after, next).length) continue;
     after = next;
     applied.push(rule.name);
   }

@@ -1,5 +1,6 @@
 /** What a version of CnosDB is to a conversion, and the parts of values that several versions share. */
-import { digitsOf, equalJson, InvalidValue, isObject, type Json, type JsonObject } from "../dump/json.ts";
+import { changes } from "../dump/compare.ts";
+import { digitsOf, InvalidValue, isObject, type Json, type JsonObject } from "../dump/json.ts";
 import * as s from "./schema.ts";
 
 /** What a conversion depends on beside the value. */
@@ -190,6 +191,6 @@ export function renumberColumns(table: JsonObject): JsonObject {
     ...table,
     next_column_id: columns.length,
     columns,
-    columns_index: equalJson(index, table.columns_index ?? null) ? table.columns_index ?? null : index,
+    columns_index: changes(index, table.columns_index).length ? index : table.columns_index ?? null,
   };
 }

@@ -39,8 +39,11 @@ Deno.test("a member that is there twice is refused, as CnosDB refuses it", () =>
 Deno.test("a value is read as deep as serde_json reads, and not deeper", () => {
   const nested = (levels: number) => "[".repeat(levels) + "]".repeat(levels);
   assertEquals(formatJson(parseJson(nested(128))), nested(128));
+  parseJson(nested(128).replace("[]", `[${id}]`));
   for (const levels of [129, 5_000, 1_000_000]) {
-    assertThrows(() => parseJson(nested(levels)), InvalidValue, "nested more than 128 levels deep");
+    for (const text of [nested(levels), `[${nested(levels - 1)},${id}]`]) {
+      assertThrows(() => parseJson(text), InvalidValue, "nested more than 128 levels deep");
+    }
   }
 });
 
