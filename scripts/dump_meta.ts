@@ -12,7 +12,7 @@ import type { Say } from "../lib/cli/say.ts";
 import { Difference, UsageError } from "../lib/cli/errors.ts";
 import { harmless } from "../lib/cli/presentable.ts";
 import { printLine, readInput, readText, warnOfReaders, writeStdout } from "../lib/cli/files.ts";
-import { firstPauseMs, MetaClient } from "../lib/cnosdb/meta.ts";
+import { MetaClient } from "../lib/cnosdb/meta.ts";
 import { findLeader } from "../lib/cnosdb/meta_nodes.ts";
 import { displayName } from "../lib/cnosdb/names.ts";
 import { compareDumps, userNames } from "../lib/dump/compare.ts";
@@ -57,7 +57,7 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     throw new UsageError("--compare writes no dump: it goes with neither --output nor --redact");
   }
   const pem = ca === undefined ? undefined : await readText(ca);
-  const meta = new MetaClient(args.positional, { signal, ca: pem, pauseMs: firstPauseMs });
+  const meta = new MetaClient(args.positional, { signal, ca: pem });
   const leader = await meta.patiently(() => findLeader(meta));
   const { entries } = await meta.dump(leader);
   if (against !== undefined) {

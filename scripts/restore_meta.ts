@@ -13,43 +13,30 @@ import { UsageError } from "../lib/cli/errors.ts";
 import { printLine, readInput, readText, warnOfReaders, writeStdout } from "../lib/cli/files.ts";
 import { sqlEndpoint } from "../lib/cnosdb/sql.ts";
 import { readDump, writeDump } from "../lib/dump/text.ts";
-import { defaults, restore, type RestoreOptions, undo } from "../lib/restore/restore.ts";
+import { restore } from "../lib/restore/restore.ts";
+import { defaults, type RestoreOptions } from "../lib/restore/target.ts";
+import { undo } from "../lib/restore/undo.ts";
 
 export const command: Command = {
   name: "restore_meta",
   summary: "restore a converted dump into a CnosDB 2.4 cluster, and prove that it arrived",
   usage: ["META_URL... [FLAGS] [DUMP] > dump", "META_URL... --undo BACKUP [--yes]"],
   positional: { name: "META_URL", least: 1 },
-  flags: [
-    { name: "dry-run", help: "check everything and print the plan, write nothing" },
-    { name: "backup", value: "FILE", help: "keep what the target holds before the first write (mode 0600)" },
-    {
-      name: "add",
-      help: "restore only what the target has not yet, and leave and list what differs: for tenant by tenant",
-    },
-    { name: "force", help: "overwrite and list what differs, and leave what is not in the dump" },
-    {
-      name: "undo",
-      value: "BACKUP",
-      help:
-        "show what would give overwritten entries their value in BACKUP, and the SQL that removes what was added",
-    },
-    { name: "yes", help: "with --undo: write it" },
-    ...flagsOf(unmarkedFlag),
-    {
-      name: "sql",
-      value: "URL",
-      help:
-        "a data node of the target (host:8902): tells its version exactly, and SQL is asked for what was restored",
-    },
-    { name: "jobs", short: "j", value: "N", help: `posts at once (default ${defaults.jobs})` },
-    {
-      name: "timeout",
-      value: "SECONDS",
-      help: `give up when nothing could be written for this long (default ${defaults.timeoutMs / 1_000})`,
-    },
-    ...flagsOf(caFlag),
-  ],
+  flags: flagsOf(`
+    --dry-run              check everything and print the plan, write nothing
+    --backup FILE          keep what the target holds before the first write (mode 0600)
+    --add                  restore only what the target has not yet, and leave and list what differs: for tenant by tenant
+    --force                overwrite and list what differs, and leave what is not in the dump
+    --undo BACKUP          show what would give overwritten entries their value in BACKUP, and the SQL that removes what was added
+    --yes                  with --undo: write it
+    ${unmarkedFlag}
+    --sql URL              a data node of the target (host:8902): tells its version exactly, and SQL is asked for what was restored
+    -j, --jobs N           posts at once (default ${defaults.jobs})
+    --timeout SECONDS      give up when nothing could be written for this long (default ${
+    defaults.timeoutMs / 1_000
+  })
+    ${caFlag}
+  `),
   notes: [
     `META_URL is host:port or a URL of a meta node (port 8901 by default): give all of them. Only these are asked or written to. DUMP is a file
 that begins with ./ or / or ends in .dump; else stdin is read. What was restored is passed on to stdout, unless that is a terminal; after a
@@ -77,21 +64,15 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   if (!urls.length) throw new UsageError("META_URL is missing");
   if (more.length) throw new UsageError("more than one DUMP is given");
   const backup = args.value("undo");
-  const others = ["add", "backup", "force", "unmarked"].filter((name) =>
-    args.on(name) || args.value(name) !== undefined
-  );
+  const others = ["add", "backup", "force", "unmarked"].filter((name) => args.on(name));
   if (backup !== undefined && (others.length || file !== undefined)) {
     throw new UsageError(`--undo does not go with ${file ?? `--${others.join(", --")}`}`);
   }
   if (args.on("add") && args.on("force")) throw new UsageError("--add does not go with --force");
-  if (args.on("yes") && (backup === undefined || args.on("dry-run"))) {
-    throw new UsageError(
-      backup === undefined ? "--yes goes with --undo alone" : "--yes does not go with --dry-run",
-    );
-  }
-  const [ca, sql, timeout] = [args.value("ca"), args.value("sql"), args.integer("timeout", 1)];
+  if (args.on("yes") && backup === undefined) throw new UsageError("--yes goes with --undo alone");
+  if (args.on("yes") && args.on("dry-run")) throw new UsageError("--yes does not go with --dry-run");
+  const [ca, sql] = [args.value("ca"), args.value("sql")];
   const options: RestoreOptions = {
-    ...defaults,
     urls,
     sql: sql === undefined ? undefined : sqlEndpoint("--sql", sql, "CNOSDB_TO"),
     ca: ca === undefined ? undefined : await readText(ca),
@@ -100,7 +81,7 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     force: args.on("force"),
     dryRun: args.on("dry-run"),
     jobs: args.integer("jobs", 1, 256) ?? defaults.jobs,
-    timeoutMs: timeout === undefined ? defaults.timeoutMs : timeout * 1_000,
+    timeoutMs: (args.integer("timeout", 1) ?? defaults.timeoutMs / 1_000) * 1_000,
     ...{ signal, say },
     ...(args.on("quiet") ? {} : { progress: (line) => showProgress(line, say) }),
   };

@@ -5,6 +5,7 @@
 import http from "node:http";
 import https from "node:https";
 import { Buffer } from "node:buffer";
+import { setTimeout } from "node:timers";
 import { setTimeout as delay } from "node:timers/promises";
 import { Failure, messageOf } from "../cli/errors.ts";
 
@@ -13,7 +14,7 @@ export interface Request {
   url: string;
   headers?: Record<string, string>;
   body?: string | undefined;
-  /** until the whole answer is there; none: as long as it takes */
+  /** how long the server may be silent; none: as long as it takes */
   timeoutMs?: number | undefined;
   signal: AbortSignal;
   /** PEM of a certificate authority to trust beside the system's */
@@ -28,8 +29,13 @@ export interface Response<Body = string> {
   body: Body;
 }
 
+/** What may be otherwise a moment later: no answer, a 5xx, a raft error, an election. */
+export class Transient extends Failure {
+  override name = "Transient";
+}
+
 /** A request that got no whole answer. `sent` tells whether the server may have seen it: then its outcome is unknown. */
-export class NoAnswer extends Failure {
+export class NoAnswer extends Transient {
   override name = "NoAnswer";
   constructor(message: string, readonly sent: boolean, options?: ErrorOptions) {
     super(
@@ -111,7 +117,7 @@ export async function stream(request: Request): Promise<Response<AsyncIterable<U
   };
   const onAbort = () => fail(signal.reason);
   const timer = timeoutMs === undefined ? undefined : setTimeout(
-    () => fail(noAnswer(`no whole answer within ${timeoutMs / 1000} s`)),
+    () => fail(noAnswer(`nothing came for ${timeoutMs / 1000} s`)),
     timeoutMs,
   );
   signal.addEventListener("abort", onAbort);
@@ -134,6 +140,7 @@ export async function stream(request: Request): Promise<Response<AsyncIterable<U
       try {
         for await (const chunk of incoming as AsyncIterable<Uint8Array>) {
           bytes += chunk.length;
+          timer?.refresh();
           yield chunk;
         }
         const { "content-length": expected = bytes } = headers;

@@ -2,48 +2,38 @@
  * The meta service of a cluster (port 8901): dump, read and restore on the nodes that the operator gave, and on no others. How each
  * version answers is in fixtures/recorded.
  */
-import { setTimeout } from "node:timers";
 import { Failure } from "../cli/errors.ts";
 import { type Dump, readDump } from "../dump/text.ts";
 import { preview } from "../cli/text.ts";
 import { basicAuthorization, type Endpoint, parseEndpoint } from "./endpoint.ts";
-import { NoAnswer, pause, readBody, type Response, send, stream } from "./http.ts";
+import { pause, readBody, type Request, type Response, send, stream, Transient } from "./http.ts";
 
 /** How to talk to a meta service. */
 export interface MetaOptions {
   signal: AbortSignal;
   /** PEM of a certificate authority to trust */
   ca?: string | undefined;
-  /** milliseconds before the first repeat; each further pause is twice as long */
-  pauseMs: number;
+  /** milliseconds before the first repeat, 500 unless given; each further pause is twice as long */
+  pauseMs?: number;
 }
 
-/** An answer that may be another one a moment later: 5xx, a raft error, an election. */
-export class Transient extends Failure {
-  override name = "Transient";
+/** What `/read` answers. */
+export interface Reading {
+  /** why the server cannot read it; undefined where it can */
+  error?: string;
+  /** whether the answer is JSON in a string, as 2.3's is */
+  wrapped: boolean;
 }
 
-/** Whether a repeat may succeed. */
-export function isTransient(error: unknown): boolean {
-  return error instanceof NoAnswer || error instanceof Transient;
-}
+/** The error of a `Reading` whose command the server does not have. */
+export const unknownCommand = "that it knows no such command";
 
-/** Milliseconds before the first repeat, outside of tests. */
-export const firstPauseMs = 500;
-const idleMs = 60_000;
-const unknownCommand = "that it knows no such command";
-const success = /^Restore Data Success, Total: (\d+) $/;
-/** The line that a follower answers to a write, with the leader's address or `None`. */
-const forward = /^has to forward request to: .*?(?:address: "([^"]*)"|None)/s;
+const longestPauseMs = 8_000;
 
 /** Requests to the nodes of one meta service. */
 export class MetaClient {
   /** the nodes that were given: followers or leader */
   readonly nodes: readonly Endpoint[];
-  /** what `/read` calls a tenant's databases, roles and members: misspelt up to 2.4.2 */
-  metaDataCommand: "TenaneMetaData" | "TenantMetaData" = "TenaneMetaData";
-  /** whether `/read` wraps its answers as 2.3 does */
-  wraps = false;
 
   /** @param urls of the cluster's meta nodes @throws {UsageError} where one is no URL */
   constructor(urls: readonly string[], readonly options: MetaOptions) {
@@ -51,16 +41,23 @@ export class MetaClient {
     this.nodes = [...new Map(nodes.map((node) => [node.url, node])).values()];
   }
 
-  /** Runs an action up to four times, with growing pauses, while what it throws is transient. */
-  async patiently<T>(action: () => Promise<T>): Promise<T> {
-    let { pauseMs } = this.options;
-    for (let left = 4;; pauseMs *= 2) {
+  /**
+   * Runs an action again, with growing pauses, while what it throws is transient.
+   * @param action gets how often it has failed
+   * @param goesOn whether to try again after so many failures; up to four tries unless given
+   */
+  async patiently<T>(
+    action: (failures: number) => Promise<T>,
+    goesOn = (failures: number) => failures < 4,
+  ): Promise<T> {
+    const { pauseMs = 500, signal } = this.options;
+    for (let failures = 0;;) {
       try {
-        return await action();
+        return await action(failures);
       } catch (error) {
-        if (--left === 0 || !isTransient(error)) throw error;
+        if (!(error instanceof Transient) || !goesOn(++failures)) throw error;
       }
-      await pause(pauseMs, this.options.signal);
+      await pause(Math.min(pauseMs * 2 ** (failures - 1), longestPauseMs), signal);
     }
   }
 
@@ -82,88 +79,45 @@ export class MetaClient {
     });
   }
 
-  /** A dump by one path, or undefined where the node has no such path. Fails when no byte comes for `idleMs`. */
+  /** A dump by one path, or undefined where the node has no such path. */
   async #dump(node: Endpoint, path: string): Promise<Dump | undefined> {
-    const url = node.url + path;
-    const stop = new AbortController();
-    const giveUp = () => stop.abort(new NoAnswer(`GET ${url}: not one byte in ${idleMs / 1000} s`, true));
-    const timer = setTimeout(giveUp, idleMs);
-    const { ca } = this.options;
-    const signal = AbortSignal.any([this.options.signal, stop.signal]);
-    try {
-      const answer = await stream({ method: "GET", url, headers: authorization(node), ca, signal });
-      const { status, headers } = answer;
-      if (status === 404 || status === 405) return undefined;
-      if (status !== 200) throw unexpected(`GET ${url}`, { ...answer, ...await readBody(answer.body) });
-      if (/html/i.test(headers["content-type"] ?? "")) {
-        throw new Failure(`${url} answered with a web page`, expectedAddress);
-      }
-      if (headers["content-length"] === undefined && !/chunked/i.test(headers["transfer-encoding"] ?? "")) {
-        throw new Failure(
-          `${url} answered without Content-Length and not in chunks: nobody could tell whether the dump is whole`,
-          "is there a proxy between? Ask the meta service itself.",
-        );
-      }
-      const chunks = (async function* () {
-        for await (const chunk of answer.body) {
-          timer.refresh();
-          yield chunk;
-        }
-      })();
-      return await readDump(chunks, url, { unmarked: true });
-    } finally {
-      clearTimeout(timer);
-      stop.abort();
-    }
+    const request = { ...this.#request(node, "GET", path), timeoutMs: 60_000 };
+    const { url } = request;
+    const { status, headers, body } = await stream(request);
+    const isPage = /html/i.test(headers["content-type"] ?? "");
+    const showsItsEnd = "content-length" in headers || /chunked/i.test(headers["transfer-encoding"] ?? "");
+    if (status === 200 && !isPage && showsItsEnd) return await readDump(body, url, { unmarked: true });
+    const text = await readBody(body);
+    if (status === 404 || status === 405) return undefined;
+    if (status !== 200) throw unexpected(`GET ${url}`, { status, headers, ...text });
+    if (isPage) throw new Failure(`${url} answered with a web page`, expectedAddress);
+    throw new Failure(
+      `${url} answered without Content-Length and not in chunks: nobody could tell whether the dump is whole`,
+      "is there a proxy between? Ask the meta service itself.",
+    );
   }
 
   /**
-   * Has the first of some nodes that answers read a part of its store.
+   * Has a server parse a part of its store.
+   * @param nodes are asked in turn until one answers
    * @param command such as `{ Users: "cluster_xxx" }`
-   * @returns undefined where it can, else its error
    */
-  read(command: Record<string, unknown>, nodes: readonly Endpoint[]): Promise<string | undefined> {
-    return this.patiently(async () => {
-      let failure: unknown;
-      for (const node of nodes) {
-        try {
-          return await this.#read(node, command);
-        } catch (error) {
-          if (!isTransient(error)) throw error;
-          failure ??= error;
-        }
+  read(nodes: readonly Endpoint[], command: Record<string, unknown>): Promise<Reading> {
+    return this.patiently(async (failures) => {
+      const node = nodes[failures % nodes.length]!;
+      const response = await this.send(node, "POST", "/read", { body: JSON.stringify(command) });
+      if (response.status >= 400 && response.body.includes("unknown variant")) {
+        return { error: unknownCommand, wrapped: false };
       }
-      throw failure;
+      try {
+        const answer = JSON.parse(response.status === 200 ? response.body : "") as Answer;
+        const wrapped = typeof answer.Ok === "string";
+        const { Ok, Err } = wrapped ? JSON.parse(answer.Ok as string) as Answer : answer;
+        if (Err !== undefined) return { error: describeError(Err), wrapped };
+        if (Ok !== undefined) return { wrapped };
+      } catch { /* shown below */ }
+      throw unexpected(`POST ${node.url}/read`, response);
     });
-  }
-
-  async #read(node: Endpoint, command: Record<string, unknown>): Promise<string | undefined> {
-    const response = await this.send(node, "POST", "/read", JSON.stringify(command));
-    if (response.status >= 400 && response.body.includes("unknown variant")) return unknownCommand;
-    try {
-      let answer = JSON.parse(response.status === 200 ? response.body : "") as {
-        Ok?: unknown;
-        Err?: unknown;
-      };
-      this.wraps = typeof answer.Ok === "string";
-      if (typeof answer.Ok === "string") answer = JSON.parse(answer.Ok);
-      if (answer.Err !== undefined) return describeError(answer.Err);
-      if (answer.Ok !== undefined) return undefined;
-    } catch { /* shown below */ }
-    throw unexpected(`POST ${node.url}/read`, response);
-  }
-
-  /** Has a tenant's databases with their tables, its roles and its members read, as `read` does. */
-  async readTenant(
-    cluster: string,
-    tenant: string,
-    nodes: readonly Endpoint[],
-  ): Promise<string | undefined> {
-    const read = () => this.read({ [this.metaDataCommand]: [cluster, tenant] }, nodes);
-    const error = await read();
-    if (error !== unknownCommand) return error;
-    this.metaDataCommand = this.metaDataCommand === "TenantMetaData" ? "TenaneMetaData" : "TenantMetaData";
-    return await read();
   }
 
   /**
@@ -171,28 +125,18 @@ export class MetaClient {
    * @param lines `key: value` lines
    * @param count how many
    * @throws {Transient} {NoAnswer} where the outcome is unknown, or the node is no leader: it answers 200 all the same
-   * @throws {Failure} where the server counts another number, or has no /restore
+   * @throws {Failure} where the server counts another number
    */
   async restore(node: Endpoint, lines: string, count: number, timeoutMs: number): Promise<void> {
     const where = `POST ${node.url}/restore`;
     // What is under way is finished at SIGINT, so the signal is not handed on.
     const { signal } = new AbortController();
-    const response = await this.send(node, "POST", "/restore", lines, { signal, timeoutMs });
-    const { status, body } = response;
-    if (status === 404 || status === 405) {
-      throw new Failure(
-        `${where} answered ${status}: this server cannot restore`,
-        "the target must be a meta service of CnosDB 2.4.",
-      );
-    }
-    if (status !== 200) throw unexpected(where, response);
-    const total = success.exec(body)?.[1];
+    const response = await this.send(node, "POST", "/restore", { body: lines, timeoutMs, signal });
+    if (response.status !== 200) throw unexpected(where, response);
+    const total = /^Restore Data Success, Total: (\d+) $/.exec(response.body)?.[1];
     if (total === undefined) {
-      const leader = forward.exec(body);
       throw new Transient(
-        leader
-          ? `${node.url} is a follower and knows ${leader[1] ? `${leader[1]} as leader` : "no leader"}`
-          : `${where} answered ${JSON.stringify(preview(body, 200))} instead of success`,
+        `${where} answered ${JSON.stringify(preview(response.body, 200))} instead of success`,
       );
     }
     if (Number(total) === count) return;
@@ -203,28 +147,30 @@ export class MetaClient {
   }
 
   /** One request to one node. @throws {NoAnswer} where no whole answer comes */
-  send(
-    node: Endpoint,
-    method: "GET" | "POST",
-    path: string,
-    body?: string,
-    limits: { signal?: AbortSignal; timeoutMs: number } = { timeoutMs: 30_000 },
-  ): Promise<Response> {
+  send(node: Endpoint, method: "GET" | "POST", path: string, more: Partial<Request> = {}): Promise<Response> {
+    return send({ ...this.#request(node, method, path), ...more });
+  }
+
+  #request(node: Endpoint, method: "GET" | "POST", path: string): Request {
+    const { signal, ca } = this.options;
     const headers = {
-      ...authorization(node),
+      // For a proxy in front: the meta service itself asks for no credentials.
+      ...(node.user === undefined ? {} : { authorization: basicAuthorization(node) }),
       ...(path === "/read" ? { "content-type": "application/json" } : {}),
     };
-    const { ca, signal } = this.options;
-    return send({ signal, ...limits, method, url: node.url + path, headers, body, ca });
+    return { method, url: node.url + path, headers, timeoutMs: 30_000, signal, ca };
   }
 }
 
-const expectedAddress = "expected the meta service, host:8901 by default; 8902 is a data node's SQL port.";
-
-/** For a proxy in front: the meta service itself asks for no credentials. */
-function authorization(node: Endpoint): Record<string, string> {
-  return node.user === undefined ? {} : { authorization: basicAuthorization(node) };
+/** An answer of `/read`. */
+interface Answer {
+  Ok?: unknown;
+  Err?: unknown;
 }
+
+/** The hint where something else answers, or nothing. */
+export const expectedAddress =
+  "expected the meta service, host:8901 by default; 8902 is a data node's SQL port.";
 
 function unexpected(what: string, { status, headers, body }: Response): Failure {
   const text = `${what} answered ${status}${body ? `: ${preview(body, 200)}` : ""}`;

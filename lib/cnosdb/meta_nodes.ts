@@ -4,102 +4,91 @@
  */
 import { Failure, messageOf } from "../cli/errors.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { NoAnswer, pause } from "./http.ts";
-import { type MetaClient, Transient } from "./meta.ts";
+import { NoAnswer, Transient } from "./http.ts";
+import { expectedAddress, type MetaClient } from "./meta.ts";
 
-/** What a node says of its group in `/metrics`. */
-export interface NodeState {
-  node: Endpoint;
+/** What openraft says of a node in `/metrics`, in 2.3 inside of `Ok` (seen on 2.3.5.4 and 2.4.2.1, three nodes each). */
+interface Metrics {
   id: number;
   /** Leader, Follower, Candidate, … */
   state: string;
-  term: number;
-  /** the index of the last log entry that is in its store */
+  current_term: number;
+  /** its id */
+  current_leader: number | null;
+  /** the last log entry that is in the node's store */
+  last_applied: { index: number } | null;
+  /** by id, as the nodes call each other: `api_addr` in 2.3 */
+  membership_config: { membership: { nodes: Record<number, { address?: string; api_addr?: string }> } };
+}
+
+/** A node that answers, and its group's members: `host:port` by id. */
+interface NodeState extends Metrics {
+  node: Endpoint;
   applied: number;
-  /** the leader's id */
-  leader: number | undefined;
-  /** `host:port` by id, as the nodes call each other */
-  addresses: ReadonlyMap<number, string>;
-}
-
-/** What the given nodes answer. */
-export interface NodeStates {
-  /** the latest term first, in it the node that has come furthest */
-  states: NodeState[];
-  /** why a node could not be asked, by URL */
-  silent: ReadonlyMap<string, string>;
-  /** nodes without `/metrics`: single instances */
-  single: Endpoint[];
-}
-
-/** openraft's metrics: 2.3 wraps them in `Ok` and calls an address `api_addr` (seen on 2.3.5.4 and 2.4.2.1, three nodes each). */
-interface Metrics {
-  id?: number;
-  state?: string;
-  current_term?: number;
-  current_leader?: number | null;
-  last_applied?: { index?: number } | null;
-  membership_config?: { membership?: { nodes?: Record<string, { address?: string; api_addr?: string }> } };
+  members: Map<number, string>;
 }
 
 /**
  * Asks all given nodes at once, once.
- * @throws {Failure} where they cannot be of one cluster
+ * @returns `states`: the latest term first, in it the node that has come furthest; `silent`: why others could not be asked, by URL;
+ * `single`: the node without `/metrics`, where it is a single instance
+ * @throws {Transient} where none answers @throws {Failure} where they cannot be of one cluster
  */
-export async function askNodes(meta: MetaClient): Promise<NodeStates> {
+async function askNodes(
+  meta: MetaClient,
+): Promise<{ states: NodeState[]; silent: Map<string, string>; single?: Endpoint | undefined }> {
   const silent = new Map<string, string>();
-  const single: Endpoint[] = [];
-  const answers = await Promise.all(meta.nodes.map(async (node): Promise<NodeState[]> => {
+  const states: NodeState[] = [];
+  let single: Endpoint | undefined;
+  await Promise.all(meta.nodes.map(async (node) => {
     try {
-      const { status, body } = await meta.send(node, "GET", "/metrics", undefined, { timeoutMs: 5_000 });
-      if (status >= 500) silent.set(node.url, `GET ${node.url}/metrics answered ${status}`);
-      else return [readState(node, body)];
+      const { status, body } = await meta.send(node, "GET", "/metrics", { timeoutMs: 5_000 });
+      const state = readState(node, body);
+      if (state) states.push(state);
+      else if (status >= 500) silent.set(node.url, `GET ${node.url}/metrics answered ${status}`);
+      else single = node;
     } catch (error) {
-      if (error instanceof NoAnswer) silent.set(node.url, messageOf(error));
-      else if (error instanceof Failure) throw error;
-      else single.push(node);
+      if (!(error instanceof NoAnswer)) throw error;
+      silent.set(node.url, messageOf(error));
     }
-    return [];
   }));
-  const states = answers.flat().sort((a, b) => b.term - a.term || b.applied - a.applied);
-  assertOneGroup(states, meta.nodes.length > 1 ? single : []);
-  return { states, silent, single };
+  if (silent.size === meta.nodes.length) {
+    throw new Transient([...silent.values()].join("; "), expectedAddress);
+  }
+  states.sort((a, b) => b.current_term - a.current_term || b.applied - a.applied);
+  const strange = strangers(states, meta.nodes.length > 1 ? single : undefined);
+  if (strange === undefined) return { states, silent, single };
+  throw new Failure(
+    `the META_URLs are not the nodes of one cluster: ${strange}`,
+    "give each meta node of one cluster once, by one address.",
+  );
 }
 
-function readState(node: Endpoint, body: string): NodeState {
-  const answer = JSON.parse(body) as Metrics & { Ok?: Metrics };
-  const { id, state, current_term, current_leader, last_applied, membership_config } = answer.Ok ?? answer;
-  if (id === undefined || state === undefined) throw new SyntaxError("no metrics of openraft");
-  const members = Object.entries(membership_config?.membership?.nodes ?? {});
+/** Undefined where what a node answers is no metrics of openraft. */
+function readState(node: Endpoint, body: string): NodeState | undefined {
+  const answer = body.startsWith("{") ? JSON.parse(body) as Metrics & { Ok?: Metrics } : undefined;
+  const metrics = answer?.Ok ?? answer;
+  if (!metrics?.membership_config) return undefined;
+  const members = Object.entries(metrics.membership_config.membership.nodes);
   return {
-    ...{ node, id, state, term: current_term ?? 0, applied: last_applied?.index ?? 0 },
-    leader: current_leader ?? undefined,
-    addresses: new Map(
-      members.map(([id, { address, api_addr }]) => [Number(id), address ?? api_addr ?? "?"]),
-    ),
+    ...metrics,
+    node,
+    applied: metrics.last_applied?.index ?? 0,
+    members: new Map(members.map(([id, { address, api_addr }]) => [Number(id), address ?? api_addr ?? "?"])),
   };
 }
 
-/** One address of another cluster, and what is restored would land there whenever that node leads. */
-function assertOneGroup(states: readonly NodeState[], single: readonly Endpoint[]): void {
-  const [first] = states;
-  const [alone] = single;
-  const membersOf = ({ addresses }: NodeState) => JSON.stringify([...addresses].sort(([a], [b]) => a - b));
-  const other = first && states.find((state) => membersOf(state) !== membersOf(first));
-  const twin = states.find(({ id }, i) => states.findIndex((state) => state.id === id) < i);
-  const pair = other
-    ? `${first.node.url} and ${other.node.url} list different members`
-    : twin
-    ? `${states.find(({ id }) => id === twin.id)?.node.url} and ${twin.node.url} are both node ${twin.id}`
-    : alone
-    ? `${alone.url} has no /metrics, so it is a single instance`
-    : undefined;
-  if (pair) {
-    throw new Failure(
-      `the META_URLs are not the nodes of one cluster: ${pair}`,
-      "give each meta node of one cluster once, by one address.",
-    );
+/** Why nodes are not of one cluster: what is restored would land in another one whenever its node leads. */
+function strangers(states: readonly NodeState[], single: Endpoint | undefined): string | undefined {
+  for (const [i, a] of states.entries()) {
+    for (const b of states.slice(i + 1)) {
+      const pair = `${a.node.url} and ${b.node.url}`;
+      const [ofA, ofB] = [a, b].map(({ members }) => JSON.stringify([...members]));
+      if (ofA !== ofB) return `${pair} list different members`;
+      if (a.id === b.id) return `${pair} are both node ${a.id}`;
+    }
   }
+  return single && `${single.url} has no /metrics, so it is a single instance`;
 }
 
 /**
@@ -109,69 +98,60 @@ function assertOneGroup(states: readonly NodeState[], single: readonly Endpoint[
  */
 export async function findLeader(meta: MetaClient): Promise<Endpoint> {
   const { states, silent, single } = await askNodes(meta);
-  if (single[0]) return single[0];
-  if (!states.length) {
-    throw new Transient([...silent.values()].join("; "), "expected the meta service, host:8901 by default.");
-  }
+  if (single) return single;
   // A node that is cut off from the others raises its term again and again, and knows no leader.
-  const knowing = states.find(({ leader }) => leader !== undefined);
-  const leader = states.find(({ id, state }) => id === knowing?.leader && state === "Leader");
-  if (leader) return leader.node;
+  const knowing = states.find(({ current_leader }) => current_leader !== null);
+  const leader = states.find(({ id }) => id === knowing?.current_leader);
+  if (leader?.state === "Leader") return leader.node;
   const text = [
-    ...states.map(({ node, state, leader, addresses }) =>
-      `${node.url} is ${state} and knows ${
-        leader === undefined ? "no leader" : `${addresses.get(leader)} as leader`
-      }`
+    ...states.map(({ node, state, current_leader: id, members }) =>
+      `${node.url} is ${state} and knows ${id === null ? "no leader" : `${members.get(id)} as leader`}`
     ),
     ...[...silent.keys()].map((url) => `${url} does not answer`),
   ].join("; ");
-  if (knowing?.leader === undefined || states.some(({ id }) => id === knowing.leader)) {
+  if (leader || !knowing) {
     throw new Transient(
       `no meta node leads: ${text}`,
       "more than half of the meta nodes must be up to have a leader: start those that are down, give the addresses of all.",
     );
   }
-  const hint =
-    "give the leader's address too, as it is reached from here: only nodes that were given are asked.";
   const message = `the leader is ${
-    knowing.addresses.get(knowing.leader)
+    knowing.members.get(knowing.current_leader!)
   }, which is none of the META_URLs: ${text}`;
-  throw silent.size ? new Transient(message, hint) : new Failure(message, hint);
+  const unknownHint =
+    "give the leader's address too, as it is reached from here: only nodes that were given are asked.";
+  throw silent.size ? new Transient(message, unknownHint) : new Failure(message, unknownHint);
 }
 
 /**
  * The given nodes, once they hold what the leader holds now.
- * @param waitMs how long a follower may take for that
- * @returns `nodes` to be read, the leader first; `behind`: URLs of those that do not answer or lag behind; `others`: addresses of members that
- * were not given
+ * @param waitMs how long a node may lag behind or be silent
+ * @returns `nodes` to be read, the leader first; `unread`: what is known of the others, a text each
+ * @throws {Transient} where none answers
  */
 export async function caughtUp(
   meta: MetaClient,
   waitMs: number,
-): Promise<{ nodes: Endpoint[]; behind: string[]; others: string[] }> {
-  const { signal, pauseMs } = meta.options;
-  const startMs = Date.now();
-  for (let asked = 1, goal: number | undefined;; asked++) {
+): Promise<{ nodes: Endpoint[]; unread: string[] }> {
+  const endMs = Date.now() + waitMs;
+  let [goal, waits] = [0, true];
+  return await meta.patiently(async () => {
+    waits = Date.now() < endMs;
     const { states, silent, single } = await askNodes(meta);
-    if (single.length) return { nodes: single, behind: [], others: [] };
-    const furthest = Math.max(0, ...states.map(({ applied }) => applied));
-    goal ??= states.length ? furthest : undefined;
-    const there = states.filter(({ applied }) => applied >= (goal ?? 0));
-    const lags = there.length < states.length && Date.now() - startMs < waitMs;
-    if (!lags && (!silent.size || asked >= 4)) {
-      const nodes = there.sort((a, b) => Number(b.state === "Leader") - Number(a.state === "Leader"))
-        .map(({ node }) => node);
-      const ids = new Set(states.map(({ id }) => id));
-      const unknown = [...states[0]?.addresses ?? []].filter(([id]) => !ids.has(id)).map(([, address]) =>
-        address
-      );
-      return {
-        nodes,
-        behind: meta.nodes.flatMap((node) => nodes.includes(node) ? [] : [node.url]),
-        // A node that does not answer is one of these, but which one nobody tells.
-        others: silent.size ? [] : unknown,
-      };
-    }
-    await pause(pauseMs, signal);
-  }
+    if (single) return { nodes: [single], unread: [] };
+    goal ||= Math.max(...states.map(({ applied }) => applied));
+    const there = states.filter(({ applied }) => applied >= goal)
+      .sort((a, b) => Number(b.state === "Leader") - Number(a.state === "Leader"));
+    const nodes = there.map(({ node }) => node);
+    const behind = meta.nodes.filter((node) => !nodes.includes(node));
+    if (behind.length && waits) throw new Transient("not all meta nodes hold what the leader holds");
+    // A node that does not answer is one of the members, but nobody tells which.
+    const members = silent.size ? [] : [...states[0]!.members];
+    const others = members.filter(([id]) => !states.some((state) => state.id === id));
+    const unread = [
+      ...behind.map(({ url }) => `${url} does not answer or lags behind`),
+      ...others.map(([, address]) => `${address} is none of the META_URLs`),
+    ];
+    return { nodes, unread };
+  }, () => waits);
 }

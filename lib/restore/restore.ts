@@ -1,40 +1,16 @@
-/** Puts a dump into a cluster's meta store so that it cannot harm it, proves that it arrived, and takes it back. */
-import type { Say } from "../cli/say.ts";
-import { Difference, Failure, messageOf } from "../cli/errors.ts";
+/** Puts a dump into a cluster's meta store so that it cannot harm it, and proves that it arrived. */
+import { loadBcrypt } from "../cli/deps.ts";
 import { readInput } from "../cli/files.ts";
-import type { Endpoint } from "../cnosdb/endpoint.ts";
-import { firstPauseMs, MetaClient } from "../cnosdb/meta.ts";
 import { displayName } from "../cnosdb/names.ts";
+import { meaningOf } from "../cnosdb/refusals.ts";
 import { SqlClient } from "../cnosdb/sql.ts";
-import { someOf } from "../cli/text.ts";
+import { isObject, objectIn } from "../dump/json.ts";
 import { type Dump, readDump, saveDump } from "../dump/text.ts";
-import { targetFormat } from "../versions/versions.ts";
-import { describePlan, type Item, lookAt, makePlan, Problems, readDumpItems, type Target } from "./plan.ts";
-import { isBackupOf, planUndo } from "./undo.ts";
-import { compareStores, type Expected, listBySql, loginProblem, readLists } from "./verify.ts";
-import { write, type WriteOptions } from "./write.ts";
-
-/** What to restore into, and how. */
-export interface RestoreOptions extends WriteOptions {
-  /** META_URLs of the target */
-  urls: readonly string[];
-  /** a data node of the target */
-  sql?: Endpoint | undefined;
-  /** PEM of a certificate authority */
-  ca?: string | undefined;
-  /** the file that keeps what the target holds before the first write */
-  backup?: string | undefined;
-  /** restore only what is not there yet */
-  add?: boolean;
-  /** overwrite what differs */
-  force?: boolean;
-  dryRun?: boolean;
-  /** milliseconds before the first repeat */
-  pauseMs: number;
-  say: Say;
-}
-
-export const defaults = { jobs: 16, timeoutMs: 120_000, pauseMs: firstPauseMs };
+import { describePlan, makePlan } from "./plan.ts";
+import { type Item, lookAt, type RestoreOptions, type Target } from "./target.ts";
+import { isBackupOf } from "./undo.ts";
+import { verify } from "./verify.ts";
+import { write } from "./write.ts";
 
 /**
  * Restores a dump.
@@ -44,22 +20,18 @@ export const defaults = { jobs: 16, timeoutMs: 120_000, pauseMs: firstPauseMs };
  */
 export async function restore(dump: Dump, options: RestoreOptions): Promise<Item[] | undefined> {
   const { backup, say } = options;
-  const problems = new Problems();
-  const items = readDumpItems(dump, problems);
-  const { meta, sql, target } = await connect(options, options.add || options.force || false, problems);
-  const plan = makePlan(items, target, options, problems);
+  const target = await lookAt(options, options.add || options.force);
+  const { items, plan } = makePlan(dump, target, options);
+  const { problems } = target;
   const toWrite = [...plan.create, ...plan.overwrite];
-  if (options.sql) {
-    const written = new Map(toWrite.map((item) => [item.key, item]));
-    const problem = await loginProblem(options.sql, target, written, options);
-    if (problem) {
-      problems.add(
-        `--sql as ${displayName(options.sql.user ?? "root")}: ${problem}`,
-        "give a user and a password that hold after the restore, or leave out --sql.",
-      );
-    }
+  const problem = target.sql && await loginProblem(target.sql, target, toWrite);
+  if (problem) {
+    problems.add(
+      `--sql as ${displayName(options.sql?.user ?? "root")}: ${problem}`,
+      "give a user and a password that hold after the restore, or leave out --sql.",
+    );
   }
-  const kept = backup !== undefined && await keepsBackup(backup, target, problems);
+  const kept = backup !== undefined && await keepsBackup(backup, target);
   const described = describePlan(plan, target);
   if (options.dryRun) described.forEach(say);
   problems.throwIfAny();
@@ -69,11 +41,11 @@ export async function restore(dump: Dump, options: RestoreOptions): Promise<Item
   }
   if (plan.overwrite.length || plan.left.length) described.forEach(say);
   if (kept) say(`--backup ${backup}: kept as it is, with the state before an earlier run`);
-  else if (backup !== undefined && toWrite.length) await saveDump(target.dump.entries, backup);
-  await write(meta, toWrite, options);
+  else if (backup !== undefined && toWrite.length) await saveDump(target.entries, backup);
+  await write(target.meta, toWrite, options);
   const left = new Set(plan.left);
   const restored = items.filter((item) => !left.has(item));
-  await verify(meta, sql, target, restored, options);
+  await verify(target, restored, options);
   const counts = [
     `${plan.create.length} created, ${plan.overwrite.length} overwritten, ${plan.unchanged.length} unchanged`,
     ...left.size ? [`${left.size} left as they were`] : [],
@@ -83,93 +55,44 @@ export async function restore(dump: Dump, options: RestoreOptions): Promise<Item
 }
 
 /**
- * Gives what a restore overwrote its former value, and tells what removes the rest.
- * @param yes whether to write; else the plan is shown
- * @returns SQL, a statement or a comment a line
+ * Why the user of `--sql` could not log in after a restore, or not see everything: found from the password hash that the target will hold
+ * then, so that nothing has to be written to know it.
+ * @param items will be written
  */
-export async function undo(backup: Dump, yes: boolean, options: RestoreOptions): Promise<string[]> {
-  const { say } = options;
-  const problems = new Problems();
-  const { meta, sql, target } = await connect(options, true, problems);
-  const { changed, gone, sql: removal } = planUndo(backup, target, problems);
-  problems.throwIfAny();
-  for (const label of gone) say(`gone since the backup, not brought back: ${label}`);
-  if (!yes) {
-    for (const { label } of changed) say(`would get back its former value: ${label}`);
-    say("nothing was written: --undo writes with --yes");
-    return removal;
+async function loginProblem(
+  { endpoint: { url, user = "root", password = "" }, signal, ca }: SqlClient,
+  { cluster, format, items: held }: Target,
+  items: readonly Item[],
+): Promise<string | undefined> {
+  const key = `/${cluster}/users/${user}`;
+  const written = items.find((item) => item.key === key);
+  const { json } = written ?? held.get(key) ?? {};
+  if (!isObject(json)) return "neither the target nor the dump has that user";
+  const options = objectIn(json, "options");
+  if (!json["is_admin"] && !json["is_root_admin"] && !options["granted_admin"]) {
+    return "is no administrator, so it cannot list all tenants";
   }
-  await write(meta, changed, options);
-  await verify(meta, sql, target, changed, options);
-  for (const { label } of changed) say(`has its former value again: ${label}`);
-  return removal;
+  // Without authentication any password will do, also one that nobody has.
+  const nobody = new SqlClient({ url, password: crypto.randomUUID() }, signal, ca);
+  const open = await nobody.query("SELECT 1", { tenant: "cnosdb", timeoutMs: 30_000 }).catch((error) => {
+    if (meaningOf(error) !== "cluster") throw error;
+  });
+  if (open) return undefined;
+  const { compare } = await loadBcrypt();
+  if (!await compare(password, String(options["hash_password"] ?? ""))) {
+    return `the password is not the one that it will have${written ? ", the dump's" : ""}`;
+  }
+  // 2.4.0 does not look at the mark.
+  if (!options["must_change_password"] || format === "2.4.0") return undefined;
+  return "must change its password before it may do anything else";
 }
 
-/** Asks the target all that has to be known before a plan is made. */
-async function connect(
-  options: RestoreOptions,
-  force: boolean,
-  problems: Problems,
-): Promise<{ meta: MetaClient; sql: SqlClient | undefined; target: Target }> {
-  const meta = new MetaClient(options.urls, options);
-  const sql = options.sql && new SqlClient(options.sql, options.signal, options.ca);
-  const version = await sql?.version();
-  const ping = version === undefined ? undefined : version.startsWith("2.3.") ? "2.3" : targetFormat(version);
-  return { meta, sql, target: await lookAt(meta, { ping, force, problems }) };
-}
-
-/** Reads back; what is missing on a node is written again, once. @throws {Difference} where the target is not as it should be */
-async function verify(
-  meta: MetaClient,
-  sql: SqlClient | undefined,
-  { cluster, formats: [format] }: Target,
-  items: Item[],
-  options: RestoreOptions,
-): Promise<void> {
-  if (!format) return;
-  const { say } = options;
-  const expected: Expected = { meta, cluster, format, items, waitMs: Math.min(options.timeoutMs, 30_000) };
-  let stores = await compareStores(expected);
-  if (stores.wrong.size) {
-    say(`written again: ${someOf([...stores.wrong.values()], 20, "\n  ")}`);
-    await write(meta, [...stores.wrong.keys()], options);
-    stores = await compareStores(expected);
-  }
-  if (stores.unread.length) {
-    const again =
-      "run the same command again with all of them up and given: it writes what one of them lacks";
-    say(`warning: not every meta node was read back: ${stores.unread.join("; ")}; ${again}`);
-  }
-  const { findings, count } = await readLists(expected, stores.nodes);
-  const unlisted = sql ? await listBySql(expected, sql).catch(asFinding(options.signal)) : [];
-  const all = [...stores.wrong.values(), ...findings, ...unlisted];
-  if (all.length) {
-    const list = someOf(all, 20, "\n  ");
-    throw new Difference(
-      `all is written, but ${all.length} thing(s) do not read back as they should:\n  ${list}`,
-      "run the same command again: it writes what is missing on any meta node. Do not restart the target before this is " +
-        "mended; nothing is passed on to copy_tables.",
-    );
-  }
-  const lists = `${count} lists of /read${sql ? ", and SQL," : ""}`;
-  say(`verified: ${items.length} values and ${lists} are as they should be`);
-}
-
-/** Takes a refusal for something that was found: all is written by then. */
-function asFinding(signal: AbortSignal): (error: unknown) => string[] {
-  return (error) => {
-    signal.throwIfAborted();
-    if (error instanceof Failure) return [`SQL cannot list what was restored: ${messageOf(error)}`];
-    throw error;
-  };
-}
-
-/** Whether the file for the backup is there already, from an earlier run; adds to `problems` where it is anything else. */
-async function keepsBackup(path: string, target: Target, problems: Problems): Promise<boolean> {
+/** Whether the file for the backup is there already, from an earlier run; adds to the target's problems where it is anything else. */
+async function keepsBackup(path: string, target: Target): Promise<boolean> {
   if (!await Deno.stat(path).then(() => true, () => false)) return false;
   const dump = await readDump(readInput(path, AbortSignal.any([])), path).catch(() => undefined);
   if (dump && isBackupOf(dump, target)) return true;
-  problems.add(
+  target.problems.add(
     `--backup ${path}: the file is there already, and is no backup of this target`,
     "name another file.",
   );

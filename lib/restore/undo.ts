@@ -8,56 +8,63 @@ import type { Dump } from "../dump/text.ts";
 import {
   fieldsBefore,
   type Item,
-  type Problems,
+  lookAt,
   readItems,
+  type RestoreOptions,
   type Target,
   tenantOf,
   unreadable,
-} from "./plan.ts";
-
-const backupHint = "--undo takes the file that --backup of a restore into this cluster has written.";
+} from "./target.ts";
+import { verify } from "./verify.ts";
+import { write } from "./write.ts";
 
 /**
- * Compares a backup with its cluster.
- * @param problems gets what shows that the backup is of another cluster, or of another version
- * @returns `changed`: items of the backup that have another value now; `gone`: labels of those that are there no more, which an undo does not
- * bring back; `sql`: removes what the backup does not hold, a statement or a comment a line
+ * Gives what a restore overwrote its former value, and tells what removes the rest.
+ * @param yes whether to write; else the plan is shown
+ * @returns SQL, a statement or a comment a line
+ * @throws {Failure} where the backup is of another cluster, or of another version
  */
-export function planUndo(
-  backup: Dump,
-  target: Target,
-  problems: Problems,
-): { changed: Item[]; gone: string[]; sql: string[] } {
-  const items = readItems(backup.entries, ({ line, key }, reason) => {
-    problems.add(`${backup.name}: line ${line}: ${key}: ${reason}`, backupHint);
-  });
+export async function undo(backup: Dump, yes: boolean, options: RestoreOptions): Promise<string[]> {
+  const { say } = options;
+  const target = await lookAt(options, true);
+  const { problems } = target;
+  const { items, unknown } = readItems(backup.entries);
+  const backupHint = "--undo takes the file that --backup of a restore into this cluster has written.";
   if (!isBackupOf(backup, target)) {
     problems.add(`${backup.name} is no backup of this cluster: it names other data nodes`, backupHint);
   }
-  const [format] = target.formats;
-  const kept = [...items.values()];
-  const bad = kept.flatMap((item) => {
-    const reason = unreadable(item, format);
-    return reason ? [`line ${item.line}: ${item.key}: ${reason}`] : [];
-  });
+  const bad = [...unknown, ...unreadable(items, target.format)].map(([{ line, key }, why]) =>
+    `line ${line}: ${key}: ${why}`
+  );
   if (bad.length) {
-    const text =
-      `${backup.name} is no backup of this version: ${format} could not read ${bad.length} of its entries`;
-    problems.add(`${text}: ${someOf(bad, 3)}`, backupHint);
+    const text = `${target.format} could not read ${bad.length} of its entries: ${someOf(bad, 3)}`;
+    problems.add(`${backup.name} is no backup of this version: ${text}`, backupHint);
   }
-  const changed = kept.filter((item) => fieldsBefore(item, target)?.length);
-  const gone = kept.filter(({ key }) => !target.values.has(key)).map(({ label }) => label);
+  problems.throwIfAny();
+  const kept = [...items.values()];
+  const changed = kept.filter((item) => fieldsBefore(item, target.values)?.length);
   const added = [...target.items.values()].filter(({ key }) => !items.has(key));
   // As they are after the undo: a user that it changes has its former id again, and rows of the other id are nobody's.
-  const users = userNames([...backup.entries, ...target.dump.entries.filter(({ key }) => !items.has(key))]);
-  return { changed, gone, sql: removal(added, target.cluster, users) };
+  const users = userNames([...backup.entries, ...target.entries.filter(({ key }) => !items.has(key))]);
+  for (const { key, label } of kept) {
+    if (!target.values.has(key)) say(`gone since the backup, not brought back: ${label}`);
+  }
+  if (yes) {
+    await write(target.meta, changed, options);
+    await verify(target, changed, options);
+  }
+  const becomes = yes ? "has its former value again" : "would get back its former value";
+  for (const { label } of changed) say(`${becomes}: ${label}`);
+  if (!yes) say("nothing was written: --undo writes with --yes");
+  return removal(added, target.cluster, users);
 }
 
-/** Whether a dump is of the same cluster: of that name, with a data node that is still there. */
-export function isBackupOf(backup: Dump, { dataNodes }: Target): boolean {
-  return backup.entries.some(({ key, value }) => {
-    const node = dataNodes.get(key);
-    return node !== undefined && differingFields(key, value, node).length === 0;
+/** Whether a dump is of the same cluster: with a data node that is still there. */
+export function isBackupOf({ entries }: Dump, { dataNodes }: Target): boolean {
+  const values = new Map(dataNodes.map(({ key, value }) => [key, value]));
+  return entries.some(({ key, value }) => {
+    const node = values.get(key);
+    return node !== undefined && !differingFields(key, value, node).length;
   });
 }
 
@@ -83,11 +90,7 @@ function removal(items: readonly Item[], cluster: string, users: ReadonlyMap<str
 }
 
 /** "" for a member without a user: the row is nobody's, and SQL cannot name it. */
-function statementFor(
-  object: Item["object"],
-  tenant: string,
-  users: ReadonlyMap<string, string>,
-): string {
+function statementFor(object: Item["object"], tenant: string, users: ReadonlyMap<string, string>): string {
   if (object.kind === "limiter") return `ALTER TENANT ${quoteName(tenant)} UNSET _limiter`;
   if (object.kind === "member") {
     const user = users.get(object.userId);

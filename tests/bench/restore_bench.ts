@@ -2,7 +2,8 @@
  * Restores 20 000 entries through a stand-in that takes 7 ms a write and lets four go on at once, as three real nodes do, by one
  * post after another and by 16 at once. Measured once and not by `Deno.bench`, which repeats what takes minutes.
  */
-import { defaults, restore } from "../../lib/restore/restore.ts";
+import { restore } from "../../lib/restore/restore.ts";
+import { defaults } from "../../lib/restore/target.ts";
 import { dumpOf, mark, settings } from "../unit/restore/restoring.ts";
 import { startStandIn } from "../standin/standin.ts";
 

@@ -1,6 +1,6 @@
 import { Failure } from "../../../lib/cli/errors.ts";
 import { assertEquals } from "../../helpers/deps.ts";
-import { send } from "../../../lib/cnosdb/http.ts";
+import { NoAnswer, send } from "../../../lib/cnosdb/http.ts";
 
 const serve = (seen: string[]) =>
   Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
@@ -13,7 +13,7 @@ Deno.test("a request with credentials goes through no proxy of the environment",
   await using server = serve(direct);
   await using proxy = serve(proxied);
   const http = new URL("../../../lib/cnosdb/http.ts", import.meta.url);
-  const code = `import { send } from "${http}";
+  const code = `import { NoAnswer, send } from "${http}";
     await send({ method: "GET", url: "http://127.0.0.1:${server.addr.port}", headers: { authorization: "x" }, signal: new AbortController().signal });`;
   const address = `http://127.0.0.1:${proxy.addr.port}`;
   const { success } = await new Deno.Command(Deno.execPath(), {
@@ -21,6 +21,28 @@ Deno.test("a request with credentials goes through no proxy of the environment",
     env: { NODE_USE_ENV_PROXY: "1", HTTP_PROXY: address, http_proxy: address },
   }).output();
   assertEquals([success, direct, proxied], [true, ["x"], []]);
+});
+
+Deno.test("an answer may take longer than timeoutMs as long as it keeps coming", async () => {
+  const pieces = (stops: boolean) =>
+    new ReadableStream<Uint8Array>({
+      async start(controller) {
+        for (let i = 0; i < 6; i++) {
+          controller.enqueue(new Uint8Array(10));
+          await new Promise((resolve) => setTimeout(resolve, 60));
+        }
+        if (!stops) controller.close();
+      },
+    });
+  await using server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    ({ url }) => new Response(pieces(url.endsWith("/stops"))),
+  );
+  const url = `http://127.0.0.1:${server.addr.port}`;
+  const { signal } = new AbortController();
+  assertEquals((await send({ method: "GET", url, timeoutMs: 200, signal })).body.length, 60);
+  const error = await send({ method: "GET", url: `${url}/stops`, timeoutMs: 200, signal }).catch((e) => e);
+  assertEquals(error instanceof NoAnswer && error.message, `GET ${url}/stops: nothing came for 0.2 s`);
 });
 
 Deno.test("an answer that is longer than it may be is refused", async () => {

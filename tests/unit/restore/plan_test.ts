@@ -1,7 +1,7 @@
 /** What a restore would do, and all that it refuses before anything is written. */
 import { Difference, Failure } from "../../../lib/cli/errors.ts";
 import { parseEndpoint } from "../../../lib/cnosdb/endpoint.ts";
-import { type RestoreOptions } from "../../../lib/restore/restore.ts";
+import type { RestoreOptions } from "../../../lib/restore/target.ts";
 import {
   assert,
   assertEquals,
@@ -324,7 +324,7 @@ test("restore() with add refuses a user whom the target knows by another id, as 
   const target = await start({ version: "2.4.2" });
   target.store.set("/cluster_xxx/users/bob", user("bob").slice(24).trim());
   const error = await assertRejects(async () => run(target, await accepted("2.4.2"), { add: true }), Failure);
-  assertStringIncludes(error.message, "user bob: the target has another user of that name");
+  assertStringIncludes(error.message, "/cluster_xxx/users/bob: the target has another user of that name");
   assertEquals(posts(target).length, 0);
 });
 

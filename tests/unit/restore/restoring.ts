@@ -1,7 +1,8 @@
 /** What the tests of restore_meta share: dumps with an end mark, and runs in this process that wait for nothing. */
 import { createHash } from "node:crypto";
 import { type Dump, type Entry, formatEndMark, readDump } from "../../../lib/dump/text.ts";
-import { restore, type RestoreOptions } from "../../../lib/restore/restore.ts";
+import { restore } from "../../../lib/restore/restore.ts";
+import type { RestoreOptions } from "../../../lib/restore/target.ts";
 import { type Fault, type RecordedRequest, type StandIn, startStandIn } from "../../standin/standin.ts";
 
 const root = new URL("../../../", import.meta.url);

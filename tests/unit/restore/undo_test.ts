@@ -1,6 +1,6 @@
 /** The way back: what --undo takes, shows and writes. */
 import { Failure } from "../../../lib/cli/errors.ts";
-import { undo } from "../../../lib/restore/restore.ts";
+import { undo } from "../../../lib/restore/undo.ts";
 import {
   assert,
   assertEquals,
