@@ -11,6 +11,7 @@ import { main } from "../lib/cli/main.ts";
 import { UsageError } from "../lib/cli/errors.ts";
 import { checkTwoClusters } from "../lib/copy/cluster.ts";
 import { readCluster, readList, readRange, sharedFlags } from "../lib/copy/command.ts";
+import { RunOutput, sinksOf } from "../lib/copy/output.ts";
 import { runTables } from "../lib/copy/runs.ts";
 import { tableSelection } from "../lib/filter/selection.ts";
 
@@ -54,8 +55,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const jobs = args.integer("jobs", 1, 1000) ?? 4;
   return await runTables(
     { task: "compare", from, to, list, range, verify, jobs },
-    command.name,
-    args,
+    new RunOutput(command.name, sinksOf(args)),
     signal,
   );
 }

@@ -16,6 +16,7 @@ import { printEstimate } from "../lib/copy/estimate.ts";
 import { defaultLedger, openLedger } from "../lib/copy/ledger.ts";
 import { probeStage } from "../lib/copy/probe.ts";
 import { readHours } from "../lib/copy/pauses.ts";
+import { RunOutput, sinksOf } from "../lib/copy/output.ts";
 import { type RunPlan, runTables } from "../lib/copy/runs.ts";
 import { printStatus } from "../lib/copy/status.ts";
 import { Ttls } from "../lib/copy/ttl.ts";
@@ -110,13 +111,14 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     expired: args.choice("expired", ["raise", "skip"], "raise"),
     intoExisting: args.on("into-existing"),
     aheadBytes: args.bytes("ahead") ?? 2 * 1024 ** 3,
-    hours: args.value("hours") === undefined ? undefined : readHours(args.value("hours")!),
+    hours: args.parsed("hours", readHours, "two times of the day such as 02:00-06:00"),
   } as const;
   await Promise.all([from?.open(signal), to?.open(signal)]);
   if (from && to) await checkTwoClusters(from, to, signal);
   const list = await reading.readList(args, from, tableSelection(args), signal);
   if (!list && task !== "copy") throw new UsageError("--dry-run and --only need a list of tables");
-  if (task === "plan") return await runTables({ ...settings, task, list }, command.name, args, signal);
+  const output = new RunOutput(command.name, sinksOf(args));
+  if (task === "plan") return await runTables({ ...settings, task, list }, output, signal);
   const stage = await openStage({
     stage: args.value("stage"),
     importStage: args.value("import-stage"),
@@ -131,14 +133,20 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     const plan: RunPlan = { ...settings, task, list, stage };
     return args.on("estimate")
       ? await printEstimate(args, plan, signal, say)
-      : await copy(args, plan, signal, say);
+      : await copy(args, plan, output, signal, say);
   } finally {
     const told = await stage.close();
     if (told) say(told);
   }
 }
 
-async function copy(args: Args, plan: RunPlan, signal: AbortSignal, say: Say): Promise<number> {
+async function copy(
+  args: Args,
+  plan: RunPlan,
+  output: RunOutput,
+  signal: AbortSignal,
+  say: Say,
+): Promise<number> {
   const { from, to, list, stage } = plan;
   const tenants = [...new Set(list?.names.map((name) => name.tenant) ?? [])];
   const tenant = tenants[0] ?? "cnosdb";
@@ -146,11 +154,11 @@ async function copy(args: Args, plan: RunPlan, signal: AbortSignal, say: Say): P
   try {
     const ttls = to && new Ttls(to, ledger, to.url);
     for (const sentence of await ttls?.raised(tenants) ?? []) say(sentence);
-    await Promise.all([from, to].map((cluster) => cluster && probeStage(stage!, cluster, tenant, signal)));
+    for (const side of [from, to]) if (side) await probeStage(stage!, side, tenant, signal);
     const follow = args.on("follow")
       ? { ...reading.readPace(args), clockMs: await reading.readClock(from!, tenant, signal, say) }
       : undefined;
-    return await runTables({ ...plan, ledger, ttls, follow }, command.name, args, signal);
+    return await runTables({ ...plan, ledger, ttls, follow }, output, signal);
   } finally {
     await ledger.close();
   }

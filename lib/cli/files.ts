@@ -4,6 +4,8 @@ import { Failure, messageOf, UsageError } from "./errors.ts";
 import { harmless, presentable } from "./presentable.ts";
 import type { Say } from "./say.ts";
 
+const encoder = new TextEncoder();
+
 /**
  * The bytes of a file, or of stdin where `path` is undefined or `-`. Each chunk is only good until the next. A pipe stays silent for as long
  * as the script before it works: an interrupt does not wait for its next byte.
@@ -59,7 +61,7 @@ export async function writeStdout(bytes: Uint8Array): Promise<void> {
 
 /** Writes text for people to stdout, and a newline. Throws as `writeStdout` does. */
 export function printLine(text: string): Promise<void> {
-  return writeStdout(new TextEncoder().encode(`${presentable(text)}\n`));
+  return writeStdout(encoder.encode(`${presentable(text)}\n`));
 }
 
 /**
@@ -67,7 +69,7 @@ export function printLine(text: string): Promise<void> {
  * table is called like a password; errors in it are without secrets since they were made. Throws as `writeStdout` does.
  */
 export function printJson(value: unknown): Promise<void> {
-  return writeStdout(new TextEncoder().encode(`${harmless(JSON.stringify(value))}\n`));
+  return writeStdout(encoder.encode(`${harmless(JSON.stringify(value))}\n`));
 }
 
 /** Warns where stdout is a file that others can read, as `> dump` makes unless the umask is strict: dumps hold password hashes. */
@@ -81,23 +83,29 @@ export async function warnOfReaders(say: Say): Promise<void> {
   }
 }
 
-/** Writes lines of text in large pieces. */
+const pieceBytes = 1 << 20;
+
+/** Writes lines of text in pieces of a megabyte; a piece belongs to who takes it. */
 export class LineWriter {
-  #held = "";
+  #piece = new Uint8Array(pieceBytes);
+  #used = 0;
 
   constructor(readonly sink: (bytes: Uint8Array) => Promise<void>) {}
 
-  /** @param text without a newline at its end @returns what to wait for, once enough is held to be written */
-  add(text: string): Promise<void> | undefined {
-    this.#held += `${text}\n`;
-    return this.#held.length >= 1 << 18 ? this.flush() : undefined;
+  /** @param line without a newline at its end @returns what to wait for before the next, if a piece was full */
+  add(line: string): Promise<void> | undefined {
+    // A character takes three bytes at most.
+    const mostBytes = 3 * line.length + 1;
+    if (this.#used + mostBytes > this.#piece.length) return this.flush(mostBytes).then(() => this.add(line));
+    this.#used += encoder.encodeInto(`${line}\n`, this.#piece.subarray(this.#used)).written;
   }
 
-  /** Writes what is left. */
-  async flush(): Promise<void> {
-    const held = this.#held;
-    this.#held = "";
-    await this.sink(new TextEncoder().encode(held));
+  /** Writes what is left. @param roomBytes what the next piece has to have room for */
+  async flush(roomBytes = 0): Promise<void> {
+    const bytes = this.#piece.subarray(0, this.#used);
+    this.#piece = new Uint8Array(Math.max(pieceBytes, roomBytes));
+    this.#used = 0;
+    if (bytes.length) await this.sink(bytes);
   }
 }
 

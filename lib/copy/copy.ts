@@ -254,7 +254,6 @@ export class TableRun {
     this.#stopped = { reason };
     const failure = reason instanceof Failure ? reason : new Interrupted(messageOf(reason));
     this.options.halt.abort(failure);
-    this.options.context.schedule.stop(failure);
   }
 }
 

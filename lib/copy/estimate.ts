@@ -66,15 +66,13 @@ export async function estimate(
   signal: AbortSignal,
   say: (text: string) => void,
 ): Promise<Estimate> {
-  const { context, outer, jobs, halt } = runOptions(plan, () => Promise.resolve(), {
+  const { context, outer, jobs, halt } = runOptions(plan, {
     step() {},
+    result: () => Promise.resolve(),
     tally: { rowsPlanned: 0, rowsCopied: 0, bytes: 0 },
     say,
   });
-  const stop = () => {
-    halt.abort(signal.reason);
-    context.schedule.stop(signal.reason);
-  };
+  const stop = () => halt.abort(signal.reason);
   signal.addEventListener("abort", stop);
   const seen: Seen[] = [];
   const hasMore = ({ source, target }: Seen) => !context.intoExisting && target.rows > source.rows;

@@ -1,57 +1,119 @@
-/** The lines of a run, to stdout or a file: the first one, one a table, the last one; and the exit code that they come to. */
+/** What a run shows: a line for every table, how far it is, and the exit code that it comes to. */
 import { hostname } from "node:os";
 import { type Args, version } from "../cli/command.ts";
-import { Difference, Failure, Interrupted, messageOf } from "../cli/errors.ts";
+import { Difference, Failure, messageOf } from "../cli/errors.ts";
 import { printJson, writeAll } from "../cli/files.ts";
-import { counted, describeSeconds } from "../cli/text.ts";
-import { Progress } from "./progress.ts";
-import { exitCodeOf, type RunLine, type Status, type TableResult } from "./result.ts";
+import { counted, describeBytes, describeSeconds, fit } from "../cli/text.ts";
+import { displayTable, type TableName } from "../cnosdb/names.ts";
+import { proven, type RunLine, type Status, type TableResult } from "./result.ts";
+import type { Step } from "./schedule.ts";
+import type { Tally } from "./table.ts";
 
-/** Where a run's lines go, and what is shown of it meanwhile. */
+/** How far a run is at a moment. */
+export interface Standing extends Tally {
+  readonly tables: number;
+  /** ended, equal or not */
+  readonly ended: number;
+  readonly failed: number;
+  readonly elapsedSeconds: number;
+}
+
+/** One line: what matters most comes first, as a terminal may be narrow. The time left is that of the rows that are known of. */
+export function describeStanding(standing: Standing): string {
+  const { tables, ended, failed, rowsPlanned, rowsCopied, bytes } = standing;
+  const seconds = Math.max(standing.elapsedSeconds, 0.001);
+  const leftSeconds = (rowsPlanned - rowsCopied) * seconds / rowsCopied;
+  return [
+    rowsPlanned && `${Math.floor(100 * rowsCopied / rowsPlanned)} % of ${rowsPlanned} rows`,
+    `${ended}/${tables} tables`,
+    failed && `${failed} not equal`,
+    rowsCopied && leftSeconds > 0 && `${describeSeconds(leftSeconds)} left`,
+    rowsCopied && `${Math.round(rowsCopied / seconds)} rows/s, ${describeBytes(bytes / seconds)}/s`,
+    `${describeSeconds(seconds)} so far`,
+  ].filter(Boolean).join(", ");
+}
+
+/** Where a run's lines and messages go. */
+export interface Sinks {
+  readonly print: (line: unknown) => Promise<void>;
+  readonly write: (text: string) => void;
+  /** how wide the terminal is, where messages go to one */
+  readonly columns?: number | undefined;
+}
+
+/** Stdout or the file of `--output`; stderr, or nothing under `--quiet`. */
+export function sinksOf(args: Args): Sinks {
+  const [path, quiet, encoder] = [args.value("output"), args.on("quiet"), new TextEncoder()];
+  let file: Deno.FsFile | undefined;
+  const printToFile = async (line: unknown) => {
+    try {
+      file ??= await Deno.open(path!, { write: true, create: true, truncate: true });
+      await writeAll(file, encoder.encode(`${JSON.stringify(line)}\n`));
+    } catch (error) {
+      throw new Failure(`${path}: cannot be written: ${messageOf(error)}`, "is the disk full?");
+    }
+  };
+  return {
+    print: path === undefined ? printJson : printToFile,
+    write: (text) => void (quiet || Deno.stderr.writeSync(encoder.encode(text))),
+    columns: !quiet && Deno.stderr.isTerminal() ? Deno.consoleSize().columns : undefined,
+  };
+}
+
+const verbs = { profile: "comparing", export: "exporting", import: "importing", verify: "checking" };
+/** How often it is drawn on a terminal, and logged elsewhere. */
+const drawMs = 200;
+const logMs = 10_000;
+const linesMost = 20;
+
+/** Prints a run's lines, counts what became of its tables, and shows how far it is: on a terminal with a line for each statement. */
 export class RunOutput {
-  readonly progress: Progress;
-  readonly #startedMs = Date.now();
-  readonly #path: string | undefined;
-  #file: Deno.FsFile | undefined;
-  #printed: Promise<void> = Promise.resolve();
+  readonly tally: Tally = { rowsPlanned: 0, rowsCopied: 0, bytes: 0 };
   /** tables by what became of them, whoever did it */
   readonly #statuses = new Map<Status, number>();
+  readonly #atWork = new Map<string, { text: string; sinceMs: number }>();
+  readonly #startMs = Date.now();
+  #tables = 0;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #printed: Promise<void> = Promise.resolve();
+  #drawn = 0;
+  #head = "";
 
-  /** @param args `--output`, `--quiet` @param tables of the list */
-  constructor(private readonly script: string, args: Args, private readonly tables: number) {
-    this.#path = args.value("output");
-    const quiet = args.on("quiet");
-    this.progress = new Progress(script, tables, {
-      columns: !quiet && Deno.stderr.isTerminal() ? Deno.consoleSize().columns : undefined,
-      write: (text) => void (quiet || Deno.stderr.writeSync(new TextEncoder().encode(text))),
-    });
-  }
+  constructor(private readonly script: string, private readonly sinks: Sinks) {}
 
-  /** Prints the run's first line. */
-  async begin(run: Omit<RunLine["run"], "script" | "version" | "started" | "host">): Promise<void> {
-    const started = new Date(this.#startedMs).toISOString();
+  /** Prints the first line. @param tables how many are to follow */
+  async begin(
+    tables: number,
+    run: Omit<RunLine["run"], "script" | "version" | "started" | "host">,
+  ): Promise<void> {
+    this.#tables = tables;
+    this.#timer = setInterval(() => this.#draw(), this.sinks.columns ? drawMs : logMs);
+    const started = new Date(this.#startMs).toISOString();
     await this.#print({ run: { script: this.script, version, ...run, started, host: hostname() } });
   }
 
   /** Prints a table's line. */
   async result(result: TableResult): Promise<void> {
     this.#statuses.set(result.status, (this.#statuses.get(result.status) ?? 0) + 1);
-    this.progress.ended(result.error === undefined);
     await this.#print(result);
   }
 
-  #print(line: unknown): Promise<void> {
-    this.#printed = this.#printed.then(async () => {
-      this.progress.hide();
-      if (this.#path === undefined) return await printJson(line);
-      try {
-        this.#file ??= await Deno.open(this.#path, { write: true, create: true, truncate: true });
-        await writeAll(this.#file, new TextEncoder().encode(`${JSON.stringify(line)}\n`));
-      } catch (error) {
-        throw new Failure(`${this.#path}: cannot be written: ${messageOf(error)}`, "is the disk full?");
-      }
-    });
-    return this.#printed;
+  /** Notes that a statement begins, or ends. */
+  step(name: TableName, step: Step, end?: true): void {
+    const text = `${verbs[step]} ${displayTable(name)}`;
+    if (end) this.#atWork.delete(text);
+    else this.#atWork.set(text, { text, sinceMs: Date.now() });
+  }
+
+  /** Shows this in place of how far the run is; "" for that again. */
+  head(text: string): void {
+    this.#head = text;
+  }
+
+  /** Writes a message above what is drawn. */
+  say(text: string): void {
+    this.#hide();
+    this.sinks.write(`${this.script}: ${text}\n`);
   }
 
   /**
@@ -61,46 +123,72 @@ export class RunOutput {
    * @returns the exit code @throws why the run stopped before its end, or that not all is well
    */
   async end(stopped: unknown, isPlan: boolean): Promise<number> {
-    const { rowsCopied: rows, bytes } = this.progress.tally;
-    const statuses = this.#statuses;
-    const seconds = (Date.now() - this.#startedMs) / 1000;
-    const printed = [...statuses.values()].reduce((sum, n) => sum + n, 0);
-    if (printed < this.tables) {
-      const told = `${this.tables - printed} of ${this.tables} tables are not done`;
-      if (stopped === undefined) stopped = new Failure(told, "run the same again.");
-      else this.progress.say(told);
-    }
-    const found = isPlan && exitCodeOf(statuses) === 3 ? 0 : exitCodeOf(statuses);
-    const exit = stopped === undefined ? found : stopped instanceof Interrupted ? 130 : 1;
-    const end = {
-      ...Object.fromEntries(statuses),
-      rows,
-      bytes,
-      seconds,
-      exit,
-      ended: new Date().toISOString(),
-    };
-    this.progress.close();
-    try {
-      // A reader that is gone, or a full disk, has stopped the run already, and is what is told.
-      await this.#print({ end: { tables: printed, ...end } }).catch((error) => {
-        throw stopped ?? error;
-      });
-    } finally {
-      this.#file?.close();
-    }
-    const parts = [...statuses].map(([status, tables]) => `${tables} ${status}`);
-    this.progress.say(
-      `tables: ${parts.join(", ") || "none"}; ${counted(rows, "row")} copied, in ${describeSeconds(seconds)}`,
-    );
-    if (stopped !== undefined) throw stopped;
-    if (exit === 1) {
-      throw new Failure(
-        "not all tables are well",
-        "their lines tell why; run the same again to try them once more.",
-      );
-    }
-    if (exit === 3) throw new Difference("the two clusters differ");
+    clearInterval(this.#timer);
+    const { rowsCopied: rows, bytes } = this.tally;
+    const { ended: tables, elapsedSeconds: seconds } = this.#standing();
+    const counts = [...this.#statuses];
+    const left = this.#tables - tables;
+    const told = `${left} of ${this.#tables} tables are not done`;
+    if (left > 0 && stopped !== undefined) this.say(told);
+    const problem = stopped ?? (left > 0 ? new Failure(told, "run the same again.") : this.#problem(isPlan));
+    const exit = problem === undefined ? 0 : problem instanceof Failure ? problem.exitCode : 1;
+    const end = { tables, ...Object.fromEntries(counts), rows, bytes, seconds, exit };
+    // A reader that is gone, or a full disk, has stopped the run already, and is what is told.
+    await this.#print({ end: { ...end, ended: new Date().toISOString() } }).catch((error) => {
+      throw stopped ?? error;
+    });
+    const parts = counts.map(([status, tables]) => `${tables} ${status}`).join(", ") || "none";
+    this.say(`tables: ${parts}; ${counted(rows, "row")} copied, in ${describeSeconds(seconds)}`);
+    if (problem !== undefined) throw problem;
     return exit;
+  }
+
+  /** What the statuses of all tables come to: a difference where reading back found one and nothing else is wrong. */
+  #problem(isPlan: boolean): Failure | undefined {
+    const bad = [...this.#statuses.keys()].filter((status) => !proven.has(status));
+    if (bad.every((status) => status === "differs")) {
+      return bad.length && !isPlan ? new Difference("the two clusters differ") : undefined;
+    }
+    return new Failure(
+      "not all tables are well",
+      "their lines tell why; run the same again to try them once more.",
+    );
+  }
+
+  #print(line: unknown): Promise<void> {
+    return this.#printed = this.#printed.then(() => {
+      this.#hide();
+      return this.sinks.print(line);
+    });
+  }
+
+  #standing(): Standing {
+    const counts = [...this.#statuses];
+    const sum = (some: typeof counts) => some.reduce((sum, [, tables]) => sum + tables, 0);
+    return {
+      ...this.tally,
+      tables: this.#tables,
+      ended: sum(counts),
+      failed: sum(counts.filter(([status]) => !proven.has(status))),
+      elapsedSeconds: (Date.now() - this.#startMs) / 1000,
+    };
+  }
+
+  #draw(): void {
+    const { columns, write } = this.sinks;
+    const text = this.#head || describeStanding(this.#standing());
+    if (!columns) return write(`${this.script}: ${text}; at work: ${this.#atWork.size}\n`);
+    const lines = [...this.#atWork.values()].slice(0, linesMost).map(({ text, sinceMs }) =>
+      `  ${text}, ${describeSeconds((Date.now() - sinceMs) / 1000)}`
+    );
+    this.#hide();
+    write([text, ...lines].map((line) => `${fit(line, columns - 1)}\n`).join(""));
+    this.#drawn = lines.length + 1;
+  }
+
+  /** Takes away what is drawn, until it is drawn again in a moment. */
+  #hide(): void {
+    if (this.#drawn) this.sinks.write(`\x1b[${this.#drawn}A\x1b[J`);
+    this.#drawn = 0;
   }
 }

@@ -58,11 +58,3 @@ export interface EndLine {
 
 /** Statuses that need no further look. */
 export const proven: ReadonlySet<string> = new Set(["equal", "exported", "imported", "definition"]);
-
-/** What the statuses of all tables come to: 3 where reading back found a difference and nothing else is wrong. */
-export function exitCodeOf(counts: ReadonlyMap<Status, number>): number {
-  const bad = [...counts].filter(([status, tables]) => tables > 0 && !proven.has(status)).map(([status]) =>
-    status
-  );
-  return bad.length === 0 ? 0 : bad.every((status) => status === "differs") ? 3 : 1;
-}

@@ -1,10 +1,8 @@
 /** A whole run of copy_tables or compare_tables, from the first line to the last. */
 import { createHash } from "node:crypto";
-import type { Args } from "../cli/command.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
 import { counted } from "../cli/text.ts";
 import { databaseKey, type TableName } from "../cnosdb/names.ts";
-import { meaningOf } from "../cnosdb/refusals.ts";
 import { formatTime } from "../cnosdb/time.ts";
 import type { Stage } from "../stage/stage.ts";
 import type { Cluster } from "./cluster.ts";
@@ -13,10 +11,9 @@ import { gistOf, helpFor } from "./trouble.ts";
 import { follow, type FollowOptions } from "./follow.ts";
 import type { Ledger } from "./ledger.ts";
 import { readTtl, type Ttls } from "./ttl.ts";
-import { RunOutput } from "./output.ts";
-import { type Hours, Pauses } from "./pauses.ts";
+import type { RunOutput } from "./output.ts";
+import { type Hours, keepPauses } from "./pauses.ts";
 import { Profiler } from "./profile.ts";
-import type { Progress } from "./progress.ts";
 import { Schedule } from "./schedule.ts";
 import type { CopyContext, Task } from "./table.ts";
 import { handOut, type TableList } from "./tables.ts";
@@ -59,11 +56,10 @@ export function proofOf({ task, from, to, range, verify, list, expired }: RunPla
   return JSON.stringify({ task, from: from?.url, to: to?.url, verify, ...range, ...skips, ...exports });
 }
 
-/** What a run goes by. @param progress shows what is done */
+/** What a run goes by. @param output is told what is done */
 export function runOptions(
   plan: RunPlan,
-  onResult: RunOptions["onResult"],
-  progress: Pick<Progress, "step" | "tally" | "say">,
+  output: Pick<RunOutput, "step" | "tally" | "say" | "result">,
 ): RunOptions {
   const { task, from, to, list, ledger, ttls, range, verify, stage, jobs } = plan;
   const names = list?.names ?? [];
@@ -74,17 +70,17 @@ export function runOptions(
     jobs,
     aheadBytes: plan.aheadBytes ?? 2 ** 31,
     left: (database) => left.get(database) ?? 0,
-    overloaded: (error) => meaningOf(error) === "overloaded",
+    signal: halt.signal,
   });
   const said = new Set<string>();
   const onAgain = (error: unknown) => {
     const gist = gistOf(error);
     const help = helpFor(error);
     const told = `once more, as this may pass: ${messageOf(error)}${help ? ` (${help})` : ""}`;
-    if (!said.has(gist)) progress.say(told);
+    if (!said.has(gist)) output.say(told);
     said.add(gist);
   };
-  const onStep = progress.step.bind(progress);
+  const onStep = output.step.bind(output);
   const profiler = (side: Cluster | undefined) =>
     side && new Profiler(side, schedule, halt.signal, { onStep, onAgain });
   const context: CopyContext = {
@@ -92,7 +88,7 @@ export function runOptions(
     ...{ proves: verify !== "none", full: verify === "full", intoExisting: plan.intoExisting ?? false },
     rowsPerWindow: plan.rowsPerWindow ?? 5_000_000,
     lookAgainMs: plan.lookAgainMs ?? 500,
-    tally: progress.tally,
+    tally: output.tally,
     raiseTtl: ttls && plan.expired !== "skip"
       ? ({ tenant, database }) => ttls.raise(tenant, database)
       : undefined,
@@ -111,9 +107,9 @@ export function runOptions(
     notExpired: plan.expired === "skip" ? (name) => notExpired((to ?? from)!, name) : undefined,
     onResult: async (result) => {
       left.set(databaseKey(result), (left.get(databaseKey(result)) ?? 1) - 1);
-      await onResult(result);
+      await output.result(result);
     },
-    say: (text) => progress.say(text),
+    say: (text) => output.say(text),
   };
 }
 
@@ -128,7 +124,7 @@ export async function work(
   show: (text: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const pauses = new Pauses(options.context.schedule, options.say, hours);
+  const endPauses = keepPauses(options.context.schedule, options.say, hours);
   const { ttls, say } = options;
   let stopped: unknown;
   try {
@@ -138,7 +134,7 @@ export async function work(
   } catch (error) {
     stopped = error;
   }
-  pauses.close();
+  endPauses();
   await ledger?.release().catch(() => {});
   // Also where nothing was left to do: a run before may have been killed before it came to this.
   const ttlsLeft = await restoreTtls(options);
@@ -158,8 +154,7 @@ export async function work(
  */
 export async function runTables(
   plan: RunPlan,
-  script: string,
-  args: Args,
+  output: RunOutput,
   signal: AbortSignal,
 ): Promise<number> {
   const { from, to, list, ledger, range, verify } = plan;
@@ -172,9 +167,8 @@ export async function runTables(
   const total = ledger
     ? (await ledger.counts()).reduce((sum, { tables }) => sum + tables, 0)
     : list?.names.length ?? 0;
-  const output = new RunOutput(script, args, total + (list?.definitions.length ?? 0));
   const side = (cluster: Cluster) => ({ url: cluster.url, version: cluster.version });
-  await output.begin({
+  await output.begin(total + (list?.definitions.length ?? 0), {
     ...(from ? { from: side(from) } : {}),
     ...(to ? { to: side(to) } : {}),
     verify,
@@ -182,10 +176,10 @@ export async function runTables(
     ...(range.to === undefined ? {} : { until: range.to }),
   });
   for (const name of list?.definitions ?? []) await output.result({ ...name, status: "definition" });
-  const options = runOptions(plan, (result) => output.result(result), output.progress);
+  const options = runOptions(plan, output);
   let stopped: unknown;
   try {
-    await work(plan, options, (text) => output.progress.head(text), signal);
+    await work(plan, options, (text) => output.head(text), signal);
   } catch (error) {
     stopped = error;
   }

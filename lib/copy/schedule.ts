@@ -3,6 +3,7 @@
  * group a shard, on 2.3 to 2.4.3), while imports into different databases run side by side; and an import takes about five times as
  * long as its export. So the longest database decides how long it all takes: its imports go first.
  */
+import { meaningOf } from "../cnosdb/refusals.ts";
 
 /** What a statement is for: profile and export load the source; import and verify load the target, and so does its profile. */
 export type Step = "profile" | "export" | "import" | "verify";
@@ -16,8 +17,8 @@ export interface ScheduleOptions {
   readonly aheadBytes: number;
   /** how much is left to do in a database; the most goes first */
   readonly left: (database: string) => number;
-  /** whether a failure means that its cluster has too much to do */
-  readonly overloaded: (error: unknown) => boolean;
+  /** nothing is let through any more when it is aborted: whoever waits gets its reason, what runs goes on */
+  readonly signal: AbortSignal;
 }
 
 /** What one window takes of the stage; it is given back when the action that it was made for ends, however it ends. */
@@ -38,57 +39,37 @@ export interface Turn {
 
 interface Waiter {
   readonly turn: Turn;
-  readonly start: (leave: (overloaded: boolean) => void) => void;
+  readonly start: () => void;
   readonly reject: (reason: unknown) => void;
 }
 
-/** After so many good statements a limit that was halved goes up by one. */
-const goodToRecover = 8;
-
-/** Statements at once on one side: halved when it has too much to do, and slowly raised again. */
-class Limit {
-  now: number;
-  running = 0;
-  #good = 0;
-  #halvings = 0;
-
-  constructor(readonly most: number) {
-    this.now = most;
-  }
-
-  /** Counts a statement in; gives what to call at its end. Of those that ran together only one can halve the limit. */
-  enter(): (overloaded: boolean) => void {
-    const before = this.#halvings;
-    this.running++;
-    return (overloaded) => {
-      this.running--;
-      if (!overloaded) {
-        if (this.now < this.most && ++this.#good % goodToRecover === 0) this.now++;
-      } else if (before === this.#halvings) {
-        this.now = Math.max(1, this.now >> 1);
-        this.#halvings++;
-      }
-    };
-  }
-}
+/** By how much a good statement raises the limit of a side that had too much to do. */
+const recovery = 1 / 4;
+/** So many windows of a database may be staged before its exports make way for all else: one that is imported, one that is ready. */
+const inStep = 2;
 
 /** Lets statements through, the most urgent first. */
 export class Schedule {
-  readonly #limits: Record<Role, Limit>;
+  /** how many statements a side bears: as many as `jobs`, unless it said that it had too much to do */
+  readonly #most: Record<Role, number>;
   readonly #waiting = new Set<Waiter>();
   readonly #running = new Set<Turn>();
-  readonly #holds = new Map<Hold, string>();
-  #stopped: { reason: unknown } | undefined;
+  readonly #staged = new Map<Hold, string>();
   #paused = false;
 
   constructor(private readonly options: ScheduleOptions) {
-    this.#limits = { source: new Limit(options.jobs), target: new Limit(options.jobs) };
+    const { jobs, signal } = options;
+    this.#most = { source: jobs, target: jobs };
+    signal.addEventListener("abort", () => {
+      for (const { reject } of this.#waiting) reject(signal.reason);
+      this.#waiting.clear();
+    });
   }
 
   /** Runs `action` when its turn comes. */
   async turn<T>(turn: Turn, action: () => Promise<T>): Promise<T> {
-    const leave = await new Promise<(overloaded: boolean) => void>((start, reject) => {
-      if (this.#stopped) return reject(this.#stopped.reason);
+    this.options.signal.throwIfAborted();
+    await new Promise<void>((start, reject) => {
       this.#waiting.add({ turn, start, reject });
       this.#pump();
     });
@@ -96,11 +77,11 @@ export class Schedule {
     try {
       return await action();
     } catch (error) {
-      overloaded = this.options.overloaded(error);
+      overloaded = meaningOf(error) === "overloaded";
       throw error;
     } finally {
       this.#running.delete(turn);
-      leave(overloaded);
+      this.#adapt(turn.role, overloaded);
       this.#pump();
     }
   }
@@ -114,16 +95,9 @@ export class Schedule {
     try {
       return await action(hold);
     } finally {
-      this.#holds.delete(hold);
+      this.#staged.delete(hold);
       this.#pump();
     }
-  }
-
-  /** Lets nothing through any more: whoever waits gets `reason`, what runs goes on. */
-  stop(reason: unknown): void {
-    this.#stopped = { reason };
-    for (const waiter of this.#waiting) waiter.reject(reason);
-    this.#waiting.clear();
   }
 
   /** Lets nothing through for a while; what runs goes on. */
@@ -132,60 +106,47 @@ export class Schedule {
     this.#pump();
   }
 
+  /** A side that has too much to do bears as many statements as still run there, but half of what was thought at least. */
+  #adapt(role: Role, overloaded: boolean): void {
+    const most = this.#most[role];
+    this.#most[role] = overloaded
+      ? Math.max(1, most / 2, this.#runningOn(role))
+      : Math.min(this.options.jobs, most + recovery);
+  }
+
+  #runningOn(role: Role): number {
+    return [...this.#running].filter((turn) => turn.role === role).length;
+  }
+
   #pump(): void {
-    while (!this.#paused && this.#limits.source.running + this.#limits.target.running < this.options.jobs) {
-      const next = this.#best();
+    while (!this.#paused && this.#running.size < this.options.jobs) {
+      let next: Waiter | undefined;
+      for (const waiter of this.#waiting) {
+        if (!this.#fits(waiter.turn)) continue;
+        if (!next || this.#urgency(waiter.turn) > this.#urgency(next.turn)) next = waiter;
+      }
       if (!next) return;
-      const { role, hold, database } = next.turn;
       this.#waiting.delete(next);
       this.#running.add(next.turn);
-      if (hold) this.#holds.set(hold, database);
-      next.start(this.#limits[role].enter());
+      if (next.turn.hold) this.#staged.set(next.turn.hold, next.turn.database);
+      next.start();
     }
-  }
-
-  #best(): Waiter | undefined {
-    const lanes = this.#lanes();
-    let best: { waiter: Waiter; rank: number[] } | undefined;
-    for (const waiter of this.#waiting) {
-      if (!this.#fits(waiter.turn)) continue;
-      const rank = this.#rank(waiter.turn, lanes.get(waiter.turn.database) ?? 0);
-      if (!best || isBefore(rank, best.rank)) best = { waiter, rank };
-    }
-    return best?.waiter;
-  }
-
-  /** How many windows of a database are staged, on their way out or in. */
-  #lanes(): Map<string, number> {
-    const lanes = new Map<string, number>();
-    for (const database of this.#holds.values()) lanes.set(database, (lanes.get(database) ?? 0) + 1);
-    return lanes;
   }
 
   #fits({ role, step, database, hold }: Turn): boolean {
-    const limit = this.#limits[role];
-    if (limit.running >= limit.now) return false;
+    if (this.#runningOn(role) + 1 > this.#most[role]) return false;
     if (step === "import") {
-      return ![...this.#running].some((r) => r.step === "import" && r.database === database);
+      return ![...this.#running].some((turn) => turn.step === "import" && turn.database === database);
     }
-    if (!hold) return true;
-    let staged = 0;
-    for (const { bytes } of this.#holds.keys()) staged += bytes;
-    return staged === 0 || staged + hold.bytes <= this.options.aheadBytes;
+    const bytes = [...this.#staged.keys()].reduce((sum, { bytes }) => sum + bytes, 0);
+    return !hold || bytes === 0 || bytes + hold.bytes <= this.options.aheadBytes;
   }
 
-  /** Smaller goes first: what keeps the imports going, of the longest database first; what ends a table; then exports ahead. */
-  #rank({ step, database }: Turn, lane: number): number[] {
-    if (step === "verify") return [1];
-    if (step === "export" && lane >= 2) return [2, lane];
-    return [0, -this.options.left(database), { import: 0, export: 1, profile: 2 }[step]];
+  /** More goes first: what keeps the imports going, of the longest database first; then what ends a table; then exports ahead. */
+  #urgency({ step, database }: Turn): number {
+    if (step === "verify") return -1;
+    const staged = [...this.#staged.values()].filter((one) => one === database).length;
+    if (step === "export" && staged >= inStep) return -staged;
+    return 3 * this.options.left(database) + { profile: 0, export: 1, import: 2 }[step];
   }
-}
-
-function isBefore(a: number[], b: number[]): boolean {
-  for (let i = 0; i < Math.max(a.length, b.length); i++) {
-    const difference = (a[i] ?? 0) - (b[i] ?? 0);
-    if (difference) return difference < 0;
-  }
-  return false;
 }

@@ -5,7 +5,7 @@ import { printJson, printLine, writeStdout } from "../cli/files.ts";
 import { pause } from "../cnosdb/http.ts";
 import { displayTable } from "../cnosdb/names.ts";
 import { type Ledger, openLedger } from "./ledger.ts";
-import { describeStanding, type Standing } from "./progress.ts";
+import { describeStanding, type Standing } from "./output.ts";
 import { proven, type TableResult } from "./result.ts";
 import { describeTtl } from "./ttl.ts";
 

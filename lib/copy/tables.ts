@@ -1,8 +1,7 @@
 /** The tables that are to be copied: from a dump, from JSON lines (our own output too), or asked of the source. */
 import { Failure, messageOf } from "../cli/errors.ts";
-import { databaseKey, tableKey, type TableName } from "../cnosdb/names.ts";
-import type { Row } from "../cnosdb/sql.ts";
 import { preview } from "../cli/text.ts";
+import { databaseKey, tableKey, type TableName } from "../cnosdb/names.ts";
 import { readDump } from "../dump/text.ts";
 import type { Cluster } from "./cluster.ts";
 import type { EndLine, RunLine, TableResult } from "./result.ts";
@@ -17,102 +16,96 @@ export interface TableList {
   readonly told: Map<string, TableResult>;
 }
 
+/** Which tables are taken. */
+type Wanted = (name: TableName) => boolean;
+
+/** A table as an input names it. */
+interface Named {
+  readonly name: TableName;
+  readonly isDefinition: boolean;
+  readonly line?: TableResult;
+}
+
 /** The server's own metrics and views, which every cluster has. */
 function isSystem({ tenant, database }: TableName): boolean {
   return database === "information_schema" ||
     tenant === "cnosdb" && /^(usage|cluster)_schema$/.test(database);
 }
 
-/** Gathers tables: each once, those alone that are wanted. */
-class Gathering {
-  readonly names: TableName[] = [];
-  readonly definitions: TableName[] = [];
-  readonly told = new Map<string, TableResult>();
-  readonly #seen = new Set<string>();
-  /** names that many tables have, so that each is in memory once */
-  readonly #shared = new Map<string, string>();
-
-  constructor(private readonly wanted: (name: TableName) => boolean) {}
-
-  /** What was gathered, without what it took. */
-  get list(): TableList {
-    const { names, definitions, told } = this;
-    return { names, definitions, told };
-  }
-
-  #share(name: string): string {
-    if (!this.#shared.has(name)) this.#shared.set(name, name);
-    return this.#shared.get(name)!;
-  }
-
-  add(name: TableName, kind: "table" | "definition", line?: TableResult): void {
+/** The tables of an input, each once, but for those that are not wanted. */
+async function gather(tables: AsyncIterable<Named> | Iterable<Named>, wanted: Wanted): Promise<TableList> {
+  const list: TableList = { names: [], definitions: [], told: new Map() };
+  const seen = new Set<string>();
+  for await (const { name, isDefinition, line } of tables) {
     const key = tableKey(name);
-    if (isSystem(name) || !this.wanted(name)) return;
-    if (line?.windows) this.told.set(key, line);
-    if (this.#seen.has(key)) return;
-    this.#seen.add(key);
-    const [tenant, database] = [this.#share(name.tenant), this.#share(name.database)];
-    (kind === "table" ? this.names : this.definitions).push({ tenant, database, table: name.table });
+    if (isSystem(name) || !wanted(name)) continue;
+    if (line?.windows) list.told.set(key, line);
+    if (!seen.has(key)) (isDefinition ? list.definitions : list.names).push(name);
+    seen.add(key);
   }
+  return list;
 }
 
 /**
  * The tables of a dump, or of JSON lines `{"tenant":…,"database":…,"table":…}`.
- * @param wanted which of them are taken
  * @throws {Failure} at the line where the input is not what it should be, or not whole
  */
 export async function readTables(
   chunks: AsyncIterable<Uint8Array>,
   name: string,
-  wanted: (name: TableName) => boolean,
+  wanted: Wanted,
 ): Promise<TableList> {
-  const list = new Gathering(wanted);
   // A chunk is only good until the next (readInput), and a stream reads ahead.
   const copies: Uint8Array<ArrayBuffer>[] = [];
   for await (const chunk of chunks) copies.push(chunk.slice());
   const bytes = await new Blob(copies).bytes();
   const first = new TextDecoder().decode(bytes.subarray(0, 4096)).trimStart()[0];
-  if (first === "{") readLines(new TextDecoder("utf-8", { fatal: true }).decode(bytes), name, list);
-  else if (first !== undefined) {
-    for (const { key, value, line } of (await readDump(ReadableStream.from([bytes]), name)).entries) {
-      // A key alone cannot tell: a tenant may be called so that its key looks like a table's.
-      const [, kind] = /^\{"(TsKv|External|Stream)TableSchema"/.exec(value) ?? [];
-      if (!kind || !key.includes("/schemas/")) continue;
-      try {
-        const { tenant, db, name: table } = JSON.parse(value)[`${kind}TableSchema`];
-        list.add(checkName({ tenant, database: db, table }), kind === "TsKv" ? "table" : "definition");
-      } catch (error) {
-        throw new Failure(`${name}: line ${line}: ${key} is no table: ${messageOf(error)}`);
-      }
-    }
-  }
-  return list.list;
+  if (first === undefined) return await gather([], wanted);
+  return await gather(first === "{" ? tablesOfLines(bytes, name) : tablesOfDump(bytes, name), wanted);
 }
 
-/** Lines, of which those of a run of ours stand between its `run` and its `end`: that one died, or its reader did, where there is none. */
-function readLines(text: string, name: string, list: Gathering): void {
-  let run: { line: number; tables: number } | undefined;
-  const lines = text.split("\n");
+async function* tablesOfDump(bytes: Uint8Array, name: string): AsyncGenerator<Named> {
+  for (const { key, value, line } of (await readDump(ReadableStream.from([bytes]), name)).entries) {
+    // A key alone cannot tell: a tenant may be called so that its key looks like a table's.
+    const [, kind] = /^\{"(TsKv|External|Stream)TableSchema"/.exec(value) ?? [];
+    if (!kind || !key.includes("/schemas/")) continue;
+    try {
+      const { tenant, db, name: table } = JSON.parse(value)[`${kind}TableSchema`];
+      yield { name: checkName({ tenant, database: db, table }), isDefinition: kind !== "TsKv" };
+    } catch (error) {
+      throw new Failure(`${name}: line ${line}: ${key} is no table: ${messageOf(error)}`);
+    }
+  }
+}
+
+/** Lines, of which those of a run of ours stand between its `run` and its `end`: it, or its reader, died where there is no end. */
+function* tablesOfLines(bytes: Uint8Array, name: string): Generator<Named> {
+  const lines = new TextDecoder("utf-8", { fatal: true }).decode(bytes).split("\n");
   const rest = lines.pop();
   if (rest?.trim()) {
     throw new Failure(`${name}: line ${lines.length + 1} is cut: no newline after ${preview(rest)}`);
   }
+  let run: { line: number; tables: number } | undefined;
   for (const [i, line] of lines.entries()) {
     if (!line.trim()) continue;
     try {
       const json = JSON.parse(line) as Partial<TableResult & RunLine & EndLine>;
+      if (json.run && run) {
+        throw new TypeError(`another run begins, and the one of line ${run.line} has no end`);
+      }
+      if (json.end && json.end.tables !== run?.tables) {
+        throw new TypeError(`the run printed ${json.end.tables} tables, and here are ${run?.tables ?? 0}`);
+      }
       if (json.run || json.end) {
-        if (json.run && run) {
-          throw new TypeError(`another run begins, and the one of line ${run.line} has no end`);
-        }
-        if (json.end && json.end.tables !== run?.tables) {
-          throw new TypeError(`the run printed ${json.end.tables} tables, and here are ${run?.tables ?? 0}`);
-        }
         run = json.run && { line: i + 1, tables: 0 };
         continue;
       }
       if (run) run.tables++;
-      list.add(checkName(json), json.status === "definition" ? "definition" : "table", json as TableResult);
+      yield {
+        name: checkName(json),
+        isDefinition: json.status === "definition",
+        line: json as TableResult,
+      };
     } catch (error) {
       throw new Failure(
         `${name}: line ${i + 1}: ${JSON.stringify(preview(line))}: ${messageOf(error)}`,
@@ -135,15 +128,14 @@ function checkName({ tenant, database, table }: Partial<TableName>): TableName {
 }
 
 /**
- * All tables of the source, tenant by tenant.
+ * All tables of the source.
  * @throws {Failure} where our user may not see the tenants
  */
-export async function listTables(
-  source: Cluster,
-  wanted: (name: TableName) => boolean,
-  signal: AbortSignal,
-): Promise<TableList> {
-  const list = new Gathering(wanted);
+export function listTables(source: Cluster, wanted: Wanted, signal: AbortSignal): Promise<TableList> {
+  return gather(tablesOfCluster(source, signal), wanted);
+}
+
+async function* tablesOfCluster(source: Cluster, signal: AbortSignal): AsyncGenerator<Named> {
   const sql = "SELECT tenant_name FROM cluster_schema.tenants";
   const tenants = await source.run(sql, { tenant: "cnosdb" }, { signal });
   if (tenants.length === 0) {
@@ -154,15 +146,12 @@ export async function listTables(
   }
   for (const { tenant_name } of tenants) {
     const tenant = String(tenant_name);
-    const tables = "SELECT table_database, table_name, table_engine FROM information_schema.tables";
-    // Listed whole before any is taken, as a list that broke off would leave tables out.
-    const rows: Row[] = await source.run(tables, { tenant }, { signal });
-    for (const row of rows) {
+    const sql = "SELECT table_database, table_name, table_engine FROM information_schema.tables";
+    for (const row of await source.run(sql, { tenant }, { signal })) {
       const name = { tenant, database: String(row.table_database), table: String(row.table_name) };
-      list.add(name, row.table_engine === "TSKV" ? "table" : "definition");
+      yield { name, isDefinition: row.table_engine !== "TSKV" };
     }
   }
-  return list.list;
 }
 
 /** Takes tables of one database from what is to be done, at most so many; none where nothing is free now. */

@@ -4,7 +4,7 @@
  */
 import { Buffer, isUtf8 } from "node:buffer";
 import { Failure } from "../cli/errors.ts";
-import { saveFile } from "../cli/files.ts";
+import { LineWriter, saveFile } from "../cli/files.ts";
 import { preview } from "../cli/text.ts";
 import { Sha256 } from "./sha256.ts";
 
@@ -246,43 +246,27 @@ export function formatEndMark(entries: number, sha256: string): string {
   return `# end entries=${entries} sha256=${sha256}\n`;
 }
 
-const pieceBytes = 1 << 20;
-
 /**
  * Writes a dump and its end mark.
- * @param sink takes the bytes in pieces of a megabyte and more, in their order; a smaller dump reaches it in one
+ * @param sink takes the bytes in pieces of a megabyte, in their order, and keeps them if it likes
  */
 export async function writeDump(
   entries: Iterable<Pick<Entry, "key" | "value">>,
   sink: (bytes: Uint8Array) => Promise<void>,
 ): Promise<void> {
-  const encoder = new TextEncoder();
   const hash = new Sha256();
-  let written = 0;
-  let piece = new Uint8Array(pieceBytes);
-  let used = 0;
-  for (const { key, value } of entries) {
-    const line = `${key}: ${value}\n`;
-    // A character takes three bytes at most.
-    if (used + 3 * line.length > piece.length) {
-      await flush();
-      piece = new Uint8Array(Math.max(pieceBytes, 3 * line.length));
-    }
-    used += encoder.encodeInto(line, piece.subarray(used)).written;
-    written++;
-  }
-  const bytes = piece.subarray(0, used);
-  await hash.update(bytes);
-  const mark = formatEndMark(written, await hash.digest());
-  await sink(Buffer.concat([bytes, encoder.encode(mark)]));
-
-  async function flush(): Promise<void> {
-    const bytes = piece.subarray(0, used);
-    used = 0;
-    if (!bytes.length) return;
+  const lines = new LineWriter(async (bytes) => {
     await hash.update(bytes);
     await sink(bytes);
+  });
+  let written = 0;
+  for (const { key, value } of entries) {
+    const writing = lines.add(`${key}: ${value}`);
+    if (writing) await writing;
+    written++;
   }
+  await lines.flush();
+  await sink(new TextEncoder().encode(formatEndMark(written, await hash.digest())));
 }
 
 /** Writes a dump to a file (mode 0600, as dumps hold password hashes) that appears whole or not at all. */

@@ -1,6 +1,5 @@
 /** copy_tables when answers do not come, or are refusals: cut connections, restarts, elections, limits, data nodes that die. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../helpers/deps.ts";
-import { exitCodeOf } from "../../lib/copy/result.ts";
 import { type RecordedRequest, rowsKey } from "../standin/standin.ts";
 import { EXHAUSTED, isWrite, TIMED_OUT } from "../standin/troubles.ts";
 import { copyTables, Pair, row, sql } from "../unit/copy/copying.ts";
@@ -217,7 +216,7 @@ Deno.test("rows that the target loses after each import are a difference, named 
   pair.young.fault = lose;
   const ran = await pair.copy();
   assertEquals([ran.results[0]?.status, ran.results[0]?.windows?.length], ["differs", 1]);
-  assertEquals(exitCodeOf(ran.totals.statuses), 3);
+  assertEquals(ran.totals.exit, 3);
   pair.young.fault = undefined;
   assertEquals(outcomes((await pair.copy()).results), ["equal"]);
 });

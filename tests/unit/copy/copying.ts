@@ -5,6 +5,7 @@ import { Cluster } from "../../../lib/copy/cluster.ts";
 import { openLedger } from "../../../lib/copy/ledger.ts";
 import { Ttls } from "../../../lib/copy/ttl.ts";
 import type { Status, TableResult } from "../../../lib/copy/result.ts";
+import { RunOutput } from "../../../lib/copy/output.ts";
 import { proofOf, runOptions, type RunPlan, work } from "../../../lib/copy/runs.ts";
 import type { Step } from "../../../lib/copy/schedule.ts";
 import { servedStage } from "../../../lib/stage/served.ts";
@@ -197,7 +198,6 @@ export async function copyTables(
     : await servedStage({ from: from.url.split(","), to: to.url.split(","), say: () => {} });
   const { ledger: where = `${place.directory}/ledger.sqlite`, leaseMs } = options;
   const ledger = await openLedger(where, leaseMs === undefined ? {} : { leaseMs });
-  const tally = { rowsPlanned: 0, rowsCopied: 0, bytes: 0 };
   const [results, said, shown]: [TableResult[], string[], string[]] = [[], [], []];
   try {
     const ttls = new Ttls(to, ledger, to.url);
@@ -219,11 +219,12 @@ export async function copyTables(
       ...settings,
     };
     await ledger.start(proofOf(plan), list.names);
-    const prepared = runOptions(plan, (result) => Promise.resolve(void results.push(result)), {
-      step: options.onStep ?? (() => {}),
-      tally,
-      say: (text) => void said.push(text),
+    const output = new RunOutput("", {
+      print: (line) => Promise.resolve(void (isResult(line) && results.push(line))),
+      write: (text) => void said.push(text.slice(2, -1)),
     });
+    output.step = options.onStep ?? output.step;
+    const prepared = runOptions(plan, output);
     const startMs = performance.now();
     const stopped = await work(plan, prepared, (text) => void shown.push(text), options.stop ?? signal)
       .then(() => undefined, (error) => error);
@@ -231,12 +232,22 @@ export async function copyTables(
     const statuses = new Map(
       [...Map.groupBy(results, ({ status }) => status)].map(([status, { length }]) => [status, length]),
     );
-    return { totals: { statuses, rows: tally.rowsCopied, stopped }, ms, results, said, shown };
+    const toldMeanwhile = said.slice();
+    const exit = await output.end(stopped, false).catch(({ exitCode }) => exitCode);
+    return {
+      totals: { statuses, rows: output.tally.rowsCopied, stopped, exit },
+      ms,
+      results,
+      said: toldMeanwhile,
+      shown,
+    };
   } finally {
     await ledger.close();
     await stage.close();
   }
 }
+
+const isResult = (line: unknown): line is TableResult => (line as Partial<TableResult>).table !== undefined;
 
 export interface CopyRan {
   totals: {
@@ -244,6 +255,7 @@ export interface CopyRan {
     rows: number;
     /** why it ended before all was done */
     stopped?: unknown;
+    exit: number;
   };
   /** from the first claim to the last table */
   ms: number;

@@ -6,14 +6,16 @@ import {
   type ScheduleOptions,
   type Step,
 } from "../../../lib/copy/schedule.ts";
+import { SqlError } from "../../../lib/cnosdb/sql.ts";
 import { assertEquals } from "../../helpers/deps.ts";
 
 const roles: Record<Step, Role> = { profile: "source", export: "source", import: "target", verify: "target" };
 
 /** A schedule, and statements that run until they are told to end. */
 function scheduled(options: Partial<ScheduleOptions> = {}) {
+  const halt = new AbortController();
   const schedule = new Schedule({
-    ...{ jobs: 100, aheadBytes: Infinity, left: () => 0, overloaded: (error) => error === "overload" },
+    ...{ jobs: 100, aheadBytes: Infinity, left: () => 0, signal: halt.signal },
     ...options,
   });
   const running: string[] = [];
@@ -32,7 +34,7 @@ function scheduled(options: Partial<ScheduleOptions> = {}) {
     else ends.get(name)?.reject(error);
     await settle();
   };
-  return { schedule, running, begin, end, settle };
+  return { schedule, halt, running, begin, end, settle };
 }
 
 Deno.test("one import a database runs, of the database with the most left first", async () => {
@@ -94,23 +96,35 @@ Deno.test("an export waits for room in the stage, unless nothing is staged; what
   assertEquals(running, ["next"]);
 });
 
-Deno.test("overload halves a side's limit once for all that ran together, and good ones bring it back", async () => {
+const overload = new SqlError("busy", 429, "", "too many requests");
+
+Deno.test("a side that has too much to do gets as many statements as it bears, half as many at least, and good ones bring it back", async () => {
   const { begin, end, running, settle } = scheduled({ jobs: 8 });
-  for (let i = 0; i < 30; i++) begin("import", `d${i}`, `i${i}`);
+  for (let i = 0; i < 40; i++) begin("import", `d${i}`, `i${i}`);
   await settle();
   assertEquals(running.length, 8);
-  for (let i = 0; i < 8; i++) await end(`i${i}`, "overload");
-  assertEquals(running.length, 4);
-  for (let i = 8; i < 24; i++) await end(`i${i}`);
-  assertEquals(running.length, 6);
+  for (let i = 0; i < 3; i++) await end(`i${i}`, overload);
+  assertEquals(running.length, 5, "as many as went on");
+  for (let i = 3; i < 11; i++) await end(`i${i}`);
+  assertEquals(running.length, 7);
+  for (let i = 11; i < 30; i++) await end(`i${i}`);
+  assertEquals(running.length, 8, "and not more than before");
+  const alone = scheduled({ jobs: 8 });
+  alone.begin("import", "d", "one");
+  await alone.settle();
+  await alone.end("one", overload);
+  for (let i = 0; i < 8; i++) alone.begin("import", `d${i}`, `i${i}`);
+  alone.begin("export", "d", "out");
+  await alone.settle();
+  assertEquals(alone.running, ["i0", "i1", "i2", "i3", "out"], "the other side is not meant");
 });
 
-Deno.test("a schedule that is stopped lets nothing through, and what runs goes on", async () => {
-  const { schedule, begin, running, settle } = scheduled({ jobs: 1 });
+Deno.test("a schedule whose signal is aborted lets nothing through, and what runs goes on", async () => {
+  const { halt, begin, running, settle } = scheduled({ jobs: 1 });
   begin("export", "a", "runs");
   const waiting = begin("export", "a", "waits");
   await settle();
-  schedule.stop("stopped");
+  halt.abort("stopped");
   assertEquals([await waiting, running], ["stopped", ["runs"]]);
   assertEquals(await begin("verify", "a", "late"), "stopped");
 });
