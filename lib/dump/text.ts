@@ -34,9 +34,11 @@ const byteOrderMark = "\xef\xbb\xbf";
 /** What a line may have at most: a table of ten thousand columns takes less than 1 MB. */
 const mostLineBytes = 16 << 20;
 
+const unchangedHint = "is this the answer of /dump or /debug, unchanged?";
+
 /**
  * Reads a dump in any of its forms into memory. Blank lines, comments, CR and a byte order mark are passed over.
- * @param chunks the dump's bytes, cut anywhere
+ * @param chunks the dump's bytes, cut anywhere; each is only good until the next
  * @param name what is read, for messages: a file, a URL, "stdin"
  * @param options `unmarked`: take a plain dump without an end mark, which nothing proves whole
  * @throws {Failure} if it is not whole: cut, framed without its last line, without an end mark or with one that does not
@@ -48,119 +50,81 @@ export async function readDump(
   { unmarked = false }: { unmarked?: boolean } = {},
 ): Promise<Dump> {
   const reader = new Reader(name);
-  // One buffer for all: the end of a chunk that is no whole line yet is moved to its front.
-  let work = Buffer.allocUnsafe(1 << 19);
-  let held = 0;
+  let rest = Buffer.alloc(0);
   for await (const chunk of chunks) {
-    const total = held + chunk.length;
-    if (total > work.length) work = Buffer.concat([work.subarray(0, held)], 2 * total);
-    work.set(chunk, held);
-    const end = held + chunk.lastIndexOf(10) + 1;
-    if (end > held) {
-      await reader.lines(work.subarray(0, end));
-      work.copyWithin(0, end, total);
+    const bytes = Buffer.concat([rest, chunk]);
+    const end = bytes.lastIndexOf(10) + 1;
+    await reader.lines(bytes.subarray(0, end));
+    rest = bytes.subarray(end);
+    if (rest.length > mostLineBytes) {
+      reader.refuse(`line ${reader.line + 1} is longer than ${mostLineBytes >> 20} MiB`, unchangedHint);
     }
-    held = end > held ? total - end : total;
-    if (held > mostLineBytes) reader.refuseLength();
   }
-  await reader.end(work.subarray(0, held));
-  const { entries, framed, marked } = reader;
-  if (!framed && !marked && !unmarked) {
-    throw new Failure(
-      `${name}: no end mark after its ${entries.length} entries, so nothing proves that it is whole`,
-      "dump_meta.ts writes a dump with one; --unmarked takes a dump without, such as one that curl saved.",
-    );
-  }
-  return { name, entries, framed, marked };
+  return await reader.end(rest.toString(), unmarked);
 }
 
 /** A dump that is being read, some whole lines at a time. */
 class Reader {
-  readonly entries: Entry[] = [];
-  framed = false;
-  marked = false;
-  #line = 0;
+  /** the number of the last line */
+  line = 0;
+  readonly #entries: Entry[] = [];
+  readonly #hash = new Sha256();
+  #framed = false;
+  #mark: { line: number; entries: number; sha256: string } | undefined;
   /** whether the frame's last line or the end mark has come */
   #closed = false;
-  readonly #hash = new Sha256();
-  /** what the end mark says, and its line */
-  #promised: { sha256: string; line: number } | undefined;
 
   constructor(readonly name: string) {}
 
   /** @param bytes whole lines, each ending in a newline */
   async lines(bytes: Buffer): Promise<void> {
-    if (!isUtf8(bytes)) this.#refuseEncoding(bytes);
     // A character a byte, so that places in the text are places in the bytes.
     const text = bytes.toString("latin1");
-    let odd = nextOdd(text, 0);
     let hashed = this.#closed ? 0 : bytes.length;
-    let at = this.#line === 0 && text.startsWith(byteOrderMark) ? 3 : 0;
-    while (at < text.length) {
+    for (let at = this.line === 0 && text.startsWith(byteOrderMark) ? 3 : 0; at < text.length;) {
       const end = text.indexOf("\n", at);
-      const lineEnd = text[end - 1] === "\r" ? end - 1 : end;
-      const line = odd < end ? bytes.toString("utf8", at, lineEnd) : text.slice(at, lineEnd);
-      if (odd < end) odd = nextOdd(text, end);
-      this.#line++;
+      this.line++;
+      const line = this.#decode(text.slice(at, text[end - 1] === "\r" ? end - 1 : end));
       const mark = line[0] === "#" && !this.#closed ? endMark.exec(line) : null;
       if (mark) {
+        this.#mark = { line: this.line, entries: Number(mark[1]), sha256: mark[2]! };
+        this.#closed = true;
         hashed = at;
-        this.#takeMark(Number(mark[1]), mark[2] ?? "");
       } else this.#take(line);
       at = end + 1;
     }
     await this.#hash.update(bytes.subarray(0, hashed));
   }
 
-  /** @param rest what follows the last newline */
-  async end(rest: Buffer): Promise<void> {
-    const last = rest.toString().replace(/\r$/, "");
-    if (this.framed && !this.#closed && frame.test(last)) this.#closed = true;
-    else if (last.trim() !== "") {
-      throw new Failure(
-        `${this.name}: cut in the middle of line ${this.#line + 1}: no newline after ${shown(last)}`,
-        "every line that CnosDB writes ends in a newline, so the end is missing: dump again.",
-      );
-    }
-    if (this.framed && !this.#closed) {
-      throw new Failure(
-        `${this.name}: cut after line ${this.#line}: the frame's last line is missing`,
-        "dump again; what /debug answers begins and ends with a line of asterisks.",
-      );
-    }
-    if (this.#promised && this.#promised.sha256 !== await this.#hash.digest()) {
-      throw new Failure(
-        `${this.name}: its end mark (line ${this.#promised.line}) has another sha256 than the lines before it`,
-        "the dump was changed after it was written: make it again, or remove the mark's line if you changed it on purpose, and " +
-          "give --unmarked.",
-      );
-    }
-    if (!this.entries.length) {
-      throw new Failure(
-        `${this.name}: empty: not one entry in it`,
-        "did the command before it in the pipe fail?",
-      );
-    }
+  /** @param line a character a byte */
+  #decode(line: string): string {
+    if (isAscii.test(line)) return line;
+    const bytes = Buffer.from(line, "latin1");
+    if (isUtf8(bytes)) return bytes.toString();
+    this.refuse(
+      `line ${this.line}: its bytes are no UTF-8`,
+      "was the file converted by an editor or a terminal? Dump again, straight into a file.",
+    );
   }
 
   #take(line: string): void {
     if (this.#closed) {
       if (line.trim() === "") return;
-      throw new Failure(
-        `${this.name}: line ${this.#line}: the dump ended before this line, yet something follows`,
+      this.refuse(
+        `line ${this.line}: the dump ended before this line, yet something follows`,
         "two dumps in one file? Give them one by one.",
       );
     }
-    if (line[0] === "*" && frame.test(line) && (this.framed || this.#line === 1)) {
-      this.#closed = this.framed;
-      this.framed = true;
+    if (line[0] === "*" && frame.test(line) && (this.#framed || this.line === 1)) {
+      this.#closed = this.#framed;
+      this.#framed = true;
       return;
     }
-    if (this.framed && !line.startsWith("* ")) {
+    if (this.#framed && !line.startsWith("* ")) {
       this.#refuseLine(line, "starts with '* ', as every line between the frame's");
     }
-    const entry = this.framed ? line.slice(2) : line;
-    if (entry[0] === "/") this.entries.push(this.#entry(entry));
+    const entry = this.#framed ? line.slice(2) : line;
+    if (entry[0] === "/") this.#entries.push(this.#entry(entry));
     else if (entry.trim() !== "" && !isComment(entry)) {
       this.#refuseLine(entry, "starts with a key, '/cluster/…'");
     }
@@ -173,62 +137,68 @@ class Reader {
   #entry(line: string): Entry {
     let colon = line.indexOf(": ");
     if (colon < 0) {
-      throw new Failure(
-        `${this.name}: line ${this.#line}: no ": " in it`,
+      this.refuse(
+        `line ${this.line}: no ": " in it`,
         "every line is a key, a colon and a space, and a value; CnosDB's /restore would skip this one in silence.",
       );
     }
     if (line[colon + 2] !== "{") colon = Math.max(colon, line.indexOf(": {", colon));
-    return { key: line.slice(0, colon), value: line.slice(colon + 2), line: this.#line };
+    return { key: line.slice(0, colon), value: line.slice(colon + 2), line: this.line };
   }
 
-  #takeMark(entries: number, sha256: string): void {
-    this.#closed = true;
-    this.marked = true;
-    this.#promised = { sha256, line: this.#line };
-    if (entries !== this.entries.length) {
-      throw new Failure(
-        `${this.name}: its end mark promises ${entries} entries, ${this.entries.length} are there`,
+  /** @param rest what follows the last newline */
+  async end(rest: string, unmarked: boolean): Promise<Dump> {
+    const [name, entries, framed, mark] = [this.name, this.#entries, this.#framed, this.#mark];
+    const last = rest.replace(/\r$/, "");
+    if (framed && !this.#closed && frame.test(last)) this.#closed = true;
+    else if (last.trim() !== "") {
+      this.refuse(
+        `cut in the middle of line ${this.line + 1}: no newline after ${shown(last)}`,
+        "every line that CnosDB writes ends in a newline, so the end is missing: dump again.",
+      );
+    }
+    if (framed && !this.#closed) {
+      this.refuse(
+        `cut after line ${this.line}: the frame's last line is missing`,
+        "dump again; what /debug answers begins and ends with a line of asterisks.",
+      );
+    }
+    if (mark && mark.entries !== entries.length) {
+      this.refuse(
+        `its end mark promises ${mark.entries} entries, ${entries.length} are there`,
         "the dump lost lines on its way: make it again.",
       );
     }
+    if (mark && mark.sha256 !== await this.#hash.digest()) {
+      this.refuse(
+        `its end mark (line ${mark.line}) has another sha256 than the lines before it`,
+        "the dump was changed after it was written: make it again, or remove the mark's line if you changed it on purpose, and " +
+          "give --unmarked.",
+      );
+    }
+    if (!entries.length) {
+      this.refuse("empty: not one entry in it", "did the command before it in the pipe fail?");
+    }
+    if (!framed && !mark && !unmarked) {
+      this.refuse(
+        `no end mark after its ${entries.length} entries, so nothing proves that it is whole`,
+        "dump_meta.ts writes a dump with one; --unmarked takes a dump without, such as one that curl saved.",
+      );
+    }
+    return { name, entries, framed, marked: mark !== undefined };
   }
 
   #refuseLine(line: string, expected: string): never {
-    throw new Failure(
-      `${this.name}: line ${this.#line}: expected a line that ${expected}; got ${shown(line)}`,
-      "is this the answer of /dump or /debug, unchanged?",
-    );
+    this.refuse(`line ${this.line}: expected a line that ${expected}; got ${shown(line)}`, unchangedHint);
   }
 
-  refuseLength(): never {
-    throw new Failure(
-      `${this.name}: line ${this.#line + 1} is longer than ${mostLineBytes >> 20} MiB`,
-      "is this the answer of /dump or /debug, unchanged?",
-    );
-  }
-
-  #refuseEncoding(bytes: Buffer): never {
-    let line = this.#line;
-    for (let at = 0, end = bytes.indexOf(10); end >= 0; at = end + 1, end = bytes.indexOf(10, at)) {
-      line++;
-      if (!isUtf8(bytes.subarray(at, end))) break;
-    }
-    throw new Failure(
-      `${this.name}: line ${line}: its bytes are no UTF-8`,
-      "was the file converted by an editor or a terminal? Dump again, straight into a file.",
-    );
+  refuse(problem: string, hint: string): never {
+    throw new Failure(`${this.name}: ${problem}`, hint);
   }
 }
 
 // deno-lint-ignore no-control-regex
-const notAscii = /[^\x00-\x7f]/g;
-
-/** Where the first character beyond ASCII stands, from a place on. */
-function nextOdd(text: string, from: number): number {
-  notAscii.lastIndex = from;
-  return notAscii.test(text) ? notAscii.lastIndex - 1 : Infinity;
-}
+const isAscii = /^[\x00-\x7f]*$/;
 
 /** What CnosDB skips, as it has no `: `; a damaged end mark is no comment. */
 function isComment(line: string): boolean {

@@ -63,7 +63,7 @@ function* sources(directory: string): Generator<string> {
 /** The hints of all errors in scripts/ and lib/. */
 function hints(): string[] {
   const calls =
-    /new (?:Failure|UsageError|Refused|ClusterTrouble|NoAnswer|Difference|Transient)\(|\bproblems\.add\(|Hint =|(?:expectedAddress|expectedFiles|again) =/g;
+    /new (?:Failure|UsageError|Refused|ClusterTrouble|NoAnswer|Difference|Transient)\(|\bproblems\.add\(|\b(?:this|reader)\.refuse\(|Hint =|(?:expectedAddress|expectedFiles|again) =/g;
   return [...sources("lib/"), ...sources("scripts/")].flatMap((source) =>
     [...source.matchAll(calls)].flatMap((call) => {
       const at = call.index + call[0].length;
