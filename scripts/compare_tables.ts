@@ -8,12 +8,9 @@
  */
 import { type Args, type Command, flagsOf } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
-import { UsageError } from "../lib/cli/errors.ts";
-import { checkTwoClusters } from "../lib/copy/cluster.ts";
-import { readCluster, readList, readRange, sharedFlags } from "../lib/copy/command.ts";
+import { readPlan, sharedFlags } from "../lib/copy/command.ts";
 import { RunOutput, sinksOf } from "../lib/copy/output.ts";
 import { runTables } from "../lib/copy/runs.ts";
-import { tableSelection } from "../lib/filter/selection.ts";
 
 export const command: Command = {
   name: "compare_tables",
@@ -40,24 +37,8 @@ CNOSDB_PASSWORD; without a user, root.`,
 };
 
 async function run(args: Args, signal: AbortSignal): Promise<number> {
-  const verify = args.choice("verify", ["count", "full"], "count");
-  const [from, to] = [await readCluster(args, "source"), await readCluster(args, "target")];
-  const range = readRange(args);
-  await Promise.all([from.open(signal), to.open(signal)]);
-  await checkTwoClusters(from, to, signal);
-  const list = await readList(args, from, tableSelection(args), signal);
-  if (!list) {
-    throw new UsageError(
-      "no tables: neither a file, nor anything on stdin",
-      "say --all for all tables of the source.",
-    );
-  }
-  const jobs = args.integer("jobs", 1, 1000) ?? 4;
-  return await runTables(
-    { task: "compare", from, to, list, range, verify, jobs },
-    new RunOutput(command.name, sinksOf(args)),
-    signal,
-  );
+  const plan = await readPlan(args, "compare", signal);
+  return await runTables(plan, new RunOutput(command.name, sinksOf(args)), signal);
 }
 
 if (import.meta.main) await main(command, run);

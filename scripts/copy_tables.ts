@@ -9,18 +9,12 @@
 import { type Args, type Command, flagsOf } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
 import type { Say } from "../lib/cli/say.ts";
-import { UsageError } from "../lib/cli/errors.ts";
-import { checkTwoClusters } from "../lib/copy/cluster.ts";
-import * as reading from "../lib/copy/command.ts";
+import { readPlan, sharedFlags } from "../lib/copy/command.ts";
 import { printEstimate } from "../lib/copy/estimate.ts";
 import { defaultLedger, openLedger } from "../lib/copy/ledger.ts";
-import { probeStage } from "../lib/copy/probe.ts";
-import { readHours } from "../lib/copy/pauses.ts";
 import { RunOutput, sinksOf } from "../lib/copy/output.ts";
-import { type RunPlan, runTables } from "../lib/copy/runs.ts";
+import { runTables } from "../lib/copy/runs.ts";
 import { printStatus } from "../lib/copy/status.ts";
-import { Ttls } from "../lib/copy/ttl.ts";
-import { tableSelection } from "../lib/filter/selection.ts";
 import { openStage } from "../lib/stage/open.ts";
 
 export const command: Command = {
@@ -29,7 +23,7 @@ export const command: Command = {
   usage: ["--from URL --to URL [FLAGS] [DUMP or list] > results", "--status [--json] [--ledger LEDGER]"],
   positional: { name: "DUMP or list", most: 1 },
   flags: [
-    ...reading.sharedFlags,
+    ...sharedFlags,
     ...flagsOf(`
       The run:
         --ledger LEDGER     a file (default ${defaultLedger}), or postgres://… for several workers
@@ -82,43 +76,11 @@ CNOSDB_RETRY_FOR, 10m unless told.`,
 };
 
 async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
-  if (args.on("status")) return await printStatus(args, args.value("ledger") ?? defaultLedger, signal);
-  const only = args.value("only") === undefined
-    ? undefined
-    : args.choice("only", ["export", "import"], "export");
-  const task = args.on("dry-run") ? "plan" : only ?? "copy";
-  if (only && args.value("stage") === undefined) {
-    throw new UsageError(
-      `--only ${only} needs a --stage: what this script serves is gone at its end`,
-      "give --stage file:///directory or s3://bucket/directory.",
-    );
-  }
-  if (args.on("follow") && (only || args.on("dry-run") || args.value("until") !== undefined)) {
-    throw new UsageError(
-      "--follow goes with both clusters and has no end: leave --only, --until and --dry-run out",
-    );
-  }
-  reading.readPace(args); // before anything is asked
-  // A half has nothing to do with the other side, and may not reach it.
-  const from = only === "import" ? undefined : await reading.readCluster(args, "source");
-  const to = only === "export" ? undefined : await reading.readCluster(args, "target");
-  const settings = {
-    jobs: args.integer("jobs", 1, 1000) ?? 4,
-    from,
-    to,
-    range: reading.readRange(args),
-    verify: args.choice("verify", ["count", "full", "none"], "count"),
-    expired: args.choice("expired", ["raise", "skip"], "raise"),
-    intoExisting: args.on("into-existing"),
-    aheadBytes: args.bytes("ahead") ?? 2 * 1024 ** 3,
-    hours: args.parsed("hours", readHours, "two times of the day such as 02:00-06:00"),
-  } as const;
-  await Promise.all([from?.open(signal), to?.open(signal)]);
-  if (from && to) await checkTwoClusters(from, to, signal);
-  const list = await reading.readList(args, from, tableSelection(args), signal);
-  if (!list && task !== "copy") throw new UsageError("--dry-run and --only need a list of tables");
+  if (args.on("status")) return await printStatus(args, signal);
+  const plan = await readPlan(args, "copy", signal);
+  const { task, from, to } = plan;
   const output = new RunOutput(command.name, sinksOf(args));
-  if (task === "plan") return await runTables({ ...settings, task, list }, output, signal);
+  if (task === "plan") return await runTables(plan, output, signal);
   const stage = await openStage({
     stage: args.value("stage"),
     importStage: args.value("import-stage"),
@@ -130,37 +92,16 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     say,
   });
   try {
-    const plan: RunPlan = { ...settings, task, list, stage };
-    return args.on("estimate")
-      ? await printEstimate(args, plan, signal, say)
-      : await copy(args, plan, output, signal, say);
+    if (args.on("estimate")) return await printEstimate(args, { ...plan, stage }, output, signal);
+    const ledger = await openLedger(args.value("ledger"));
+    try {
+      return await runTables({ ...plan, stage, ledger }, output, signal);
+    } finally {
+      await ledger.close();
+    }
   } finally {
     const told = await stage.close();
     if (told) say(told);
-  }
-}
-
-async function copy(
-  args: Args,
-  plan: RunPlan,
-  output: RunOutput,
-  signal: AbortSignal,
-  say: Say,
-): Promise<number> {
-  const { from, to, list, stage } = plan;
-  const tenants = [...new Set(list?.names.map((name) => name.tenant) ?? [])];
-  const tenant = tenants[0] ?? "cnosdb";
-  const ledger = await openLedger(args.value("ledger") ?? defaultLedger);
-  try {
-    const ttls = to && new Ttls(to, ledger, to.url);
-    for (const sentence of await ttls?.raised(tenants) ?? []) say(sentence);
-    for (const side of [from, to]) if (side) await probeStage(stage!, side, tenant, signal);
-    const follow = args.on("follow")
-      ? { ...reading.readPace(args), clockMs: await reading.readClock(from!, tenant, signal, say) }
-      : undefined;
-    return await runTables({ ...plan, ledger, ttls, follow }, output, signal);
-  } finally {
-    await ledger.close();
   }
 }
 

@@ -124,7 +124,7 @@ export class Args {
   }
 
   /** One of several words. @throws {UsageError} for another */
-  choice<T extends string>(name: string, words: readonly T[], fallback: T): T {
+  choice<T extends string, F extends T | undefined>(name: string, words: readonly T[], fallback: F): T | F {
     const read = (text: string) => words.find((word) => word === text);
     return this.parsed(name, read, `one of ${words.join(", ")}`) ?? fallback;
   }

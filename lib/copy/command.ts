@@ -1,14 +1,14 @@
-/** What copy_tables and compare_tables share of their command lines. */
+/** The command lines of copy_tables and compare_tables. */
 import { type Args, caFlag, type Flag, flagsOf } from "../cli/command.ts";
-import type { Say } from "../cli/say.ts";
 import { UsageError } from "../cli/errors.ts";
 import { readInput, readText } from "../cli/files.ts";
-import { describeSeconds } from "../cli/text.ts";
 import { sqlEndpoint } from "../cnosdb/sql.ts";
 import { formatTime, parseDuration, parseTime } from "../cnosdb/time.ts";
-import type { TableSelection } from "../filter/selection.ts";
-import { Cluster } from "./cluster.ts";
-import type { FollowOptions } from "./follow.ts";
+import { tableSelection } from "../filter/selection.ts";
+import { checkTwoClusters, Cluster } from "./cluster.ts";
+import { readHours } from "./pauses.ts";
+import type { RunPlan } from "./runs.ts";
+import type { Role } from "./schedule.ts";
 import { listTables, readTables, type TableList } from "./tables.ts";
 import { type Window, window } from "./windows.ts";
 
@@ -31,106 +31,114 @@ export const sharedFlags: Flag[] = flagsOf(`
     -o, --output FILE   where the lines go instead of stdout
 `);
 
-/** The cluster of `--from` or `--to`. @throws {UsageError} where it is missing or no URL */
-export async function readCluster(args: Args, role: "source" | "target"): Promise<Cluster> {
-  const [flag, variable] = role === "source" ? ["from", "CNOSDB_FROM"] : ["to", "CNOSDB_TO"];
-  const given = args.values(flag!).join(",") || Deno.env.get(variable!) || "";
+/**
+ * What a command line asks for: its clusters, opened, its list of tables, and how they are dealt with.
+ * @param work what is done unless a flag says otherwise
+ * @throws {UsageError} where it cannot be carried out, before anything is asked if that shows
+ */
+export async function readPlan(
+  args: Args,
+  work: "copy" | "compare",
+  signal: AbortSignal,
+): Promise<RunPlan> {
+  const only = args.choice("only", ["export", "import"], undefined);
+  if (only && args.value("stage") === undefined) {
+    throw new UsageError(
+      `--only ${only} needs a --stage: what this script serves is gone at its end`,
+      "give --stage file:///directory or s3://bucket/directory.",
+    );
+  }
+  if (args.on("follow") && (only || args.on("dry-run") || args.value("until") !== undefined)) {
+    throw new UsageError(
+      "--follow goes with both clusters and has no end: leave --only, --until and --dry-run out",
+    );
+  }
+  const recheckMs = readMs(args, "recheck") ?? 600_000;
+  const quietMs = readMs(args, "quiet-for");
+  const plan = {
+    task: args.on("dry-run") ? "plan" : only ?? work,
+    // A half has nothing to do with the other side, and may not reach it.
+    from: only === "import" ? undefined : await readCluster(args, "source"),
+    to: only === "export" ? undefined : await readCluster(args, "target"),
+    range: readRange(args),
+    verify: args.choice("verify", work === "copy" ? ["count", "full", "none"] : ["count", "full"], "count"),
+    expired: args.choice("expired", ["raise", "skip"], "raise"),
+    intoExisting: args.on("into-existing"),
+    jobs: args.integer("jobs", 1, 1000) ?? 4,
+    aheadBytes: args.bytes("ahead") ?? 2 * 1024 ** 3,
+    hours: args.parsed("hours", readHours, "two times of the day such as 02:00-06:00"),
+    follow: args.on("follow") ? { recheckMs, quietMs } : undefined,
+  } as const;
+  const { from, to } = plan;
+  await Promise.all([from?.open(signal), to?.open(signal)]);
+  if (from && to) await checkTwoClusters(from, to, signal);
+  return { ...plan, list: await readList(args, from, signal) };
+}
+
+function readMs(args: Args, flag: string): number | undefined {
+  const seconds = args.parsed(flag, (text) => parseDuration(text) || undefined, "a duration such as 10m");
+  return seconds && seconds * 1000;
+}
+
+/** The cluster of `--from` or `--to`. */
+async function readCluster(args: Args, role: Role): Promise<Cluster> {
+  const [flag, variable] = role === "source"
+    ? ["from", "CNOSDB_FROM"] as const
+    : ["to", "CNOSDB_TO"] as const;
+  const given = args.values(flag).join() || Deno.env.get(variable) || "";
   const urls = given.split(",").filter(Boolean);
-  const endpoints = (urls.length ? urls : [undefined]).map((url) => sqlEndpoint(`--${flag}`, url, variable!));
   const ca = args.value("ca");
   const patience = parseDuration(Deno.env.get("CNOSDB_RETRY_FOR") ?? "10m");
   if (patience === undefined) throw new UsageError("CNOSDB_RETRY_FOR: expected a duration such as 10m");
-  return new Cluster(role, endpoints, {
-    patienceMs: patience * 1000,
-    ca: ca === undefined ? ca : await readText(ca),
-  });
+  return new Cluster(
+    role,
+    (urls.length ? urls : [undefined]).map((url) => sqlEndpoint(`--${flag}`, url, variable)),
+    { patienceMs: patience * 1000, ca: ca === undefined ? ca : await readText(ca) },
+  );
 }
 
-/** The bounds of `--since` and `--until`. @throws {UsageError} where they are no times, or none lies between them */
-export function readRange(args: Args): Window {
+/** The bounds of `--since` and `--until`. */
+function readRange(args: Args): Window {
   const time = (flag: string) => {
-    const text = args.value(flag);
-    if (text === undefined) return undefined;
-    const nanos = parseTime(text);
-    if (nanos !== undefined) return formatTime(nanos);
-    throw new UsageError(`--${flag} ${JSON.stringify(text)}: expected a time such as 2026-11-22T10:00:00Z`);
+    const nanos = args.parsed(flag, parseTime, "a time such as 2026-11-22T10:00:00Z");
+    return nanos === undefined ? undefined : formatTime(nanos);
   };
   const range = window(time("since"), time("until"));
-  if (range.from !== undefined && range.to !== undefined && range.to <= range.from) {
-    throw new UsageError("--until is not after --since");
-  }
-  return range;
-}
-
-/** Milliseconds of `10m`, `60s`. @throws {UsageError} where it is no duration */
-function readDuration(flag: string, text: string): number {
-  const seconds = parseDuration(text);
-  if (seconds) return seconds * 1000;
-  throw new UsageError(`--${flag} ${JSON.stringify(text)}: expected a duration such as 10m`);
-}
-
-/** The durations of `--recheck` and `--quiet-for`. @throws {UsageError} */
-export function readPace(args: Args): Pick<FollowOptions, "recheckMs" | "quietMs"> {
-  const quiet = args.value("quiet-for");
-  return {
-    recheckMs: readDuration("recheck", args.value("recheck") ?? "10m"),
-    quietMs: quiet === undefined ? undefined : readDuration("quiet-for", quiet),
-  };
-}
-
-/** How far a cluster's clock is ahead of ours; more than a minute is said. @param tenant one in which our user may work */
-export async function readClock(
-  cluster: Cluster,
-  tenant: string,
-  signal: AbortSignal,
-  say: Say,
-): Promise<number> {
-  const aheadMs = await cluster.clockAheadMs(tenant, signal);
-  const [off, how] = [describeSeconds(Math.abs(aheadMs) / 1000), aheadMs > 0 ? "ahead of" : "behind"];
-  if (Math.abs(aheadMs) > 60_000) {
-    say(
-      `the clock of the ${cluster.role}, ${cluster.url}, is ${off} ${how} this machine's: the cluster's is used`,
-    );
-  }
-  return aheadMs;
+  if (range.from === undefined || range.to === undefined || range.from < range.to) return range;
+  throw new UsageError("--until is not after --since");
 }
 
 /**
  * The tables of FILE or stdin, or with `--all` those of the source.
- * @param selection which of them are taken
  * @returns undefined where stdin is a terminal, so that nobody gave a list
- * @throws {Failure} where the input is not whole, or a flag selects no table of it: a misspelt name would copy nothing in silence
+ * @throws {Failure} where the input is not whole, or a flag selects none of it: a misspelt name would copy nothing in silence
  */
-export async function readList(
+async function readList(
   args: Args,
   source: Cluster | undefined,
-  selection: TableSelection,
   signal: AbortSignal,
 ): Promise<TableList | undefined> {
   const [file] = args.positional;
-  if (args.on("all")) {
-    if (!source || file !== undefined) {
-      throw new UsageError("--all asks the source, so give --from, and no file");
-    }
-    const list = await listTables(source, selection.wants, signal);
-    assertMatched(selection, `the source, ${source.url}`);
-    return list;
+  const all = args.on("all");
+  if (all && (!source || file !== undefined)) {
+    throw new UsageError("--all asks the source, so give --from, and no file");
   }
-  if (file === undefined && Deno.stdin.isTerminal()) return undefined;
-  const list = await readTables(readInput(file, signal), file ?? "stdin", selection.wants);
-  assertMatched(selection, file ?? "stdin");
-  if (list.names.length + list.definitions.length) return list;
+  if (!all && file === undefined && Deno.stdin.isTerminal()) return undefined;
+  const where = all ? `the source, ${source!.url}` : file ?? "stdin";
+  const { wants, unmatched } = tableSelection(args);
+  const list = all
+    ? await listTables(source!, wants, signal)
+    : await readTables(readInput(file, signal), where, wants);
+  const misspelt = unmatched();
+  if (misspelt.length) {
+    throw new UsageError(
+      `${misspelt.join(", ")}: matches no table of ${where}`,
+      "is the name spelt as there? It is case sensitive, and only * and ? stand for anything else.",
+    );
+  }
+  if (all || list.names.length + list.definitions.length) return list;
   throw new UsageError(
-    `no tables: ${file ?? "stdin"} has none that is wanted`,
+    `no tables: ${where} has none that is wanted`,
     "say --all for all tables of the source; or did the command before in the pipe fail?",
-  );
-}
-
-function assertMatched(selection: TableSelection, where: string): void {
-  const unmatched = selection.unmatched();
-  if (!unmatched.length) return;
-  throw new UsageError(
-    `${unmatched.join(", ")}: matches no table of ${where}`,
-    "is the name spelt as there? It is case sensitive, and only * and ? stand for anything else.",
   );
 }

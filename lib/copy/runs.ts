@@ -1,7 +1,8 @@
 /** A whole run of copy_tables or compare_tables, from the first line to the last. */
 import { createHash } from "node:crypto";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
-import { counted } from "../cli/text.ts";
+import type { Say } from "../cli/say.ts";
+import { counted, describeSeconds } from "../cli/text.ts";
 import { databaseKey, type TableName } from "../cnosdb/names.ts";
 import { formatTime } from "../cnosdb/time.ts";
 import type { Stage } from "../stage/stage.ts";
@@ -10,9 +11,10 @@ import { restoreTtls, type RunOptions, TableRun } from "./copy.ts";
 import { gistOf, helpFor } from "./trouble.ts";
 import { follow, type FollowOptions } from "./follow.ts";
 import type { Ledger } from "./ledger.ts";
-import { readTtl, type Ttls } from "./ttl.ts";
+import { readTtl, Ttls } from "./ttl.ts";
 import type { RunOutput } from "./output.ts";
 import { type Hours, keepPauses } from "./pauses.ts";
+import { probeStage } from "./probe.ts";
 import { Profiler } from "./profile.ts";
 import { Schedule } from "./schedule.ts";
 import type { CopyContext, Task } from "./table.ts";
@@ -28,22 +30,18 @@ export interface RunPlan {
   readonly list?: TableList | undefined;
   readonly range: Window;
   readonly verify: "count" | "full" | "none";
+  /** rows older than the TTL: let in, or left out */
+  readonly expired: "raise" | "skip";
+  readonly intoExisting: boolean;
   readonly jobs: number;
+  readonly aheadBytes: number;
+  /** within which hours statements are begun */
+  readonly hours?: Hours | undefined;
+  /** goes on until its signal is aborted */
+  readonly follow?: Omit<FollowOptions, "show" | "clockMs"> | undefined;
   readonly stage?: Stage | undefined;
   /** undefined: nothing is kept */
   readonly ledger?: Ledger | undefined;
-  readonly ttls?: Ttls | undefined;
-  /** rows older than the TTL: let in, or left out */
-  readonly expired?: "raise" | "skip";
-  readonly intoExisting?: boolean;
-  readonly aheadBytes?: number;
-  /** windows hold so many rows at most, some five million unless told */
-  readonly rowsPerWindow?: number;
-  readonly lookAgainMs?: number;
-  /** goes on until its signal is aborted */
-  readonly follow?: Omit<FollowOptions, "show"> | undefined;
-  /** within which hours statements are begun */
-  readonly hours?: Hours | undefined;
 }
 
 /** What a proof in a ledger is good for: these clusters, compared like this; of an import half, these very exports. */
@@ -61,14 +59,15 @@ export function runOptions(
   plan: RunPlan,
   output: Pick<RunOutput, "step" | "tally" | "say" | "result">,
 ): RunOptions {
-  const { task, from, to, list, ledger, ttls, range, verify, stage, jobs } = plan;
+  const { task, from, to, list, ledger, range, verify, stage, jobs, aheadBytes, intoExisting } = plan;
+  const ttls = ledger && to && new Ttls(to, ledger, to.url);
   const names = list?.names ?? [];
   const left = new Map<string, number>();
   for (const name of names) left.set(databaseKey(name), (left.get(databaseKey(name)) ?? 0) + 1);
   const halt = new AbortController();
   const schedule = new Schedule({
     jobs,
-    aheadBytes: plan.aheadBytes ?? 2 ** 31,
+    aheadBytes,
     left: (database) => left.get(database) ?? 0,
     signal: halt.signal,
   });
@@ -85,9 +84,9 @@ export function runOptions(
     side && new Profiler(side, schedule, halt.signal, { onStep, onAgain });
   const context: CopyContext = {
     ...{ task, stage, schedule, signal: halt.signal, source: profiler(from), target: profiler(to) },
-    ...{ proves: verify !== "none", full: verify === "full", intoExisting: plan.intoExisting ?? false },
-    rowsPerWindow: plan.rowsPerWindow ?? 5_000_000,
-    lookAgainMs: plan.lookAgainMs ?? 500,
+    ...{ proves: verify !== "none", full: verify === "full", intoExisting },
+    rowsPerWindow: 5_000_000,
+    lookAgainMs: 500,
     tally: output.tally,
     raiseTtl: ttls && plan.expired !== "skip"
       ? ({ tenant, database }) => ttls.raise(tenant, database)
@@ -119,7 +118,7 @@ export function runOptions(
  * @throws why it stopped before all was done, or that a TTL could not be set back
  */
 export async function work(
-  { follow: following, ledger, hours }: RunPlan,
+  { from, list, follow: following, ledger, hours }: RunPlan,
   options: RunOptions,
   show: (text: string) => void,
   signal: AbortSignal,
@@ -128,9 +127,12 @@ export async function work(
   const { ttls, say } = options;
   let stopped: unknown;
   try {
-    // what was equal once is to be followed again
-    if (following) await ledger?.reopen(await Array.fromAsync(ledger.rows(), ({ name }) => name));
-    await (following ? follow(options, { ...following, show }, signal) : new TableRun(options).run(signal));
+    if (following) {
+      // what was equal once is to be followed again
+      await ledger?.reopen(await Array.fromAsync(ledger.rows(), ({ name }) => name));
+      const clockMs = await readClock(from!, list?.names[0]?.tenant ?? "cnosdb", signal, say);
+      await follow(options, { ...following, clockMs, show }, signal);
+    } else await new TableRun(options).run(signal);
   } catch (error) {
     stopped = error;
   }
@@ -152,18 +154,21 @@ export async function work(
  * Copies, or compares, all tables of a list, and prints a line for each.
  * @returns the exit code @throws why it stopped before its end, or that not all is well
  */
-export async function runTables(
-  plan: RunPlan,
-  output: RunOutput,
-  signal: AbortSignal,
-): Promise<number> {
-  const { from, to, list, ledger, range, verify } = plan;
-  if (ledger && !await ledger.start(proofOf(plan), list?.names)) {
+export async function runTables(plan: RunPlan, output: RunOutput, signal: AbortSignal): Promise<number> {
+  const { task, from, to, list, ledger, stage, range, verify } = plan;
+  const isKnown = ledger ? await ledger.start(proofOf(plan), list?.names) : list !== undefined;
+  if (!isKnown) {
     throw new UsageError(
-      `no tables: neither a file nor a list on stdin, and ${ledger.name} knows none for these clusters`,
+      "no tables: neither a file, nor anything on stdin" +
+        (ledger ? `, and ${ledger.name} knows none for these clusters` : ""),
       "say --all for all tables of the source.",
     );
   }
+  const options = runOptions(plan, output);
+  const tenants = new Set(list?.names.map(({ tenant }) => tenant));
+  const [tenant = "cnosdb"] = tenants;
+  for (const sentence of await options.ttls?.raised([...tenants]) ?? []) output.say(sentence);
+  if (stage) await Promise.all([from, to].map((side) => side && probeStage(stage, side, tenant, signal)));
   const total = ledger
     ? (await ledger.counts()).reduce((sum, { tables }) => sum + tables, 0)
     : list?.names.length ?? 0;
@@ -176,14 +181,23 @@ export async function runTables(
     ...(range.to === undefined ? {} : { until: range.to }),
   });
   for (const name of list?.definitions ?? []) await output.result({ ...name, status: "definition" });
-  const options = runOptions(plan, output);
   let stopped: unknown;
   try {
     await work(plan, options, (text) => output.head(text), signal);
   } catch (error) {
     stopped = error;
   }
-  return await output.end(stopped, plan.task === "plan");
+  return await output.end(stopped, task === "plan");
+}
+
+/** How far the clock of the source is ahead of ours; more than a minute is said. @param tenant one in which our user may work */
+async function readClock(source: Cluster, tenant: string, signal: AbortSignal, say: Say): Promise<number> {
+  const aheadMs = await source.clockAheadMs(tenant, signal);
+  if (Math.abs(aheadMs) > 60_000) {
+    const off = `${describeSeconds(Math.abs(aheadMs) / 1000)} ${aheadMs > 0 ? "ahead of" : "behind"}`;
+    say(`the clock of the source, ${source.url}, is ${off} this machine's: the cluster's is used`);
+  }
+  return aheadMs;
 }
 
 /** From when on the cluster lets rows in, with what expires until they are there. */

@@ -5,56 +5,44 @@ import { printJson, printLine, writeStdout } from "../cli/files.ts";
 import { pause } from "../cnosdb/http.ts";
 import { displayTable } from "../cnosdb/names.ts";
 import { type Ledger, openLedger } from "./ledger.ts";
-import { describeStanding, type Standing } from "./output.ts";
+import { describeStanding } from "./output.ts";
 import { proven, type TableResult } from "./result.ts";
 import { describeTtl } from "./ttl.ts";
 
-/** How far the newest run of a ledger is. */
-export interface LedgerStatus extends Standing {
-  /** clusters and options, as the run was started with */
-  run: unknown;
-  byStatus: Record<string, number>;
+/** How far a ledger's newest run is. @throws {UsageError} where it has none */
+async function readStatus(ledger: Ledger) {
+  if (!await ledger.start()) throw new UsageError(`${ledger.name} has no run`);
+  const standing = { tables: 0, ended: 0, failed: 0, rowsPlanned: 0, rowsCopied: 0, bytes: 0 };
+  const byStatus: Record<string, number> = {};
   /** tables that a worker holds just now, and who */
-  atWork: { table: string; holder: string }[];
-  /** what is not well, and why */
-  notWell: { table: string; status: string; error: string }[];
-}
-
-/** Reads how far a ledger's newest list is. @returns undefined where it has none */
-async function readStatus(ledger: Ledger): Promise<LedgerStatus | undefined> {
-  if (!await ledger.start()) return undefined;
-  const status = { tables: 0, ended: 0, failed: 0, rowsPlanned: 0, rowsCopied: 0, bytes: 0 };
-  const more: Pick<LedgerStatus, "byStatus" | "atWork" | "notWell"> = {
-    byStatus: {},
-    atWork: [],
-    notWell: [],
-  };
+  const atWork: { table: string; holder: string }[] = [];
+  const notWell: { table: string; status: string; error: string }[] = [];
   let [startMs, endMs] = [Infinity, 0];
   for await (const row of ledger.rows()) {
-    const table = displayTable(row.name);
-    status.tables++;
-    more.byStatus[row.status || "open"] = (more.byStatus[row.status || "open"] ?? 0) + 1;
-    if (row.holder) more.atWork.push({ table, holder: row.holder });
-    if (row.status === "") continue;
-    const result = row.result === undefined ? undefined : JSON.parse(row.result) as TableResult;
-    status.ended++;
-    status.rowsPlanned += result?.source?.rows ?? row.rows;
-    status.rowsCopied += result?.copied?.rows ?? 0;
-    status.bytes += result?.copied?.bytes ?? 0;
-    if (result?.started !== undefined) {
-      startMs = Math.min(startMs, Date.parse(result.started));
-      endMs = Math.max(endMs, Date.parse(result.started) + 1000 * (result.seconds ?? 0));
+    const [table, status] = [displayTable(row.name), row.status || "open"];
+    standing.tables++;
+    byStatus[status] = (byStatus[status] ?? 0) + 1;
+    if (row.holder) atWork.push({ table, holder: row.holder });
+    if (!row.status || row.result === undefined) continue;
+    const { source, copied, started, seconds = 0, error = "" } = JSON.parse(row.result) as TableResult;
+    standing.ended++;
+    standing.rowsPlanned += source?.rows ?? 0;
+    standing.rowsCopied += copied?.rows ?? 0;
+    standing.bytes += copied?.bytes ?? 0;
+    if (started !== undefined) {
+      startMs = Math.min(startMs, Date.parse(started));
+      endMs = Math.max(endMs, Date.parse(started) + 1000 * seconds);
     }
-    if (proven.has(row.status)) continue;
-    status.failed++;
-    more.notWell.push({ table, status: row.status, error: result?.error ?? "" });
+    if (proven.has(status)) continue;
+    standing.failed++;
+    notWell.push({ table, status, error });
   }
-  const elapsedSeconds = endMs > startMs ? (endMs - startMs) / 1000 : 0;
-  return { run: JSON.parse(ledger.proof), ...status, elapsedSeconds, ...more };
+  const elapsedSeconds = Math.max(0, endMs - startMs) / 1000;
+  return { run: JSON.parse(ledger.proof), ...standing, elapsedSeconds, byStatus, atWork, notWell };
 }
 
-/** The same as an operator reads it. @param raised sentences on TTLs */
-function describeStatus(status: LedgerStatus, raised: readonly string[]): string {
+/** The same as an operator reads it. */
+function describeStatus(status: Awaited<ReturnType<typeof readStatus>>): string[] {
   const { run, byStatus, atWork, notWell } = status;
   return [
     JSON.stringify(run),
@@ -62,26 +50,27 @@ function describeStatus(status: LedgerStatus, raised: readonly string[]): string
     Object.entries(byStatus).map(([word, tables]) => `${tables} ${word}`).join(", "),
     ...atWork.slice(0, 20).map(({ table, holder }) => `at work: ${table}, ${holder}`),
     ...notWell.slice(0, 100).map(({ table, status, error }) => `${table}: ${status}: ${error}`),
-    ...raised,
-  ].join("\n");
+  ];
 }
 
 /** How often `--watch` looks. */
 const watchMs = 2000;
 const clearScreen = new TextEncoder().encode("\x1b[H\x1b[2J");
 
-/** Prints how far a ledger's newest run is, with `--watch` again and again. @throws {UsageError} where it has none */
-export async function printStatus(args: Args, where: string, signal: AbortSignal): Promise<number> {
-  const ledger = await openLedger(where, { readOnly: true });
+/** Prints how far the newest run of `--ledger` is, with `--watch` again and again. @returns the exit code */
+export async function printStatus(args: Args, signal: AbortSignal): Promise<number> {
+  const ledger = await openLedger(args.value("ledger"), { readOnly: true });
+  const watch = args.on("watch");
   try {
     do {
       const status = await readStatus(ledger);
-      if (!status) throw new UsageError(`${ledger.name} has no run`);
-      const raised = (await ledger.ttls()).map(describeTtl);
-      if (args.on("watch") && Deno.stdout.isTerminal()) await writeStdout(clearScreen);
-      await (args.on("json") ? printJson(status) : printLine(describeStatus(status, raised)));
-      if (args.on("watch")) await pause(watchMs, signal).catch(() => {});
-    } while (args.on("watch") && !signal.aborted);
+      const ttls = (await ledger.ttls()).map(describeTtl);
+      if (watch && Deno.stdout.isTerminal()) await writeStdout(clearScreen);
+      await (args.on("json")
+        ? printJson(status)
+        : printLine([...describeStatus(status), ...ttls].join("\n")));
+      if (watch) await pause(watchMs, signal).catch(() => {});
+    } while (watch && !signal.aborted);
     return 0;
   } finally {
     await ledger.close();

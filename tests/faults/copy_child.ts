@@ -2,13 +2,12 @@
  * A worker in a process of its own, to be killed: `deno run -A tests/copy_child.ts CONFIG`, CONFIG being JSON. Prints a
  * line for each table that ended, and at the end `{"totals":…,"ms":…}`.
  */
-import type { RunPlan } from "../../lib/copy/runs.ts";
-import { copyTables, type Place, type RunOptions } from "../unit/copy/copying.ts";
+import { copyTables, type Place, type RunOptions, type Settings } from "../unit/copy/copying.ts";
 
 /** What a worker is told. */
 export interface ChildConfig {
   place: Place;
-  settings: Partial<Omit<RunPlan, "from" | "to" | "list" | "stage" | "ledger" | "ttls">>;
+  settings: Omit<Settings, "from" | "to" | "list" | "stage" | "ledger">;
   options: Pick<RunOptions, "tables" | "ledger" | "files" | "leaseMs" | "patienceMs">;
 }
 

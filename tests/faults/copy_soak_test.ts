@@ -3,12 +3,11 @@
  * there, no TTL left raised and no directory used twice. `COPY_SEEDS=200` for more of them, `SOAK_SEED=n` runs one alone.
  */
 import { proven } from "../../lib/copy/result.ts";
-import type { RunPlan } from "../../lib/copy/runs.ts";
 import { assert, assertEquals } from "../helpers/deps.ts";
 import { randomOf } from "../helpers/random.ts";
 import { type Fault, type RecordedRequest, rowsKey, type Version } from "../standin/standin.ts";
 import { NO_LEADER, TIMED_OUT } from "../standin/troubles.ts";
-import { copyTables, Pair, type Place, row, ttlOf } from "../unit/copy/copying.ts";
+import { copyTables, Pair, type Place, row, type Settings, ttlOf } from "../unit/copy/copying.ts";
 import { startChild } from "./copy_child.ts";
 import { day, exportPaths, isExport, isImport, refusal, tableOf, tablesOf } from "./faults.ts";
 
@@ -89,7 +88,7 @@ interface RunEnd {
 /** A run in a process of its own, which the faults may kill. */
 async function killable(
   place: Place,
-  settings: Partial<RunPlan>,
+  settings: Settings,
   options: { files: boolean; tables: ReturnType<typeof tablesOf> },
   begin: (kill: () => void) => void,
 ): Promise<RunEnd> {
@@ -117,7 +116,7 @@ Deno.test(`${seeds.length} seeded runs of faults, stops and kills each end with 
       young: { dataNodes: nodes, elections: nodes === 3 ? 3 : 0 },
     });
     const ttl = await ttlOf(pair.young, "aged");
-    const settings: Partial<RunPlan> = {
+    const settings: Settings = {
       jobs: 1 + Math.floor(next() * 6),
       rowsPerWindow: next() < 0.5 ? 7 : 5_000_000,
       verify: "full",

@@ -3,7 +3,6 @@ import { parseEndpoint } from "../../../lib/cnosdb/endpoint.ts";
 import type { TableName } from "../../../lib/cnosdb/names.ts";
 import { Cluster } from "../../../lib/copy/cluster.ts";
 import { openLedger } from "../../../lib/copy/ledger.ts";
-import { Ttls } from "../../../lib/copy/ttl.ts";
 import type { Status, TableResult } from "../../../lib/copy/result.ts";
 import { RunOutput } from "../../../lib/copy/output.ts";
 import { proofOf, runOptions, type RunPlan, work } from "../../../lib/copy/runs.ts";
@@ -125,7 +124,7 @@ export class Pair implements AsyncDisposable {
   }
 
   /** Copies in this process, by default all tables that have rows on the old cluster. */
-  copy(plan: Partial<RunPlan> = {}, options: RunOptions = {}): Promise<CopyRan> {
+  copy(plan: Settings = {}, options: RunOptions = {}): Promise<CopyRan> {
     const keys = [...this.old.rows.keys()].map((key) => key.split("/"));
     const tables = keys.map(([tenant = "", database = "", table = ""]) => ({ tenant, database, table }));
     return copyTables(this.place, plan, { tables, ...options });
@@ -181,10 +180,15 @@ export interface Place {
   directory: string;
 }
 
+/** What of a run is not as usual. */
+export interface Settings extends Partial<RunPlan> {
+  rowsPerWindow?: number;
+}
+
 /** Copies in this process. */
 export async function copyTables(
   place: Place,
-  settings: Partial<RunPlan>,
+  { rowsPerWindow = 5_000_000, ...plan }: Settings,
   options: RunOptions,
 ): Promise<CopyRan> {
   const times = { patienceMs: options.patienceMs ?? 5_000, pauseMs: 2 };
@@ -200,9 +204,8 @@ export async function copyTables(
   const ledger = await openLedger(where, leaseMs === undefined ? {} : { leaseMs });
   const [results, said, shown]: [TableResult[], string[], string[]] = [[], [], []];
   try {
-    const ttls = new Ttls(to, ledger, to.url);
     const list = { names: options.tables ?? [], definitions: [], told: new Map() };
-    const plan: RunPlan = {
+    const whole: RunPlan = {
       ...{
         task: "copy",
         from,
@@ -213,20 +216,22 @@ export async function copyTables(
         jobs: 4,
         stage,
         ledger,
-        ttls,
-        lookAgainMs: 1,
+        expired: "raise",
+        intoExisting: false,
+        aheadBytes: 2 ** 31,
       },
-      ...settings,
+      ...plan,
     };
-    await ledger.start(proofOf(plan), list.names);
+    await ledger.start(proofOf(whole), list.names);
     const output = new RunOutput("", {
       print: (line) => Promise.resolve(void (isResult(line) && results.push(line))),
       write: (text) => void said.push(text.slice(2, -1)),
     });
     output.step = options.onStep ?? output.step;
-    const prepared = runOptions(plan, output);
+    const prepared = runOptions(whole, output);
+    const quick = { ...prepared, context: { ...prepared.context, rowsPerWindow, lookAgainMs: 1 } };
     const startMs = performance.now();
-    const stopped = await work(plan, prepared, (text) => void shown.push(text), options.stop ?? signal)
+    const stopped = await work(whole, quick, (text) => void shown.push(text), options.stop ?? signal)
       .then(() => undefined, (error) => error);
     const ms = performance.now() - startMs;
     const statuses = new Map(

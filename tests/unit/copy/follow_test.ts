@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch } from "../../helpers/deps.ts";
 import { randomOf } from "../../helpers/random.ts";
 import { Pair, row, sql, until } from "./copying.ts";
 
-const quick = { recheckMs: 600_000, roundMs: 20, clockMs: 0 };
+const quick = { recheckMs: 600_000, roundMs: 20 };
 
 /** Follows in this process until `writing` is done. */
 async function following(
