@@ -32,9 +32,9 @@ export async function probeStage(
     const served = source ? stage.exportAddress : stage.importAddress;
     throw new Failure(
       `the ${cluster.role}, ${cluster.url}, cannot write to the stage ${
-        stage.durable ? where : `that this script serves at http://${served}`
+        served === undefined ? where : `that this script serves at http://${served}`
       }: ${refusal.serverMessage || messageOf(refusal)}`,
-      stage.durable
+      served === undefined
         ? "its directory must be there and writable for the user that the database runs as; for a storage see --connection."
         : "give an address of this machine that the cluster's nodes reach by --serve-address HOST:PORT, and open that port in the firewall.",
     );

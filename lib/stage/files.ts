@@ -9,7 +9,7 @@ import { Refusal } from "./signature.ts";
 
 /** A whole file, checked against its sha256 (in hex). */
 export interface StagedFile {
-  /** ends in a number, so that no key of a client ever becomes a path */
+  /** ends in a number, so that no name of a client's ever becomes a path */
   readonly path: string;
   readonly bytes: number;
   readonly sha256: string;
@@ -18,29 +18,24 @@ export interface StagedFile {
 
 const prefix = "cnosdb-stage-";
 
-/** Whether a key is names of `[A-Za-z0-9_.-]` and slashes, none of them `.`, `..` or empty. */
-export function isKey(key: string): boolean {
-  return key.length <= 1024 && key.split("/").every((part) => /^(?!\.\.?$)[\w.-]{1,255}$/.test(part));
-}
-
-/** Files by key. Only whole ones are in it; what failed leaves nothing on disk. */
+/** Files by directory and name. Only whole ones are in it; what failed leaves nothing on disk. */
 export class StageFiles {
-  readonly #open = new Set<string>();
-  readonly #files = new Map<string, StagedFile>();
+  /** those that take files */
+  readonly #directories = new Map<string, Map<string, StagedFile>>();
   #number = 0;
 
-  private constructor(readonly directory: string, private readonly lock: Deno.FsFile) {}
+  private constructor(private readonly root: string, private readonly lock: Deno.FsFile) {}
 
   /** @param parent instead of the directory for temporary files @throws {Failure} if nothing can be made there */
   static async make(parent?: string): Promise<StageFiles> {
     try {
-      const directory = await Deno.makeTempDir({ prefix, ...(parent && { dir: parent }) });
+      const root = await Deno.makeTempDir({ prefix, ...(parent && { dir: parent }) });
       // Locked before it gets the name that another run looks for.
-      const lock = await Deno.open(join(directory, "locking"), { write: true, createNew: true });
+      const lock = await Deno.open(join(root, "locking"), { write: true, createNew: true });
       await lock.lock(true);
-      await Deno.rename(join(directory, "locking"), join(directory, "lock"));
-      await sweep(directory).catch(() => {}); // a parent that may not be listed
-      return new StageFiles(directory, lock);
+      await Deno.rename(join(root, "locking"), join(root, "lock"));
+      await sweep(root).catch(() => {}); // a parent that may not be listed
+      return new StageFiles(root, lock);
     } catch (error) {
       const where = parent ?? "the directory for temporary files";
       throw new Failure(`cannot make the stage's directory in ${where}: ${messageOf(error)}`);
@@ -49,37 +44,42 @@ export class StageFiles {
 
   /** Lets files into a directory, until it is removed. */
   open(directory: string): void {
-    this.#open.add(directory);
+    if (!this.#directories.has(directory)) this.#directories.set(directory, new Map());
   }
 
-  get(key: string): StagedFile | undefined {
-    return this.#files.get(key);
+  /** A directory's files by name; none where it is not open. */
+  in(directory: string): ReadonlyMap<string, StagedFile> {
+    return this.#directories.get(directory) ?? new Map();
   }
 
-  /** Keys that start with `prefix` and their files, in the order of their keys. */
-  within(prefix: string): [key: string, file: StagedFile][] {
-    return [...this.#files].filter(([key]) => key.startsWith(prefix)).sort(([a], [b]) => a < b ? -1 : 1);
+  /** Bytes of a directory's files. */
+  bytes(directory: string): number {
+    return [...this.in(directory).values()].reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   /**
-   * Takes a file, in place of the one that had its key: object_store repeats a PUT whose answer it did not get.
+   * Takes a file, in place of the one that had its name: object_store repeats a PUT whose answer it did not get.
    * @throws {Refusal} if it is not what was announced, or has no room or no open directory
    */
-  async put(key: string, sha256: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
-    this.#mustBeOpen(key);
-    const path = join(this.directory, `${++this.#number}`);
+  async put(
+    directory: string,
+    name: string,
+    sha256: string,
+    pieces: AsyncIterable<Uint8Array>,
+  ): Promise<void> {
+    const files = this.#directories.get(directory);
+    const path = join(this.root, `${++this.#number}`);
+    const refused = new Refusal(403, "AccessDenied", `${directory} belongs to no running export`);
+    if (!files) throw refused;
     try {
-      const [bytes, received] = await this.#write(path, pieces);
+      const { bytes, received } = await this.#write(path, pieces);
       if (received !== sha256) {
-        throw new Refusal(
-          400,
-          "XAmzContentSHA256Mismatch",
-          `${key} is not what was sent: its sha256 differs`,
-        );
+        const told = `${directory}/${name} is not what was sent: its sha256 differs`;
+        throw new Refusal(400, "XAmzContentSHA256Mismatch", told);
       }
-      this.#mustBeOpen(key); // the export may have been given up meanwhile
-      const before = this.#files.get(key);
-      this.#files.set(key, { path, bytes, sha256, modified: new Date() });
+      if (this.#directories.get(directory) !== files) throw refused; // given up meanwhile
+      const before = files.get(name);
+      files.set(name, { path, bytes, sha256, modified: new Date() });
       if (before) await remove(before.path);
     } catch (error) {
       await remove(path);
@@ -89,20 +89,21 @@ export class StageFiles {
 
   /** Closes a directory and deletes its files. */
   async remove(directory: string): Promise<void> {
-    this.#open.delete(directory);
-    for (const [key, { path }] of this.within(`${directory}/`)) {
-      this.#files.delete(key);
-      await remove(path);
-    }
+    const files = this.in(directory);
+    this.#directories.delete(directory);
+    for (const { path } of files.values()) await remove(path);
   }
 
   /** Deletes all. */
   async close(): Promise<void> {
-    await Deno.remove(this.directory, { recursive: true });
+    await Deno.remove(this.root, { recursive: true });
     this.lock.close();
   }
 
-  async #write(path: string, pieces: AsyncIterable<Uint8Array>): Promise<[bytes: number, sha256: string]> {
+  async #write(
+    path: string,
+    pieces: AsyncIterable<Uint8Array>,
+  ): Promise<{ bytes: number; received: string }> {
     const hash = createHash("sha256");
     let bytes = 0;
     try {
@@ -115,20 +116,12 @@ export class StageFiles {
     } catch (error) {
       if (error instanceof Refusal) throw error;
       // 5xx and not 4xx: object_store repeats those ten times within seconds, and the cluster's own error shows the status.
-      const { code } = error as { code?: string };
-      const told = `cannot write in ${this.directory}: `;
-      if (code === "ENOSPC" || code === "EDQUOT") {
-        throw new Refusal(507, "InsufficientStorage", `${told}the disk is full`);
-      }
-      throw new Refusal(503, "SlowDown", told + messageOf(error));
+      const { code = "" } = error as { code?: string };
+      const isFull = ["ENOSPC", "EDQUOT"].includes(code);
+      const told = `cannot write in ${this.root}: ${isFull ? "the disk is full" : messageOf(error)}`;
+      throw isFull ? new Refusal(507, "InsufficientStorage", told) : new Refusal(503, "SlowDown", told);
     }
-    return [bytes, hash.digest("hex")];
-  }
-
-  #mustBeOpen(key: string): void {
-    const [directory = "", file] = key.split("/");
-    if (file !== undefined && this.#open.has(directory)) return;
-    throw new Refusal(403, "AccessDenied", `${dirname(key)} belongs to no running export`);
+    return { bytes, received: hash.digest("hex") };
   }
 }
 

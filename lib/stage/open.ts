@@ -2,7 +2,7 @@
 import { UsageError } from "../cli/errors.ts";
 import { type ServedOptions, servedStage } from "./served.ts";
 import type { Stage } from "./stage.ts";
-import { connectionOptions, parseStage, StorageStage } from "./storage.ts";
+import { connectionOptions, parseStage, storageStage } from "./storage.ts";
 
 /** The flags' texts, and both sides' nodes. */
 export interface AskedStage extends ServedOptions {
@@ -32,7 +32,7 @@ export async function openStage(asked: AskedStage): Promise<Stage> {
   }
   const url = parseStage("--stage", stage);
   const importUrl = importStage === undefined ? url : parseStage("--import-stage", importStage);
-  return new StorageStage(url, importUrl, connectionOptions(url, [...fromEnvironment(), ...connection]));
+  return storageStage(url, importUrl, connectionOptions(url, [...fromEnvironment(), ...connection]));
 }
 
 function fromEnvironment(): string[] {

@@ -1,10 +1,10 @@
 /** The stage that copy_tables serves to both clusters itself, until it ends. */
+import { setTimeout as delay } from "node:timers/promises";
 import { loadSigner } from "../cli/deps.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
 import { keepSecret } from "../cli/presentable.ts";
 import { StageFiles } from "./files.ts";
 import { type httpLimits, HttpServer } from "./http.ts";
-import { Intake } from "./rate.ts";
 import { S3Bucket } from "./s3.ts";
 import { assertDirectory, connectionClause, type Stage } from "./stage.ts";
 
@@ -29,40 +29,39 @@ export interface ServedOptions {
  */
 export async function servedStage(options: ServedOptions): Promise<Stage> {
   const { from, to, address, say } = options;
-  const told = address === undefined ? undefined : parseAddress(address);
-  const own = told ? [told.hostname] : await ownAddresses(from, to);
+  const { hostname, port } = address === undefined ? { port: 0 } : parseAddress(address);
+  const hosts = hostname === undefined ? await ownAddresses(from, to) : [hostname];
   await loadSigner(); // now, as it takes descriptors, which may be rare later
   const files = await StageFiles.make(options.parent);
   const stop = new AbortController();
-  const intake = new Intake(stop.signal, options.bytesPerSecond);
-  const bucket = new S3Bucket(files, intake);
-  keepSecret(bucket.key.accessKeyId);
-  keepSecret(bucket.key.secretAccessKey);
+  const bucket = new S3Bucket(files, intake(stop.signal, options.bytesPerSecond));
+  const { region, accessKeyId, secretAccessKey } = bucket.key;
+  keepSecret(accessKeyId);
+  keepSecret(secretAccessKey);
   const server = new HttpServer(bucket.answer, options.limits);
-  const close = async () => {
+  const close = async (): Promise<undefined> => {
     if (stop.signal.aborted) return;
     stop.abort();
     await server.close();
     await files.close();
   };
   const reached: string[] = [];
-  for (const hostname of own) {
+  for (const host of hosts) {
+    const told = host.includes(":") ? `[${host}]` : host;
     try {
-      reached.push(`${bracketed(hostname)}:${listen(server, hostname, told?.port ?? 0, say)}`);
+      reached.push(`${told}:${listen(server, host, port, say)}`);
     } catch (error) {
       await close();
-      throw new Failure(
-        `cannot serve the stage on ${bracketed(hostname)}:${told?.port ?? 0}: ${messageOf(error)}`,
-      );
+      throw new Failure(`cannot serve the stage on ${told}:${port}: ${messageOf(error)}`);
     }
   }
   const [exportAddress = "", importAddress = exportAddress] = reached;
-  const clause = (address: string) =>
+  const connection = (address: string) =>
     connectionClause({
       endpoint_url: `http://${address}`,
-      region: bucket.key.region,
-      access_key_id: bucket.key.accessKeyId,
-      secret_key: bucket.key.secretAccessKey,
+      region,
+      access_key_id: accessKeyId,
+      secret_key: secretAccessKey,
       virtual_hosted_style: "false",
     });
   const url = (directory: string) => {
@@ -71,25 +70,30 @@ export async function servedStage(options: ServedOptions): Promise<Stage> {
     return `s3://${bucket.name}/${directory}`;
   };
   return {
-    name: "served",
-    durable: false,
     exportAddress,
     importAddress,
-    exportConnection: clause(exportAddress),
-    importConnection: clause(importAddress),
+    exportConnection: connection(exportAddress),
+    importConnection: connection(importAddress),
     exportUrl: url,
     importUrl: url,
-    bytes: (directory) =>
-      Promise.resolve(files.within(`${directory}/`).reduce((sum, [, { bytes }]) => sum + bytes, 0)),
-    traffic: () => ({ ...bucket.traffic }),
+    bytes: (directory) => Promise.resolve(files.bytes(directory)),
     problem: () => server.problem ?? bucket.problem,
     remove: (directory) => files.remove(directory),
-    close: () => close().then(() => undefined),
+    close,
+  };
+}
+
+/** Lets bytes in at a rate, of all connections together. Who has to wait does not read on, and TCP holds the sender back. */
+function intake(signal: AbortSignal, bytesPerSecond = Infinity): (bytes: number) => Promise<void> {
+  let busyUntilMs = 0;
+  return async (bytes) => {
+    const nowMs = performance.now();
+    busyUntilMs = Math.max(nowMs, busyUntilMs) + bytes / bytesPerSecond * 1000;
+    if (busyUntilMs > nowMs) await delay(busyUntilMs - nowMs, undefined, { signal, ref: false });
   };
 }
 
 const isLoopback = (address: string) => /^127\.|^::1$/.test(address);
-const bracketed = (address: string) => address.includes(":") ? `[${address}]` : address;
 const unbracketed = (hostname: string) => hostname.replace(/^\[|\]$/g, "");
 
 function parseAddress(text: string): { hostname: string; port: number } {

@@ -5,14 +5,10 @@ import { quoteText } from "../cnosdb/sql.ts";
 
 /** A stage, as the copying of a table needs it. Directories are names that `freshDirectory` gave, in this run or an earlier one. */
 export interface Stage {
-  /** `served`, or its URL */
-  readonly name: string;
-  /** whether a later run finds again what was exported */
-  readonly durable: boolean;
   /** `CONNECTION = (…)` and a blank, or nothing: holds keys, so it is put into what is sent and into nothing else */
   readonly exportConnection: string;
   readonly importConnection: string;
-  /** HOST:PORT that each side is told, of a served stage */
+  /** HOST:PORT that each side is told, of a served stage alone */
   readonly exportAddress?: string;
   readonly importAddress?: string;
   /** Where the old cluster writes, and where the new one reads, without a slash at the end; a served stage then takes files there until `remove`. */
@@ -20,8 +16,6 @@ export interface Stage {
   importUrl(directory: string): string;
   /** Bytes of a directory's files; undefined where they cannot be seen from here. */
   bytes(directory: string): Promise<number | undefined>;
-  /** Bytes that came in and went out so far, of a served stage. */
-  traffic?(): { inBytes: number; outBytes: number };
   /** Why the stage itself refused or stopped last, for the operator. */
   problem(): string | undefined;
   /** Lets go of a directory that is not needed any more; in another storage than a local one it is kept, and counted. */

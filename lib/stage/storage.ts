@@ -1,5 +1,5 @@
 /** A stage in a storage that is not ours: file://, s3://, gcs://, azblob://. */
-import { readdir } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { closestString } from "../cli/deps.ts";
 import { UsageError } from "../cli/errors.ts";
@@ -67,80 +67,61 @@ export function parseStage(flag: string, text: string): URL {
   return url;
 }
 
-/** A stage at a URL that both clusters can reach, or one each. */
-export class StorageStage implements Stage {
-  readonly name: string;
-  readonly durable = true;
-  readonly exportConnection: string;
-  readonly importConnection: string;
-  readonly #importName: string;
+/**
+ * A stage at a URL that both clusters can reach, or one each.
+ * @param importUrl where the new cluster sees the same files
+ */
+export function storageStage(
+  exportUrl: URL,
+  importUrl: URL = exportUrl,
+  connection: Readonly<Record<string, string>> = {},
+): Stage {
+  const [exportBase, importBase] = [trimmed(exportUrl), trimmed(importUrl)];
+  const clause = connectionClause(connection);
   /** used by this run, and not removed */
-  readonly #left = new Set<string>();
-
-  /** @param importUrl where the new cluster sees the same files */
-  constructor(url: URL, importUrl: URL = url, connection: Readonly<Record<string, string>> = {}) {
-    this.name = trimmed(url);
-    this.#importName = trimmed(importUrl);
-    this.exportConnection = this.importConnection = connectionClause(connection);
-  }
-
-  exportUrl(directory: string): string {
-    return this.#used(this.name, directory);
-  }
-
-  importUrl(directory: string): string {
-    return this.#used(this.#importName, directory);
-  }
-
-  #used(base: string, directory: string): string {
+  const left = new Set<string>();
+  const used = (base: string, directory: string) => {
     assertDirectory(directory);
-    this.#left.add(directory);
+    left.add(directory);
     return `${base}/${directory}`;
-  }
-
-  async bytes(directory: string): Promise<number | undefined> {
-    for (const path of this.#paths(directory)) {
-      try {
-        const entries = await readdir(path, { recursive: true });
-        const sizes = await Promise.all(entries.map((name) => Deno.stat(`${path}/${name}`)));
-        return sizes.reduce((sum, { isFile, size }) => sum + (isFile ? size : 0), 0);
-      } catch { /* not here */ }
-    }
-    return undefined;
-  }
-
-  problem(): undefined {}
-
-  async remove(directory: string): Promise<void> {
-    for (const path of this.#paths(directory)) {
-      try {
-        await Deno.remove(path, { recursive: true });
-        this.#left.delete(directory);
-      } catch (error) {
-        // An empty table makes none. Else it belongs to the server's user, or lies on its machine: told at the end.
-        if (error instanceof Deno.errors.NotFound && await isHere(dirname(path))) {
-          this.#left.delete(directory);
-        }
-      }
-    }
-  }
-
-  close(): Promise<string | undefined> {
-    const [some] = this.#left;
-    const told = `${
-      counted(this.#left.size, "directory", "directories")
-    } left in ${this.name}, such as ${some}`;
-    return Promise.resolve(some === undefined ? undefined : told);
-  }
-
-  /** Where a directory lies, if it lies on this machine. */
-  #paths(directory: string): string[] {
+  };
+  /** where a directory lies, if it lies on this machine */
+  const pathsOf = (directory: string) => {
     assertDirectory(directory);
-    const urls = new Set([this.name, this.#importName].filter((name) => name.startsWith("file:")));
-    return [...urls].map((url) => `${new URL(url).pathname}/${directory}`);
-  }
+    const local = [exportBase, importBase].filter((base) => base.startsWith("file:"));
+    return [...new Set(local)].map((base) => `${new URL(base).pathname}/${directory}`);
+  };
+  return {
+    exportConnection: clause,
+    importConnection: clause,
+    exportUrl: (directory) => used(exportBase, directory),
+    importUrl: (directory) => used(importBase, directory),
+    async bytes(directory) {
+      for (const path of pathsOf(directory)) {
+        try {
+          const entries = await readdir(path, { recursive: true });
+          const sizes = await Promise.all(entries.map((name) => Deno.stat(`${path}/${name}`)));
+          return sizes.reduce((sum, { isFile, size }) => sum + (isFile ? size : 0), 0);
+        } catch { /* not here */ }
+      }
+      return undefined;
+    },
+    problem: () => undefined,
+    async remove(directory) {
+      for (const path of pathsOf(directory)) {
+        try {
+          await Deno.stat(dirname(path));
+          await rm(path, { recursive: true, force: true }); // an empty table makes none
+          left.delete(directory);
+        } catch { /* it lies on the server's machine, or belongs to the server's user: told at the end */ }
+      }
+    },
+    close() {
+      const [some] = left;
+      const told = `${counted(left.size, "directory", "directories")} left in ${exportBase}, such as ${some}`;
+      return Promise.resolve(some === undefined ? undefined : told);
+    },
+  };
 }
 
 const trimmed = (url: URL) => url.href.replace(/\/+$/, "");
-
-const isHere = (path: string) => Deno.stat(path).then(() => true, () => false);

@@ -8,7 +8,7 @@ import { RunOutput } from "../../../lib/copy/output.ts";
 import { proofOf, runOptions, type RunPlan, work } from "../../../lib/copy/runs.ts";
 import type { Step } from "../../../lib/copy/schedule.ts";
 import { servedStage } from "../../../lib/stage/served.ts";
-import { StorageStage } from "../../../lib/stage/storage.ts";
+import { storageStage } from "../../../lib/stage/storage.ts";
 import {
   rowsKey,
   type StandIn,
@@ -198,7 +198,7 @@ export async function copyTables(
   const { signal } = new AbortController();
   await Promise.all([from.open(signal), to.open(signal)]);
   const stage = options.files
-    ? new StorageStage(new URL(`file://${place.directory}/stage`))
+    ? storageStage(new URL(`file://${place.directory}/stage`))
     : await servedStage({ from: from.url.split(","), to: to.url.split(","), say: () => {} });
   const { ledger: where = `${place.directory}/ledger.sqlite`, leaseMs } = options;
   const ledger = await openLedger(where, leaseMs === undefined ? {} : { leaseMs });

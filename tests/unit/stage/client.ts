@@ -132,10 +132,11 @@ export async function withStage(
   }
 }
 
-/** The files that lie in the stage's directory. */
+/** The paths of the files that lie in the stage's directory. */
 export function filesIn(parent: string): string[] {
   return [...Deno.readDirSync(parent)].flatMap(({ name }) =>
-    [...Deno.readDirSync(`${parent}/${name}`)].map((entry) => entry.name).filter((name) => name !== "lock")
+    [...Deno.readDirSync(`${parent}/${name}`)].filter((entry) => entry.name !== "lock")
+      .map((entry) => `${parent}/${name}/${entry.name}`)
   );
 }
 

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { httpLimits } from "../../../lib/stage/http.ts";
-import type { Stage } from "../../../lib/stage/stage.ts";
 import { bytesOf, Client, eventually, filesIn, readAnswer, sha256Of, withStage, write } from "./client.ts";
 
 /** Starts a PUT and sends half of its body. */
@@ -12,7 +11,9 @@ async function startUpload(client: Client, key: string, content: Uint8Array): Pr
   });
 }
 
-const received = (stage: Stage, bytes: number) => eventually(() => stage.traffic!().inBytes >= bytes);
+/** Returns when so many bytes lie in the stage's directory. */
+const received = (parent: string, bytes: number) =>
+  eventually(() => filesIn(parent).reduce((sum, path) => sum + Deno.statSync(path).size, 0) >= bytes);
 
 /** Whether the other end closes the connection. */
 const isClosed = (connection: Deno.TcpConn) =>
@@ -22,7 +23,7 @@ Deno.test("an upload that is cut leaves nothing, and the same PUT again works", 
   withStage(async (client, stage, parent) => {
     const content = new Uint8Array(randomBytes(100_000));
     const connection = await startUpload(client, "t-1/a", content);
-    await received(stage, 50_000);
+    await received(parent, 50_000);
     assert.match((await client.list("t-1")).text, /<KeyCount>0</);
     assert.equal((await client.get("/t-1/a")).status, 404);
     connection.close();
@@ -43,10 +44,9 @@ Deno.test("an upload that sends nothing more is cut off, for object_store to sen
   }, { limits: { ...httpLimits, stallMs: 20 } }));
 
 Deno.test("a client that does not read its answer is cut off", () =>
-  withStage(async (client, stage) => {
+  withStage(async (client) => {
     await client.put("t-1/a", new Uint8Array(16_000_000));
     using connection = await client.start("GET", `/${client.bucket}/t-1/a`);
-    await eventually(() => stage.traffic!().outBytes > 0);
     await new Promise((done) => setTimeout(done, 300));
     assert.ok((await readAnswer(connection)).body.length < 16_000_000);
   }, { limits: { ...httpLimits, stallMs: 100 } }));
@@ -95,22 +95,24 @@ Deno.test("what is no HTTP/1.1 with a known length is dropped", () =>
     assert.equal((await client.put("t-1/a", "rows")).status, 200);
   }));
 
-Deno.test("one connection takes several requests", () =>
+Deno.test("a connection takes one request, and its client is told so", () =>
   withStage(async (client) => {
-    const head = (method: string, body?: string) =>
-      client.head(method, `/${client.bucket}/t-1/a`, {
-        ...body && { body: bytesOf(body), headers: { "x-amz-content-sha256": sha256Of(body) } },
-      });
+    const target = `/${client.bucket}/t-1/a`;
+    const put = await client.head("PUT", target, {
+      body: bytesOf("rows"),
+      headers: { "x-amz-content-sha256": sha256Of("rows") },
+    });
     using connection = await Deno.connect({ ...client.address, transport: "tcp" });
-    const put = (await head("PUT", "rows")).replace("connection: close", "a: b");
-    await connection.write(bytesOf(`${put}rows${await head("GET")}`));
-    assert.match((await readAnswer(connection)).text, /^HTTP\/1.1 200 [^]*\r\n\r\nrows$/);
+    const kept = put.replace("connection: close", "connection: keep-alive");
+    await connection.write(bytesOf(`${kept}rows${await client.head("GET", target)}`));
+    const answer = await readAnswer(connection);
+    assert.deepEqual([answer.status, answer.headers.get("connection"), answer.text], [200, "close", ""]);
   }));
 
 Deno.test("more connections than are allowed end those that have waited longest, never a transfer", () =>
-  withStage(async (client, stage) => {
+  withStage(async (client, _stage, parent) => {
     using upload = await startUpload(client, "t-1/a", bytesOf("rows"));
-    await received(stage, 2);
+    await received(parent, 2);
     const idle = await Promise.all(
       Array.from({ length: 40 }, () => Deno.connect({ ...client.address, transport: "tcp" })),
     );
@@ -124,7 +126,7 @@ Deno.test("more connections than are allowed end those that have waited longest,
 Deno.test("a PUT that is repeated replaces the file, also while the first still runs", () =>
   withStage(async (client, stage, parent) => {
     using slow = await startUpload(client, "t-1/a", bytesOf("first!"));
-    await received(stage, 3);
+    await received(parent, 3);
     assert.equal((await client.put("t-1/a", "second")).status, 200);
     assert.equal((await client.put("t-1/a", "third")).status, 200);
     assert.equal(await stage.bytes("t-1"), 5);
@@ -140,7 +142,7 @@ Deno.test("remove() deletes one directory's files and refuses what its export st
     await client.put("t-1/a", "rows");
     await client.put("t-10/a", "rows");
     using slow = await startUpload(client, "t-1/b", bytesOf("late"));
-    await received(stage, 10);
+    await received(parent, 10);
     await stage.remove("t-1");
     assert.deepEqual([await stage.bytes("t-1"), await stage.bytes("t-10")], [0, 4]);
     await write(slow, bytesOf("te"));
@@ -160,11 +162,23 @@ Deno.test("the rate holds for all uploads together", () =>
     assert.ok(performance.now() - startMs >= 590, `${performance.now() - startMs} ms`);
   }, { bytesPerSecond: 1_000_000 }));
 
+Deno.test("time in which nothing came is not saved up, and closing ends all waiting", () =>
+  withStage(async (client, stage, parent) => {
+    await new Promise((done) => setTimeout(done, 200));
+    const startMs = performance.now();
+    await client.put("t-1/a", new Uint8Array(200));
+    assert.ok(performance.now() - startMs >= 190, `${performance.now() - startMs} ms`);
+    using _slow = await startUpload(client, "t-1/b", new Uint8Array(60_000)); // half a minute
+    await eventually(() => filesIn(parent).length === 2);
+    await stage.close();
+    assert.ok(performance.now() - startMs < 15_000);
+  }, { bytesPerSecond: 1000 }));
+
 Deno.test("close() cuts what runs and what waits, and removes everything", () =>
   withStage(async (client, stage, parent) => {
     await client.put("t-1/a", new Uint8Array(8_000_000));
     using _upload = await startUpload(client, "t-1/b", new Uint8Array(8_000_000));
-    await received(stage, 12_000_000);
+    await received(parent, 12_000_000);
     using download = await client.start("GET", `/${client.bucket}/t-1/a`);
     await download.read(new Uint8Array(100)); // under way, and too large for the socket's buffers
     using _idle = await Deno.connect(client.address);

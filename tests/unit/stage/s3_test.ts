@@ -7,7 +7,7 @@ Deno.test("the stage gives back whole and in ranges what was put into it", () =>
     const content = new Uint8Array(randomBytes(200_000));
     const answer = await client.put("t-1/part-1-0-0.parquet", content);
     assert.deepEqual([answer.status, answer.body.length], [200, 0]);
-    assert.deepEqual([await stage.bytes("t-1"), stage.traffic?.().inBytes], [200_000, 200_000]);
+    assert.equal(await stage.bytes("t-1"), 200_000);
     const whole = await client.get("/t-1/part-1-0-0.parquet");
     assert.equal(whole.status, 200);
     assert.deepEqual(whole.body, content);
@@ -134,7 +134,6 @@ Deno.test("no key leads out of the stage, nor into a directory that is not open"
         ...[
           "../a",
           "t-1/../a",
-          "t-1/./a",
           "t-1//a",
           "t-1/..",
           "t-1/",
@@ -150,6 +149,11 @@ Deno.test("no key leads out of the stage, nor into a directory that is not open"
       assert.ok([0, 400, 403, 405].includes(status || 0), `${key}: ${status}`);
     }
     assert.deepEqual(filesIn(parent), []);
+    // Signed is the file that a path leads to, so that a captured request reaches no other.
+    for (const key of ["t-1/a", "t-1/./a", "t-2/../t-1/a", `../${client.bucket}/t-1/a`]) {
+      assert.equal((await client.put(key, "rows")).status, 200);
+    }
+    assert.equal(filesIn(parent).length, 1);
   }));
 
 Deno.test("other requests of S3 are refused", () =>
