@@ -28,7 +28,7 @@ export interface Trying {
   readonly signal: AbortSignal;
   readonly patienceMs?: number;
   /** told before each further try why the last one failed */
-  readonly onAgain?: (error: unknown) => void;
+  readonly onAgain?: ((error: unknown) => void) | undefined;
 }
 
 /** While a node works on a statement it is pinged so often; one that imports may be slow to answer, so that ten in a row have to fail. */

@@ -59,19 +59,12 @@ export class Profiler {
   /** Does something with the cluster, and again where a failure passes by itself. @param action begins afresh each time */
   inTurn<T>(name: TableName, step: Step, action: (send: Send) => Promise<T>, hold?: Hold): Promise<T> {
     const { cluster, schedule, signal, told: { onStep, onAgain } } = this;
-    const turn = { role: cluster.role, step, database: databaseKey(name), ...(hold ? { hold } : {}) };
-    const once = async (send: Send) => {
+    const turn = { role: cluster.role, step, database: databaseKey(name), hold };
+    const once = (send: Send) => {
       onStep?.(name, step);
-      try {
-        return await action(send);
-      } finally {
-        onStep?.(name, step, true);
-      }
+      return action(send).finally(() => onStep?.(name, step, true));
     };
-    return cluster.attempt((send) => schedule.turn(turn, () => once(send)), {
-      signal,
-      ...(onAgain ? { onAgain } : {}),
-    });
+    return cluster.attempt((send) => schedule.turn(turn, () => once(send)), { signal, onAgain });
   }
 
   #query(name: TableName, sql: string, step: Step = "profile"): Promise<Row[]> {
@@ -85,25 +78,20 @@ export class Profiler {
    */
   async columns(name: TableName): Promise<Column[]> {
     const key = databaseKey(name);
-    let found = this.#columns.get(key);
-    if (!found) {
-      this.#columns.set(
-        key,
-        found = this.#query(name, statements.columnsSql(name.database)).then(statements.readColumns),
-      );
-      found.catch(() => this.#columns.delete(key));
-      const [oldest] = this.#columns.keys();
-      if (this.#columns.size > columnsKept) this.#columns.delete(oldest!);
-    }
-    const columns = (await found).get(name.table);
-    const { role, user } = this.cluster;
-    if (!columns) {
-      throw new Refused(`${displayTable(name)} is not on the ${role}, or ${user} may not read it`);
-    }
+    const asked = this.#columns.get(key) ??
+      this.#query(name, statements.columnsSql(name.database)).then(statements.readColumns);
+    this.#columns.set(key, asked);
+    asked.catch(() => this.#columns.delete(key));
+    const [oldest] = this.#columns.keys();
+    if (this.#columns.size > columnsKept) this.#columns.delete(oldest!);
+    const columns = (await asked).get(name.table);
     // Of stream and external tables every column is a FIELD. COPY of a stream table starts a query that never ends.
-    if (columns.some(({ kind }) => kind === "TIME")) return columns;
+    if (columns?.some(({ kind }) => kind === "TIME")) return columns;
+    const { role, user } = this.cluster;
     throw new Refused(
-      `${displayTable(name)} is a stream or an external table on the ${role}; only TSKV tables are copied`,
+      columns
+        ? `${displayTable(name)} is a stream or an external table on the ${role}; only TSKV tables are copied`
+        : `${displayTable(name)} is not on the ${role}, or ${user} may not read it`,
     );
   }
 

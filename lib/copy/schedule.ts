@@ -34,7 +34,7 @@ export interface Turn {
   /** tenant and database as one text */
   readonly database: string;
   /** of an export: what it fills */
-  readonly hold?: Hold;
+  readonly hold?: Hold | undefined;
 }
 
 interface Waiter {

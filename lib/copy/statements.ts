@@ -38,10 +38,7 @@ export interface Ask {
 const fullName = ({ database, table }: TableName) => quoteName(database, table);
 
 function where({ from, to }: Window): string {
-  const bounds = [
-    ...(from === undefined ? [] : [`time >= ${quoteText(from)}`]),
-    ...(to === undefined ? [] : [`time < ${quoteText(to)}`]),
-  ];
+  const bounds = [from && `time >= ${quoteText(from)}`, to && `time < ${quoteText(to)}`].filter(Boolean);
   return bounds.length ? ` WHERE ${bounds.join(" AND ")}` : "";
 }
 

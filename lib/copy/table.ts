@@ -84,14 +84,10 @@ export class TableCopy {
   async run(): Promise<TableResult> {
     const { context, seen: { name } } = this;
     const started = new Date();
-    let end: Pick<TableResult, "status" | "error" | "hint">;
-    try {
-      end = this.#tell(await this.#bring());
-    } catch (error) {
+    const { status, ...told } = await this.#bring().then((status) => this.#tell(status), (error) => {
       if (!concernsTable(error)) throw error;
-      end = tellFailure(error);
-    }
-    const { status, ...told } = end;
+      return tellFailure(error);
+    });
     const windows = await this.#windows(status);
     // What was imported and not compared says nothing of the target.
     const isKnown = context.target && status !== "imported";
