@@ -2,7 +2,8 @@
  * HTTP to CnosDB's servers. One connection a request, taken from no pool: a statement that runs for hours must neither
  * be cut by a time-out nor be sent a second time behind our back.
  */
-import http from "node:http";
+import { once } from "node:events";
+import http, { type IncomingMessage } from "node:http";
 import https from "node:https";
 import { Buffer } from "node:buffer";
 import { setTimeout } from "node:timers";
@@ -46,38 +47,40 @@ export class NoAnswer extends Transient {
   }
 }
 
+/** How much is read of what a server says about a failure. */
+const mostErrorBytes = 1 << 20;
+
 /**
  * Sends a request; redirects are not followed.
  * @throws {NoAnswer} where no whole answer comes @throws {Failure} where it is too long @throws what its signal is aborted with
  */
 export async function send(request: Request): Promise<Response> {
-  const { mostBytes = 256 << 20 } = request;
+  const { method, url, mostBytes = 256 << 20 } = request;
   const { status, headers, body: chunks } = await stream(request);
   const succeeded = status >= 200 && status < 300;
-  const { body, cut } = await readBody(chunks, succeeded ? mostBytes : undefined);
-  if (cut && succeeded) {
+  const body = await readBody(chunks, succeeded ? mostBytes + 1 : mostErrorBytes);
+  if (succeeded && Buffer.byteLength(body) > mostBytes) {
     throw new Failure(
-      `${request.method} ${request.url} answered more than ${mostBytes} bytes`,
+      `${method} ${url} answered more than ${mostBytes} bytes`,
       "is this a server of CnosDB?",
     );
   }
   return { status, headers, body };
 }
 
-/** A body as text, at most so many bytes of it: unless told, as many as any server has to say about a failure. */
+/** A body as text, at most so many bytes of it. */
 export async function readBody(
   chunks: AsyncIterable<Uint8Array>,
-  mostBytes = 1 << 20,
-): Promise<{ body: string; cut: boolean }> {
+  mostBytes = mostErrorBytes,
+): Promise<string> {
   const pieces: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of chunks) {
     pieces.push(chunk);
     bytes += chunk.length;
-    if (bytes > mostBytes) break;
+    if (bytes >= mostBytes) break;
   }
-  const body = Buffer.concat(pieces).subarray(0, mostBytes).toString("utf8");
-  return { body, cut: bytes > mostBytes };
+  return Buffer.concat(pieces).toString("utf8", 0, mostBytes);
 }
 
 /** A connection for each request, and never by way of a proxy (NODE_USE_ENV_PROXY), which would see passwords and dumps. */
@@ -88,7 +91,6 @@ const agents = { http: new http.Agent(direct), https: new https.Agent(direct) };
 export async function stream(request: Request): Promise<Response<AsyncIterable<Uint8Array>>> {
   const { method, url, headers, body = "", timeoutMs, signal, ca } = request;
   signal.throwIfAborted();
-  const { promise, resolve, reject } = Promise.withResolvers<Response<AsyncIterable<Uint8Array>>>();
   const secure = url.startsWith("https:");
   const outgoing = (secure ? https : http).request(url, {
     method,
@@ -102,61 +104,58 @@ export async function stream(request: Request): Promise<Response<AsyncIterable<U
     },
   });
   let connected = false;
-  let failure: unknown;
   const noAnswer = (why: string, cause?: unknown) =>
     new NoAnswer(`${method} ${url}: ${why}`, connected, { cause });
-  const fail = (error: unknown) => {
-    const what = connected ? "the connection was cut before the answer was whole" : "cannot connect";
-    failure ??= signal.aborted
-      ? signal.reason
-      : error instanceof Failure
-      ? error
-      : noAnswer(`${what}: ${messageOf(error)}`, error);
-    end();
-    reject(failure);
-  };
-  const onAbort = () => fail(signal.reason);
-  const timer = timeoutMs === undefined ? undefined : setTimeout(
-    () => fail(noAnswer(`nothing came for ${timeoutMs / 1000} s`)),
-    timeoutMs,
-  );
-  signal.addEventListener("abort", onAbort);
+  /** Aborted when it is us who end the request, with the reason. */
+  const stop = new AbortController();
+  const interrupt = () => stop.abort(signal.reason);
+  const giveUp = () => stop.abort(noAnswer(`nothing came for ${timeoutMs! / 1000} s`));
+  const timer = timeoutMs === undefined ? undefined : setTimeout(giveUp, timeoutMs);
   const end = () => {
     clearTimeout(timer);
-    signal.removeEventListener("abort", onAbort);
+    signal.removeEventListener("abort", interrupt);
     outgoing.destroy();
   };
+  const explained = (error: unknown) => {
+    end();
+    if (stop.signal.aborted) return stop.signal.reason;
+    const what = connected ? "the connection was cut before the answer was whole" : "cannot connect";
+    return noAnswer(`${what}: ${messageOf(error)}`, error);
+  };
+  signal.addEventListener("abort", interrupt);
+  stop.signal.addEventListener("abort", end);
   outgoing.on("socket", (socket) => {
     socket.setKeepAlive(true, 30_000);
     const onConnect = () => connected = true;
     socket.once("connect", onConnect).once("secureConnect", onConnect);
   });
-  outgoing.on("error", fail);
-  outgoing.on("response", (incoming) => {
-    connected = true;
-    const headers = Object.fromEntries(Object.entries(incoming.headers).map(([k, v]) => [k, String(v)]));
-    const chunks = (async function* () {
-      let bytes = 0;
-      try {
-        for await (const chunk of incoming as AsyncIterable<Uint8Array>) {
-          bytes += chunk.length;
-          timer?.refresh();
-          yield chunk;
-        }
-        const { "content-length": expected = bytes } = headers;
-        if (bytes !== Number(expected)) throw new Error(`${bytes} bytes of ${expected}`);
-        if (!incoming.complete) throw new Error("the answer ended early");
-      } catch (error) {
-        fail(error);
-        throw failure;
-      } finally {
-        end();
-      }
-    })();
-    resolve({ status: incoming.statusCode ?? 0, headers, body: chunks });
-  });
+  // What goes wrong before the answer is told by `once`, later by its body.
+  outgoing.on("error", () => {});
   outgoing.end(body);
-  return await promise;
+  const answered = once(outgoing, "response", { signal: stop.signal });
+  const [incoming] = await answered.catch((error) => {
+    throw explained(error);
+  }) as [IncomingMessage];
+  connected = true;
+  const received = incoming.headers as Record<string, string>;
+  const chunks = async function* () {
+    let bytes = 0;
+    try {
+      for await (const chunk of incoming as AsyncIterable<Uint8Array>) {
+        bytes += chunk.length;
+        timer?.refresh();
+        yield chunk;
+      }
+      const { "content-length": expected = bytes } = received;
+      if (bytes !== Number(expected)) throw new Error(`${bytes} bytes of ${expected}`);
+      if (!incoming.complete) throw new Error("the answer ended early");
+    } catch (error) {
+      throw explained(error);
+    } finally {
+      end();
+    }
+  };
+  return { status: incoming.statusCode ?? 0, headers: received, body: chunks() };
 }
 
 /** Waits, or throws at once when `signal` is aborted. */

@@ -89,7 +89,7 @@ export class MetaClient {
     if (status === 200 && !isPage && showsItsEnd) return await readDump(body, url, { unmarked: true });
     const text = await readBody(body);
     if (status === 404 || status === 405) return undefined;
-    if (status !== 200) throw unexpected(`GET ${url}`, { status, headers, ...text });
+    if (status !== 200) throw unexpected(`GET ${url}`, { status, headers, body: text });
     if (isPage) throw new Failure(`${url} answered with a web page`, expectedAddress);
     throw new Failure(
       `${url} answered without Content-Length and not in chunks: nobody could tell whether the dump is whole`,
