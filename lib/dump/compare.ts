@@ -61,7 +61,7 @@ export function differingFields(key: string, a: string, b: string): string[] {
 const systemDatabases = ["usage_schema", "cluster_schema"];
 
 /** What a running cluster rewrites by itself: counters, nodes and their metrics, queries, buckets, its own databases. */
-function isVolatile(object: Key): boolean {
+export function isVolatile(object: Key): boolean {
   if (object.kind === "internal" || object.kind === "bucket") return true;
   return "database" in object && object.tenant === "cnosdb" && systemDatabases.includes(object.database);
 }

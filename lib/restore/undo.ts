@@ -1,7 +1,7 @@
 /** Takes a restore back, as far as the meta service can: former values by writing them, what was added by SQL that is printed. */
 import { harmless } from "../cli/presentable.ts";
 import { quoteName } from "../cnosdb/sql.ts";
-import { differingFields, userNames } from "../dump/compare.ts";
+import { differingFields, isVolatile, userNames } from "../dump/compare.ts";
 import { someOf } from "../cli/text.ts";
 import { namesOf } from "../dump/key.ts";
 import type { Dump } from "../dump/text.ts";
@@ -43,7 +43,9 @@ export async function undo(backup: Dump, yes: boolean, options: RestoreOptions):
   problems.throwIfAny();
   const kept = [...items.values()];
   const changed = kept.filter((item) => fieldsBefore(item, target.values)?.length);
-  const added = [...target.items.values()].filter(({ key }) => !items.has(key));
+  const added = [...target.items.values()].filter(({ key, object }) =>
+    !items.has(key) && !isVolatile(object)
+  );
   // As they are after the undo: a user that it changes has its former id again, and rows of the other id are nobody's.
   const users = userNames([...backup.entries, ...target.entries.filter(({ key }) => !items.has(key))]);
   for (const { key, label } of kept) {

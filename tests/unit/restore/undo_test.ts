@@ -111,6 +111,16 @@ test("undo() leaves 2.4.0's own root a member, and the member row of the dump's 
   });
 });
 
+test("undo() leaves the tables that the server has made for its metrics since", async ({ start }) => {
+  const target = await start({ version: "2.4.2" });
+  const before = await dumpOf([...target.store].map(([key, value]) => `${key}: ${value}\n`).join(""), true);
+  const air = "/cluster_xxx/tenants/acme/dbs/iot/schemas/air";
+  const line = (await accepted("2.4.2")).split("\n").find((line) => line.startsWith(`${air}: `))!;
+  const value = line.slice(air.length + 2).replace('"acme"', '"cnosdb"').replace('"iot"', '"usage_schema"');
+  target.store.set("/cluster_xxx/tenants/cnosdb/dbs/usage_schema/schemas/air", value);
+  assertEquals(await undo(before, false, settings(target)), []);
+});
+
 test("undo() prints no statement that a name could break out of", async ({ start }) => {
   const target = await start({ version: "2.4.2" });
   const before = await dumpOf([...target.store].map(([key, value]) => `${key}: ${value}\n`).join(""), true);
