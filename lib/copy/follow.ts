@@ -3,21 +3,28 @@
  * and when the writers have stopped, one last pass over everything. Nothing is remembered of it beyond this process: a run that was
  * killed begins again, and its first pass finds what differs.
  */
-import { Failure, messageOf } from "../cli/errors.ts";
 import { atOnce } from "../cli/deps.ts";
+import { Failure, messageOf } from "../cli/errors.ts";
 import { counted } from "../cli/text.ts";
 import { pause } from "../cnosdb/http.ts";
 import { displayTable, tableKey, type TableName } from "../cnosdb/names.ts";
-import { meaningOf } from "../cnosdb/refusals.ts";
 import { formatTime, parseTime } from "../cnosdb/time.ts";
-import { lookAtTables } from "./compare.ts";
 import { type RunOptions, TableRun } from "./copy.ts";
 import { eachAlone } from "./profile.ts";
 import { proven, type TableResult } from "./result.ts";
 import { inStatements } from "./statements.ts";
-import { TableCopy } from "./table.ts";
 import { type Claim, handOut } from "./tables.ts";
-import { addUp, noRows, overlap, sameSummary, type Summary, window, windowOf } from "./windows.ts";
+import { addReason, type Reasons } from "./trouble.ts";
+import {
+  addUp,
+  noRows,
+  overlap,
+  sameSummary,
+  type Summary,
+  type Window,
+  window,
+  windowOf,
+} from "./windows.ts";
 
 /** How a run follows its source. */
 export interface FollowOptions {
@@ -35,28 +42,36 @@ export interface FollowOptions {
 
 /** Rows that come so late beside others are found in the next round: writers are not in step with each other. */
 const overlapNanos = 5_000_000_000n;
-/** A table's end is asked for from a later time on when it has grown to so much. */
+/** A table's end begins anew when it has grown to so much. */
 const endNanos = 60_000_000_000n;
-/** A table that is still is looked at half as often each time, down to this. */
+/** A table that is still is left alone for as long as it has been so, up to this. */
 const stillMs = 60_000;
 /** How long a table is left alone that cannot be brought. */
 const troubleMs = 10_000;
-/** How often to ask the ledger for tables that another worker has left. */
+/** How often to ask for tables that another worker has left. */
 const claimMs = 10_000;
 
 /** A table that this worker follows. */
 interface Followed {
   readonly name: TableName;
   /** where its end begins: it is equal before that, but for rows that come late; undefined: it is not known to be */
-  from: string | undefined;
-  /** what its end held on both sides before `upTo` when they were equal last */
-  known?: Summary & { upTo: string };
-  /** when it was known to be equal */
+  from?: string;
+  /** what both sides held of its end when they were equal last */
+  held: Summary;
+  /** when it was known to be equal, and when rows of it were copied */
   equalMs: number;
+  newMs: number;
   lookAtMs: number;
-  everyMs: number;
-  /** why it could not be brought last */
-  trouble?: string;
+}
+
+/** What a table's end has that is new. */
+interface News {
+  readonly table: Followed;
+  /** what the source holds of its end */
+  readonly tail: Summary;
+  /** what both sides held of it before the window */
+  readonly before: Summary;
+  readonly window: Window;
 }
 
 /**
@@ -70,176 +85,144 @@ export async function follow(run: RunOptions, options: FollowOptions, end: Abort
 
 class Follower {
   readonly #tables = new Map<string, Followed>();
-  readonly #roundMs: number;
+  /** why tables cannot be followed, since the last recheck */
+  readonly #reasons: Reasons = new Map();
   #newMs = Date.now();
+  #claimAtMs = 0;
 
-  constructor(private readonly run: RunOptions, private readonly options: FollowOptions) {
-    this.#roundMs = options.roundMs ?? 1000;
-  }
+  constructor(private readonly run: RunOptions, private readonly options: FollowOptions) {}
 
   async follow(end: AbortSignal): Promise<void> {
-    const { claim, context, say } = this.run;
-    await this.#pass(claim);
-    say(
-      `the first pass is done: following ${
-        counted(this.#tables.size, "table")
-      }; Ctrl-C ends it after a last pass`,
-    );
-    await this.#rounds(end);
-    say("the last pass, over everything; Ctrl-C leaves without it");
-    this.options.show("");
-    for (const side of [context.source, context.target]) side?.forgetColumns();
-    await new TableRun({ ...this.run, claim: this.#handOutAll() }).run(new AbortController().signal);
-  }
-
-  #handOutAll(): Claim {
-    return handOut([...this.#tables.values()].map(({ name }) => name));
-  }
-
-  /** Brings tables up to this moment and follows them from then on. What lies in the future is a tail's. */
-  async #pass(claim: Claim): Promise<void> {
-    const { context, outer } = this.run;
-    const to = formatTime(BigInt(Date.now() + this.options.clockMs) * 1_000_000n);
-    const startMs = Date.now();
-    const copiedBefore = context.tally.rowsCopied;
-    await new TableRun({
-      ...this.run,
-      context: { ...context, full: false },
-      outer: overlap(outer, { to }),
-      claim,
-      ledger: undefined,
-      onResult: (result) =>
-        Promise.resolve(this.#take(result, proven.has(result.status) ? to : undefined, startMs)),
-    }).run(new AbortController().signal);
-    if (context.tally.rowsCopied > copiedBefore) this.#newMs = Date.now();
-  }
-
-  #take({ tenant, database, table }: TableName, to: string | undefined, equalMs: number): void {
-    const name = { tenant, database, table };
-    const before = this.#tables.get(tableKey(name));
-    // what a pass could not bring is brought from where it was equal last, or from its beginning
-    const from = to === undefined ? before?.from : earlier(to);
-    this.#tables.set(tableKey(name), {
-      ...{ name, from, everyMs: this.#roundMs, lookAtMs: 0 },
-      equalMs: to === undefined ? before?.equalMs ?? equalMs : equalMs,
-    });
-  }
-
-  async #rounds(end: AbortSignal): Promise<void> {
-    const { claim, jobs } = this.run;
-    let [recheckMs, claimAgainMs] = [Date.now() + this.options.recheckMs, 0];
-    for (let round = 1; !end.aborted && !this.#isQuiet(); round++) {
+    const { context, say } = this.run;
+    const { recheckMs, quietMs = Infinity, roundMs = 1000, show } = this.options;
+    let wholeAtMs = 0;
+    for (let round = 0; !end.aborted && Date.now() - this.#newMs < quietMs; round++) {
       const startMs = Date.now();
-      const news = await this.#look(
-        [...this.#tables.values()].filter(({ lookAtMs }) => lookAtMs <= startMs),
-      );
-      const behindMs = Math.max(0, ...news.map(([{ equalMs }]) => startMs - equalMs));
-      let behindRows = 0;
-      await atOnce(
-        jobs,
-        news,
-        async ([table, tail]) => void (behindRows += await this.#bring(table, tail)),
-      );
-      this.#tell(round, news.length, behindRows, behindMs / 1000);
-      if (startMs >= recheckMs) {
-        await this.#pass(this.#handOutAll());
-        recheckMs = Date.now() + this.options.recheckMs;
-      } else if (startMs >= claimAgainMs) {
-        await this.#pass(claim);
-        claimAgainMs = Date.now() + claimMs;
+      if (startMs >= wholeAtMs) {
+        await this.#pass([...this.#tables.values()], []);
+        wholeAtMs = startMs + recheckMs;
+        this.#reasons.clear();
+      } else show(await this.#round(round));
+      if (round === 0) {
+        const tables = counted(this.#tables.size, "table");
+        say(`the first pass is done: following ${tables}; Ctrl-C ends it after a last pass`);
       }
-      await pause(Math.max(0, startMs + this.#roundMs - Date.now()), end).catch(() => {});
+      await pause(Math.max(0, startMs + roundMs - Date.now()), end).catch(() => {});
     }
+    say("the last pass, over everything; Ctrl-C leaves without it");
+    show("");
+    for (const side of [context.source, context.target]) side?.forgetColumns();
+    await new TableRun({ ...this.run, claim: this.#handOut([...this.#tables.values()]) }).run();
   }
 
-  #isQuiet(): boolean {
-    const { quietMs } = this.options;
-    return quietMs !== undefined && Date.now() - this.#newMs >= quietMs;
+  /** Copies what is new. @returns how far behind it was, in words */
+  async #round(round: number): Promise<string> {
+    const { tally } = this.run.context;
+    const [startMs, plannedBefore] = [Date.now(), tally.rowsPlanned];
+    const news = await this.#look(startMs);
+    const seconds = Math.max(0, ...news.map(({ table }) => startMs - table.equalMs)) / 1000;
+    await this.#pass(news.map(({ table }) => table), news);
+    const rows = counted(tally.rowsPlanned - plannedBefore, "row");
+    const state = news.length
+      ? `was ${seconds.toFixed(1)} s and ${rows} behind in ${news.length} of`
+      : "is not behind in";
+    const all = counted(this.#tables.size, "table");
+    return `round ${round} ${state} ${all}, ${counted(tally.rowsCopied, "row")} copied so far`;
   }
 
-  /** Tables with something new at their end, with what the source holds there. Still ones are looked at less often. */
-  async #look(due: readonly Followed[]): Promise<[Followed, Summary][]> {
-    const news: [Followed, Summary][] = [];
-    await atOnce(this.run.jobs, inStatements(due, ({ name }) => name.tenant), async (tables) => {
-      for (const [i, tail] of (await this.#tails(tables)).entries()) {
-        const table = tables[i]!;
-        const isNew = tail !== undefined && tail.rows > 0 && !(table.known && sameSummary(table.known, tail));
-        if (isNew) news.push([table, tail]);
-        else if (tail !== undefined) table.equalMs = Date.now();
-        table.everyMs = isNew ? this.#roundMs : Math.min(2 * table.everyMs, stillMs, this.options.recheckMs);
-        table.lookAtMs = Date.now() + (isNew ? 0 : table.everyMs);
+  /** What is new at the ends of tables, which the source alone is asked for. Still ones are looked at less and less often. */
+  async #look(startMs: number): Promise<News[]> {
+    const { bounds, context: { source }, jobs } = this.run;
+    const due = [...this.#tables.values()].filter(({ lookAtMs }) => lookAtMs <= startMs);
+    const news: News[] = [];
+    await atOnce(jobs, inStatements(due, ({ name }) => name.tenant), async (tables) => {
+      const asks = await Promise.all(tables.map(async ({ name, from }) => ({
+        name,
+        window: overlap(await bounds(name), window(from, undefined)),
+      })));
+      const tails = await eachAlone(asks, (some) => source!.summaries(some));
+      for (const [i, table] of tables.entries()) {
+        const tail = tails[i]!;
+        if (tail instanceof Failure) this.#leaveAlone(table, messageOf(tail));
+        else if (tail.rows > 0 && !sameSummary(tail, table.held)) news.push(newsOf(table, tail));
+        else {
+          table.equalMs = startMs;
+          table.lookAtMs = startMs + Math.min(startMs - table.newMs, stillMs, this.options.recheckMs);
+        }
       }
     });
     return news;
   }
 
-  async #tails(tables: readonly Followed[]): Promise<(Summary | undefined)[]> {
-    const { source } = this.run.context;
-    const asks = tables.map(({ name, from }) => ({
-      name,
-      window: overlap(this.run.outer, window(from, undefined)),
-    }));
-    const tails = await eachAlone(asks, (some) => source!.summaries(some));
-    return tails.map((tail, i) => {
-      if (!(tail instanceof Failure)) return tail;
-      this.#complain(tables[i]!, messageOf(tail));
-      return undefined;
-    });
-  }
-
-  /** Copies what is new at the end of a table. @returns how many rows it was behind */
-  async #bring(table: Followed, tail: Summary): Promise<number> {
-    const { name, from, known } = table;
-    const context = { ...this.run.context, full: false };
-    const to = windowOf(tail).to!;
+  /** Brings tables up to date: in their news' windows, and where there are none up to this moment. What lies in the future is a tail's. */
+  async #pass(tables: readonly Followed[], news: readonly News[]): Promise<void> {
+    const { bounds, context } = this.run;
     const startMs = Date.now();
-    const look = (begin: string | undefined) =>
-      lookAtTables(context, [{ name, window: overlap(this.run.outer, window(begin, to)) }]);
-    const isLonger = known !== undefined && known.upTo < to;
-    let [seen] = await look(isLonger ? known.upTo : from);
-    // what is not behind what was equal lies in it: late rows
-    const isLate = isLonger && seen && !(seen instanceof Failure) &&
-      known.rows + seen.source.rows < tail.rows;
-    if (isLate) [seen] = await look(from);
-    if (seen instanceof Failure || !seen) return this.#complain(table, messageOf(seen));
-    const result = await new TableCopy(context, seen).run().catch((error) => {
-      if (meaningOf(error) !== "expired") throw error;
-      return { status: "failed", error: messageOf(error) } as Pick<
-        TableResult,
-        "status" | "error" | "copied" | "source"
-      >;
-    });
-    const behind = Math.max(0, seen.source.rows - seen.target.rows);
-    if (behind > 0 || (result.copied?.rows ?? 0) > 0) this.#newMs = Date.now();
-    if (proven.has(result.status)) {
-      const held = addUp([...(isLonger && !isLate ? [known] : []), result.source ?? noRows]);
-      const isLong = from === undefined || parseTime(to)! - parseTime(from)! > endNanos;
-      // what lies in an end that begins later is asked for once more
-      if (isLong) Object.assign(table, { from: earlier(to), known: undefined });
-      else table.known = { ...held, upTo: to };
-      table.equalMs = startMs;
-      table.trouble = "";
-    } else if (result.status !== "source-changed") this.#complain(table, result.error ?? result.status);
-    return behind;
+    const now = { to: formatTime(BigInt(startMs + this.options.clockMs) * 1_000_000n) };
+    const newsByKey = new Map(news.map((one) => [tableKey(one.table.name), one]));
+    await new TableRun({
+      ...this.run,
+      context: { ...context, full: false },
+      ledger: undefined,
+      claim: this.#handOut(tables),
+      bounds: async (name) => overlap(await bounds(name), newsByKey.get(tableKey(name))?.window ?? now),
+      onResult: (result) => {
+        this.#note(result, startMs, newsByKey.get(tableKey(result)), now.to);
+        return Promise.resolve();
+      },
+    }).run();
   }
 
-  /** Says why a table cannot be followed, once as long as it is the same, and leaves it alone for a while. */
-  #complain(table: Followed, why: string): number {
-    if (table.trouble !== why) this.run.say(`${displayTable(table.name)}: ${why}; it is tried again`);
-    table.trouble = why;
+  /** Hands out tables, and now and then those too that no worker holds. */
+  #handOut(tables: readonly Followed[]): Claim {
+    const mine = handOut(tables.map(({ name }) => name));
+    return async (most) => {
+      const names = await mine(most);
+      if (names.length || Date.now() < this.#claimAtMs) return names;
+      const more = await this.run.claim(most);
+      if (!more.length) this.#claimAtMs = Date.now() + claimMs;
+      return more;
+    };
+  }
+
+  /** Notes how far a table is. @param now up to when all of it was compared where it had no news */
+  #note(result: TableResult, startMs: number, news: News | undefined, now: string): void {
+    const { tenant, database, table: named, status, error, copied, source = noRows } = result;
+    const name = { tenant, database, table: named };
+    const fresh: Followed = { name, held: noRows, equalMs: startMs, newMs: startMs, lookAtMs: 0 };
+    const table = this.#tables.get(tableKey(name)) ?? fresh;
+    this.#tables.set(tableKey(name), table);
+    table.lookAtMs = 0;
+    if (copied?.rows) [table.newMs, this.#newMs] = [startMs, Date.now()];
+    if (!proven.has(status)) {
+      // what writers wrote meanwhile is brought by the next round
+      if (status !== "source-changed") this.#leaveAlone(table, error ?? status);
+      return;
+    }
+    table.equalMs = startMs;
+    const to = news?.window.to ?? now;
+    const isLong = table.from === undefined || parseTime(to)! - parseTime(table.from)! > endNanos;
+    const held = addUp([news?.before ?? noRows, source]);
+    // Where the source had more in its end, rows came late in what was equal before: the next round brings all of it.
+    table.held = news && !isLong && held.rows === news.tail.rows ? held : noRows;
+    if (!news || isLong) table.from = formatTime((parseTime(to) ?? 0n) - overlapNanos);
+  }
+
+  /** Leaves a table alone for a while, and says why: each reason once until all is looked at again. */
+  #leaveAlone(table: Followed, why: string): void {
     table.lookAtMs = Date.now() + troubleMs;
-    return 0;
-  }
-
-  #tell(round: number, tables: number, rows: number, seconds: number): void {
-    const state = tables
-      ? `was ${seconds.toFixed(1)} s and ${counted(rows, "row")} behind in ${tables} of`
-      : "is not behind in";
-    const all = counted(this.#tables.size, "table");
-    this.options.show(
-      `round ${round} ${state} ${all}, ${counted(this.run.context.tally.rowsCopied, "row")} copied so far`,
-    );
+    if (addReason(this.#reasons, table.name, why)) {
+      this.run.say(`${displayTable(table.name)}: ${why}; it is tried again`);
+    }
   }
 }
 
-const earlier = (time: string) => formatTime((parseTime(time) ?? 0n) - overlapNanos);
+/** Of an end that has grown what lies behind that which is equal; where its last row is the same, all of it, as rows came late. */
+function newsOf(table: Followed, tail: Summary): News {
+  const { from, held } = table;
+  const { to } = windowOf(tail);
+  const hasGrown = held.last !== undefined && held.last < tail.last!;
+  return hasGrown
+    ? { table, tail, before: held, window: window(windowOf(held).to, to) }
+    : { table, tail, before: noRows, window: window(from, to) };
+}

@@ -8,6 +8,7 @@ import { displayTable, type TableName } from "../cnosdb/names.ts";
 import { proven, type RunLine, type Status, type TableResult } from "./result.ts";
 import type { Step } from "./schedule.ts";
 import type { Tally } from "./table.ts";
+import { addReason, type Reasons } from "./trouble.ts";
 
 /** How far a run is at a moment. */
 export interface Standing extends Tally {
@@ -71,6 +72,7 @@ export class RunOutput {
   readonly tally: Tally = { rowsPlanned: 0, rowsCopied: 0, bytes: 0 };
   /** tables by what became of them, whoever did it */
   readonly #statuses = new Map<Status, number>();
+  readonly #reasons: Reasons = new Map();
   readonly #atWork = new Map<string, { text: string; sinceMs: number }>();
   readonly #startMs = Date.now();
   #tables = 0;
@@ -92,9 +94,13 @@ export class RunOutput {
     await this.#print({ run: { script: this.script, version, ...run, started, host: hostname() } });
   }
 
-  /** Prints a table's line. */
+  /** Prints a table's line, and says why it is not well; what is true of many is said once, and at the end of how many. */
   async result(result: TableResult): Promise<void> {
-    this.#statuses.set(result.status, (this.#statuses.get(result.status) ?? 0) + 1);
+    const { status, error, hint, earlier } = result;
+    this.#statuses.set(status, (this.#statuses.get(status) ?? 0) + 1);
+    if (error !== undefined && !earlier && addReason(this.#reasons, result, error)) {
+      this.say(`${displayTable(result)}: ${status}: ${error}${hint ? ` (${hint})` : ""}`);
+    }
     await this.#print(result);
   }
 
@@ -124,6 +130,9 @@ export class RunOutput {
    */
   async end(stopped: unknown, isPlan: boolean): Promise<number> {
     clearInterval(this.#timer);
+    for (const [why, { tables }] of this.#reasons) {
+      if (tables > 1) this.say(`${counted(tables, "table")} in all: ${why}`);
+    }
     const { rowsCopied: rows, bytes } = this.tally;
     const { ended: tables, elapsedSeconds: seconds } = this.#standing();
     const counts = [...this.#statuses];

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
 import type { Say } from "../cli/say.ts";
 import { counted, describeSeconds } from "../cli/text.ts";
-import { databaseKey, type TableName } from "../cnosdb/names.ts";
+import { databaseKey } from "../cnosdb/names.ts";
 import { formatTime } from "../cnosdb/time.ts";
 import type { Stage } from "../stage/stage.ts";
 import type { Cluster } from "./cluster.ts";
@@ -19,7 +19,7 @@ import { Profiler } from "./profile.ts";
 import { Schedule } from "./schedule.ts";
 import type { CopyContext, Task } from "./table.ts";
 import { handOut, type TableList } from "./tables.ts";
-import type { Window } from "./windows.ts";
+import { overlap, type Window } from "./windows.ts";
 
 /** What a run is to do. */
 export interface RunPlan {
@@ -98,12 +98,11 @@ export function runOptions(
       halt,
       jobs,
       ttls,
-      outer: range,
       ledger,
       claim: ledger ? (most) => ledger.claim(most) : handOut(names),
       told: list?.told ?? new Map(),
     },
-    notExpired: plan.expired === "skip" ? (name) => notExpired((to ?? from)!, name) : undefined,
+    bounds: plan.expired === "skip" ? notExpired((to ?? from)!, range) : () => Promise.resolve(range),
     onResult: async (result) => {
       left.set(databaseKey(result), (left.get(databaseKey(result)) ?? 1) - 1);
       await output.result(result);
@@ -168,7 +167,7 @@ export async function runTables(plan: RunPlan, output: RunOutput, signal: AbortS
   const tenants = new Set(list?.names.map(({ tenant }) => tenant));
   const [tenant = "cnosdb"] = tenants;
   for (const sentence of await options.ttls?.raised([...tenants]) ?? []) output.say(sentence);
-  if (stage) await Promise.all([from, to].map((side) => side && probeStage(stage, side, tenant, signal)));
+  for (const side of [from, to]) if (stage && side) await probeStage(stage, side, tenant, signal);
   const total = ledger
     ? (await ledger.counts()).reduce((sum, { tables }) => sum + tables, 0)
     : list?.names.length ?? 0;
@@ -200,10 +199,15 @@ async function readClock(source: Cluster, tenant: string, signal: AbortSignal, s
   return aheadMs;
 }
 
-/** From when on the cluster lets rows in, with what expires until they are there. */
-async function notExpired(cluster: Cluster, { tenant, database }: TableName): Promise<Window> {
-  const ttlSeconds = await readTtl(cluster, tenant, database);
-  if (ttlSeconds === Infinity) return {};
-  const beginMs = Date.now() - (ttlSeconds - Math.min(3600, ttlSeconds / 10)) * 1000;
-  return { from: formatTime(BigInt(Math.trunc(beginMs)) * 1_000_000n) };
+/** Bounds what is compared by what the cluster lets in, with what expires until it is there. */
+function notExpired(cluster: Cluster, range: Window): RunOptions["bounds"] {
+  const ttls = new Map<string, Promise<number>>();
+  return async (name) => {
+    const key = databaseKey(name);
+    if (!ttls.has(key)) ttls.set(key, readTtl(cluster, name.tenant, name.database));
+    const ttlSeconds = await ttls.get(key)!;
+    if (ttlSeconds === Infinity) return range;
+    const beginMs = Date.now() - (ttlSeconds - Math.min(3600, ttlSeconds / 10)) * 1000;
+    return overlap(range, { from: formatTime(BigInt(Math.trunc(beginMs)) * 1_000_000n) });
+  };
 }

@@ -1,5 +1,6 @@
 /** What can go wrong with a copy beside what a server refuses: what it concerns, and how it is told. */
 import { Failure, Interrupted, messageOf } from "../cli/errors.ts";
+import { displayTable, type TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 
 /** What concerns a cluster, not one table: it would be said of all of them. Ends the run; the tables stay undone. */
@@ -48,4 +49,15 @@ const help: readonly [RegExp, string][] = [
 export function helpFor(error: unknown): string | undefined {
   if (error instanceof Failure && error.hint) return error.hint;
   return help.find(([pattern]) => pattern.test(messageOf(error)))?.[1];
+}
+
+/** Why tables are not well: each reason with the first table that it is true of, and how many there are. */
+export type Reasons = Map<string, { first: string; tables: number }>;
+
+/** Counts a table that is not well. @returns whether it is the first one with this reason */
+export function addReason(reasons: Reasons, name: TableName, why: string): boolean {
+  const gist = gistOf(why.replaceAll(displayTable(name), "it"));
+  const { first, tables } = reasons.get(gist) ?? { first: displayTable(name), tables: 0 };
+  reasons.set(gist, { first, tables: tables + 1 });
+  return tables === 0;
 }
