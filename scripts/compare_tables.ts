@@ -8,8 +8,9 @@
  */
 import { type Args, type Command, flagsOf } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
+import type { Say } from "../lib/cli/say.ts";
 import { readPlan, sharedFlags } from "../lib/copy/command.ts";
-import { RunOutput, sinksOf } from "../lib/copy/output.ts";
+import { printer, RunOutput } from "../lib/copy/output.ts";
 import { runTables } from "../lib/copy/runs.ts";
 
 export const command: Command = {
@@ -36,9 +37,9 @@ CNOSDB_PASSWORD; without a user, root.`,
   ],
 };
 
-async function run(args: Args, signal: AbortSignal): Promise<number> {
+async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   const plan = await readPlan(args, "compare", signal);
-  return await runTables(plan, new RunOutput(command.name, sinksOf(args)), signal);
+  return await runTables(plan, new RunOutput(command.name, say, printer(args.value("output"))), signal);
 }
 
 if (import.meta.main) await main(command, run);

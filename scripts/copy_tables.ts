@@ -12,7 +12,7 @@ import type { Say } from "../lib/cli/say.ts";
 import { readPlan, sharedFlags } from "../lib/copy/command.ts";
 import { printEstimate } from "../lib/copy/estimate.ts";
 import { defaultLedger, openLedger } from "../lib/copy/ledger.ts";
-import { RunOutput, sinksOf } from "../lib/copy/output.ts";
+import { printer, RunOutput } from "../lib/copy/output.ts";
 import { runTables } from "../lib/copy/runs.ts";
 import { printStatus } from "../lib/copy/status.ts";
 import { openStage } from "../lib/stage/open.ts";
@@ -79,7 +79,7 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   if (args.on("status")) return await printStatus(args, signal);
   const plan = await readPlan(args, "copy", signal);
   const { task, from, to } = plan;
-  const output = new RunOutput(command.name, sinksOf(args));
+  const output = new RunOutput(command.name, say, printer(args.value("output")));
   if (task === "plan") return await runTables(plan, output, signal);
   const stage = await openStage({
     stage: args.value("stage"),

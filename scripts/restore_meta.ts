@@ -83,7 +83,7 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     jobs: args.integer("jobs", 1, 256) ?? defaults.jobs,
     timeoutMs: (args.integer("timeout", 1) ?? defaults.timeoutMs / 1_000) * 1_000,
     ...{ signal, say },
-    ...(args.on("quiet") ? {} : { progress: (line) => showProgress(line, say) }),
+    progress: (line) => showProgress(line, say),
   };
   if (backup !== undefined) {
     const dump = await readDump(readInput(backup, signal), backup);

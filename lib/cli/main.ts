@@ -2,7 +2,7 @@
 import { type Args, type Command, help, parse, version } from "./command.ts";
 import { Failure, Interrupted, messageOf, UsageError } from "./errors.ts";
 import { keepSecretsOf } from "./presentable.ts";
-import { type Say, writeMessage } from "./say.ts";
+import { type Say, silent, writeMessage } from "./say.ts";
 import { printLine } from "./files.ts";
 
 /**
@@ -20,7 +20,7 @@ export async function main(
     const args = parse(command, Deno.args);
     if (args.on("help")) await printLine(help(command));
     else if (args.on("version")) await printLine(`${command.name} ${version}`);
-    else Deno.exit(await run(args, signal, args.on("quiet") ? () => {} : say));
+    else Deno.exit(await run(args, signal, args.on("quiet") ? silent : say));
     Deno.exit(0);
   } catch (thrown) {
     const error = signal.aborted && !(thrown instanceof Failure) ? signal.reason : thrown;

@@ -1,17 +1,29 @@
 /** Messages to the operator, on stderr. */
 import { translate } from "./language.ts";
 import { presentable } from "./presentable.ts";
-import { describeSeconds } from "./text.ts";
+import { describeSeconds, fit } from "./text.ts";
 
 /** Where a script's messages go: stderr, or nowhere under `--quiet`. */
 export type Say = (message: string) => void;
+
+/** What nothing is said to, as --quiet asks. */
+export const silent: Say = () => {};
 
 /** Writes a message to stderr in the operator's language, each line with the script's name but for those that are indented. */
 export function writeMessage(name: string, message: string): void {
   const text = presentable(translate(message)).replaceAll(/\n(?! )/g, `\n${name}: `);
   try {
+    hideProgress();
     Deno.stderr.writeSync(new TextEncoder().encode(`${name}: ${text}\n`));
   } catch { /* stderr is closed: nobody is left to be told */ }
+}
+
+let isDrawn = false;
+
+/** Takes away the line that showProgress() drew, until it is drawn again in a moment. */
+export function hideProgress(): void {
+  if (isDrawn) Deno.stderr.writeSync(new TextEncoder().encode("\r\x1b[K"));
+  isDrawn = false;
 }
 
 /**
@@ -20,15 +32,19 @@ export function writeMessage(name: string, message: string): void {
  * @returns ends it
  */
 export function showProgress(line: () => string, say: Say): () => void {
+  if (say === silent) return () => {};
   const terminal = Deno.stderr.isTerminal();
-  const write = (text: string) => Deno.stderr.writeSync(new TextEncoder().encode(`\r\x1b[K${text}`));
-  const timer = setInterval(
-    () => terminal ? write(presentable(line())) : say(line()),
-    terminal ? 200 : 10_000,
-  );
+  const draw = () => {
+    hideProgress();
+    // 0 columns: a terminal that does not tell its size
+    const text = fit(presentable(line()), (Deno.consoleSize().columns || 80) - 1);
+    Deno.stderr.writeSync(new TextEncoder().encode(text));
+    isDrawn = true;
+  };
+  const timer = setInterval(() => terminal ? draw() : say(line()), terminal ? 200 : 10_000);
   return () => {
     clearInterval(timer);
-    if (terminal) write("");
+    hideProgress();
   };
 }
 

@@ -1,11 +1,12 @@
 /** What a run shows: a line for every table, how far it is, and the exit code that it comes to. */
 import { hostname } from "node:os";
-import { type Args, version } from "../cli/command.ts";
+import { version } from "../cli/command.ts";
 import { Difference, Failure, messageOf } from "../cli/errors.ts";
 import { printJson, writeAll } from "../cli/files.ts";
-import { counted, describeBytes, describeSeconds, fit } from "../cli/text.ts";
+import { hideProgress, type Say, showProgress } from "../cli/say.ts";
+import { counted, describeBytes, describeSeconds } from "../cli/text.ts";
 import { displayTable, type TableName } from "../cnosdb/names.ts";
-import { proven, type RunLine, type Status, type TableResult } from "./result.ts";
+import { proven, type Status, type TableResult } from "./result.ts";
 import type { Step } from "./schedule.ts";
 import type { Tally } from "./table.ts";
 import { addReason, type Reasons } from "./trouble.ts";
@@ -34,62 +35,45 @@ export function describeStanding(standing: Standing): string {
   ].filter(Boolean).join(", ");
 }
 
-/** Where a run's lines and messages go. */
-export interface Sinks {
-  readonly print: (line: unknown) => Promise<void>;
-  readonly write: (text: string) => void;
-  /** how wide the terminal is, where messages go to one */
-  readonly columns?: number | undefined;
-}
+/** Takes a line of the results. */
+export type Print = (line: unknown) => Promise<void>;
 
-/** Stdout or the file of `--output`; stderr, or nothing under `--quiet`. */
-export function sinksOf(args: Args): Sinks {
-  const [path, quiet, encoder] = [args.value("output"), args.on("quiet"), new TextEncoder()];
+/** Prints to stdout, or to a file where there is a path. */
+export function printer(path: string | undefined): Print {
+  if (path === undefined) return printJson;
   let file: Deno.FsFile | undefined;
-  const printToFile = async (line: unknown) => {
+  return async (line) => {
     try {
-      file ??= await Deno.open(path!, { write: true, create: true, truncate: true });
-      await writeAll(file, encoder.encode(`${JSON.stringify(line)}\n`));
+      file ??= await Deno.open(path, { write: true, create: true, truncate: true });
+      await writeAll(file, new TextEncoder().encode(`${JSON.stringify(line)}\n`));
     } catch (error) {
       throw new Failure(`${path}: cannot be written: ${messageOf(error)}`, "is the disk full?");
     }
   };
-  return {
-    print: path === undefined ? printJson : printToFile,
-    write: (text) => void (quiet || Deno.stderr.writeSync(encoder.encode(text))),
-    columns: !quiet && Deno.stderr.isTerminal() ? Deno.consoleSize().columns : undefined,
-  };
 }
 
 const verbs = { profile: "comparing", export: "exporting", import: "importing", verify: "checking" };
-/** How often it is drawn on a terminal, and logged elsewhere. */
-const drawMs = 200;
-const logMs = 10_000;
-const linesMost = 20;
 
-/** Prints a run's lines, counts what became of its tables, and shows how far it is: on a terminal with a line for each statement. */
+/** Prints a run's lines, counts what became of its tables, and shows how far it is, with the statement that is the longest at work. */
 export class RunOutput {
   readonly tally: Tally = { rowsPlanned: 0, rowsCopied: 0, bytes: 0 };
   /** tables by what became of them, whoever did it */
   readonly #statuses = new Map<Status, number>();
   readonly #reasons: Reasons = new Map();
-  readonly #atWork = new Map<string, { text: string; sinceMs: number }>();
+  /** statements at work, the oldest first, and when they began */
+  readonly #atWork = new Map<string, number>();
   readonly #startMs = Date.now();
   #tables = 0;
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #endProgress = () => {};
   #printed: Promise<void> = Promise.resolve();
-  #drawn = 0;
   #head = "";
 
-  constructor(private readonly script: string, private readonly sinks: Sinks) {}
+  constructor(private readonly script: string, readonly say: Say, private readonly print: Print) {}
 
-  /** Prints the first line. @param tables how many are to follow */
-  async begin(
-    tables: number,
-    run: Omit<RunLine["run"], "script" | "version" | "started" | "host">,
-  ): Promise<void> {
+  /** Prints the first line. @param tables how many are to follow @param run which clusters, and what of them is compared */
+  async begin(tables: number, run: Record<string, unknown>): Promise<void> {
     this.#tables = tables;
-    this.#timer = setInterval(() => this.#draw(), this.sinks.columns ? drawMs : logMs);
+    this.#endProgress = showProgress(() => this.#describe(), this.say);
     const started = new Date(this.#startMs).toISOString();
     await this.#print({ run: { script: this.script, version, ...run, started, host: hostname() } });
   }
@@ -108,18 +92,12 @@ export class RunOutput {
   step(name: TableName, step: Step, end?: true): void {
     const text = `${verbs[step]} ${displayTable(name)}`;
     if (end) this.#atWork.delete(text);
-    else this.#atWork.set(text, { text, sinceMs: Date.now() });
+    else this.#atWork.set(text, Date.now());
   }
 
   /** Shows this in place of how far the run is; "" for that again. */
   head(text: string): void {
     this.#head = text;
-  }
-
-  /** Writes a message above what is drawn. */
-  say(text: string): void {
-    this.#hide();
-    this.sinks.write(`${this.script}: ${text}\n`);
   }
 
   /**
@@ -129,7 +107,7 @@ export class RunOutput {
    * @returns the exit code @throws why the run stopped before its end, or that not all is well
    */
   async end(stopped: unknown, isPlan: boolean): Promise<number> {
-    clearInterval(this.#timer);
+    this.#endProgress();
     for (const [why, { tables }] of this.#reasons) {
       if (tables > 1) this.say(`${counted(tables, "table")} in all: ${why}`);
     }
@@ -166,8 +144,8 @@ export class RunOutput {
 
   #print(line: unknown): Promise<void> {
     return this.#printed = this.#printed.then(() => {
-      this.#hide();
-      return this.sinks.print(line);
+      hideProgress();
+      return this.print(line);
     });
   }
 
@@ -183,21 +161,12 @@ export class RunOutput {
     };
   }
 
-  #draw(): void {
-    const { columns, write } = this.sinks;
-    const text = this.#head || describeStanding(this.#standing());
-    if (!columns) return write(`${this.script}: ${text}; at work: ${this.#atWork.size}\n`);
-    const lines = [...this.#atWork.values()].slice(0, linesMost).map(({ text, sinceMs }) =>
-      `  ${text}, ${describeSeconds((Date.now() - sinceMs) / 1000)}`
-    );
-    this.#hide();
-    write([text, ...lines].map((line) => `${fit(line, columns - 1)}\n`).join(""));
-    this.#drawn = lines.length + 1;
-  }
-
-  /** Takes away what is drawn, until it is drawn again in a moment. */
-  #hide(): void {
-    if (this.#drawn) this.sinks.write(`\x1b[${this.#drawn}A\x1b[J`);
-    this.#drawn = 0;
+  #describe(): string {
+    const standing = this.#head || describeStanding(this.#standing());
+    const [oldest] = this.#atWork;
+    if (!oldest) return standing;
+    const [text, sinceMs] = oldest;
+    const others = this.#atWork.size > 1 ? ` and ${this.#atWork.size - 1} more` : "";
+    return `${standing}; ${text} for ${describeSeconds((Date.now() - sinceMs) / 1000)}${others}`;
   }
 }

@@ -34,27 +34,5 @@ export interface TableResult extends TableName {
   hint?: string;
 }
 
-/** The first line of a run. */
-export interface RunLine {
-  run: {
-    script: string;
-    version: string;
-    from?: { url: string; version: string };
-    to?: { url: string; version: string };
-    verify: string;
-    since?: string;
-    until?: string;
-    started: string;
-    host: string;
-  };
-}
-
-/** The last line of a run: how many tables it printed, how many by status, and its exit code. */
-export interface EndLine {
-  end:
-    & { tables: number; rows: number; bytes: number; seconds: number; exit: number; ended: string }
-    & Partial<Record<Status, number>>;
-}
-
 /** Statuses that need no further look. */
 export const proven: ReadonlySet<string> = new Set(["equal", "exported", "imported", "definition"]);

@@ -4,7 +4,7 @@ import { preview } from "../cli/text.ts";
 import { databaseKey, tableKey, type TableName } from "../cnosdb/names.ts";
 import { readDump } from "../dump/text.ts";
 import type { Cluster } from "./cluster.ts";
-import type { EndLine, RunLine, TableResult } from "./result.ts";
+import type { TableResult } from "./result.ts";
 
 /** What is to be done, table by table, each once. */
 export interface TableList {
@@ -89,7 +89,7 @@ function* tablesOfLines(bytes: Uint8Array, name: string): Generator<Named> {
   for (const [i, line] of lines.entries()) {
     if (!line.trim()) continue;
     try {
-      const json = JSON.parse(line) as Partial<TableResult & RunLine & EndLine>;
+      const json = JSON.parse(line) as Partial<TableResult> & { run?: unknown; end?: { tables: number } };
       if (json.run && run) {
         throw new TypeError(`another run begins, and the one of line ${run.line} has no end`);
       }
@@ -97,7 +97,7 @@ function* tablesOfLines(bytes: Uint8Array, name: string): Generator<Named> {
         throw new TypeError(`the run printed ${json.end.tables} tables, and here are ${run?.tables ?? 0}`);
       }
       if (json.run || json.end) {
-        run = json.run && { line: i + 1, tables: 0 };
+        run = json.run ? { line: i + 1, tables: 0 } : undefined;
         continue;
       }
       if (run) run.tables++;

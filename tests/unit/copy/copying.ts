@@ -223,10 +223,8 @@ export async function copyTables(
       ...plan,
     };
     await ledger.start(proofOf(whole), list.names);
-    const output = new RunOutput("", {
-      print: (line) => Promise.resolve(void (isResult(line) && results.push(line))),
-      write: (text) => void said.push(text.slice(2, -1)),
-    });
+    const print = (line: unknown) => Promise.resolve(void (isResult(line) && results.push(line)));
+    const output = new RunOutput("copy_tables", (text) => void said.push(text), print);
     output.step = options.onStep ?? output.step;
     const prepared = runOptions(whole, output);
     const quick = { ...prepared, context: { ...prepared.context, rowsPerWindow, lookAgainMs: 1 } };
