@@ -12,7 +12,7 @@ import type { RunOutput } from "./output.ts";
 import { runOptions, type RunPlan } from "./runs.ts";
 import { inStatements } from "./statements.ts";
 import { type CopyContext, exportWindow } from "./table.ts";
-import { gistOf } from "./trouble.ts";
+import { addReason, type Reasons } from "./trouble.ts";
 import { readTtl } from "./ttl.ts";
 import { sameSummary, window } from "./windows.ts";
 
@@ -36,18 +36,14 @@ async function estimate(
     throw new UsageError("--estimate needs --from, --to and a list of tables");
   }
   const seen: Seen[] = [];
-  const refusals: { table: string; why: string }[] = [];
+  const reasons: Reasons = new Map();
   const hasMore = ({ source, target }: Seen) => !intoExisting && target.rows > source.rows;
   await atOnce(jobs, inStatements(list.names, databaseKey), async (group) => {
     const asks = group.map((name) => ({ name, window: range }));
     for (const [i, one] of (await lookAtTables({ ...context, full: false }, asks)).entries()) {
-      const table = displayTable(group[i]!);
-      if (one instanceof Failure) {
-        refusals.push({ table, why: gistOf(messageOf(one).replaceAll(table, "it")) });
-      } else {
-        seen.push(one);
-        if (hasMore(one)) refusals.push({ table, why: "the target has more rows than the source" });
-      }
+      if (!(one instanceof Failure)) seen.push(one);
+      if (one instanceof Failure) addReason(reasons, group[i]!, messageOf(one));
+      else if (hasMore(one)) addReason(reasons, one.name, "the target has more rows than the source");
     }
   });
   const left = seen
@@ -83,9 +79,7 @@ async function estimate(
       ...{ table: displayTable(one.name), rows: one.source.rows, bytes: bytesOf(one) },
     })),
     expired: await findExpired(to, databases),
-    refused: [...Map.groupBy(refusals, ({ why }) => why)].map(([why, all]) => ({
-      ...{ why, tables: all.length, first: all[0]!.table },
-    })),
+    refused: [...reasons].map(([why, told]) => ({ why, ...told })),
   };
 }
 
