@@ -41,6 +41,9 @@ const columnsKept = 64;
 /** Columns that are digested in one statement, so that its text stays below 16 MiB by far. */
 const columnsInStatement = 4_000;
 
+/** Sends a statement once. */
+type Query = (sql: string) => Promise<Row[]>;
+
 /** Asks one cluster, when its turn comes. */
 export class Profiler {
   readonly #columns = new Map<string, Promise<Map<string, Column[]>>>();
@@ -57,19 +60,19 @@ export class Profiler {
   ) {}
 
   /** Does something with the cluster, and again where a failure passes by itself. @param action begins afresh each time */
-  inTurn<T>(name: TableName, step: Step, action: (send: Send) => Promise<T>, hold?: Hold): Promise<T> {
+  inTurn<T>(name: TableName, step: Step, action: (query: Query) => Promise<T>, hold?: Hold): Promise<T> {
     const { cluster, schedule, signal, told: { onStep, onAgain } } = this;
-    const turn = { role: cluster.role, step, database: databaseKey(name), hold };
+    const { tenant, database } = name;
     const once = (send: Send) => {
       onStep?.(name, step);
-      return action(send).finally(() => onStep?.(name, step, true));
+      return action((sql) => send(sql, { tenant, database })).finally(() => onStep?.(name, step, true));
     };
+    const turn = { role: cluster.role, step, database: databaseKey(name), hold };
     return cluster.attempt((send) => schedule.turn(turn, () => once(send)), { signal, onAgain });
   }
 
   #query(name: TableName, sql: string, step: Step = "profile"): Promise<Row[]> {
-    const { tenant, database } = name;
-    return this.inTurn(name, step, (send) => send(sql, { tenant, database }));
+    return this.inTurn(name, step, (query) => query(sql));
   }
 
   /**

@@ -201,8 +201,7 @@ export class TableCopy {
     const { context: { target, stage, raiseTtl, tally }, seen: { name } } = this;
     if (rows === 0) return unit;
     const sql = importSql(name, stage!.importUrl(directory), stage!.importConnection);
-    const options = { tenant: name.tenant, database: name.database };
-    const once = () => target!.inTurn(name, "import", async (send) => readCopied(await send(sql, options)));
+    const once = () => target!.inTurn(name, "import", async (query) => readCopied(await query(sql)));
     const imported = await once().catch(async (error) => {
       if (meaningOf(error) !== "expired" || !raiseTtl) throw error;
       await raiseTtl(name);
@@ -287,11 +286,11 @@ export async function exportWindow(
   window: Window,
   hold: Hold,
 ): Promise<{ directory: string; rows: number }> {
-  return await source!.inTurn(name, "export", async (send) => {
+  return await source!.inTurn(name, "export", async (query) => {
     const directory = freshDirectory(name);
     try {
       const sql = exportSql(name, window, stage!.exportUrl(directory), stage!.exportConnection);
-      const rows = readCopied(await send(sql, { tenant: name.tenant, database: name.database }));
+      const rows = readCopied(await query(sql));
       hold.bytes = rows ? await stage!.bytes(directory) ?? hold.bytes : 0;
       return { directory, rows };
     } catch (error) {
