@@ -1,5 +1,4 @@
 /** Addresses of servers as an operator gives them. */
-import { Buffer } from "node:buffer";
 import { UsageError } from "../cli/errors.ts";
 import { echoed, keepSecret } from "../cli/presentable.ts";
 
@@ -51,7 +50,7 @@ function decode(text: string): string {
  * no message shows the password, but where it is the user's name: that is shown.
  */
 export function basicAuthorization({ user = "root", password = "" }: Endpoint): string {
-  const credentials = Buffer.from(`${user}:${password}`).toString("base64");
+  const credentials = new TextEncoder().encode(`${user}:${password}`).toBase64();
   if (password) keepSecret(credentials);
   if (password !== user) keepSecret(password);
   return `Basic ${credentials}`;

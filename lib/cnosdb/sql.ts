@@ -1,7 +1,7 @@
 /** SQL over HTTP on a CnosDB data node (`POST /api/v1/sql`, recorded from 2.3.3 to 2.4.3.4). */
 import { Failure, UsageError } from "../cli/errors.ts";
 import { basicAuthorization, type Endpoint, parseEndpoint } from "./endpoint.ts";
-import { type Response, send } from "./http.ts";
+import { send } from "./http.ts";
 
 /** A statement that the server refused. `code` is CnosDB's error_code, "" where the answer had none. */
 export class SqlError extends Failure {
@@ -44,23 +44,28 @@ export class SqlClient {
   async query(sql: string, { tenant, database, timeoutMs }: QueryOptions): Promise<Row[]> {
     const parameters = new URLSearchParams({ tenant, ...(database === undefined ? {} : { db: database }) });
     const { url, signal, ca } = this;
-    const response = await send({
+    const { status, body } = await send({
       method: "POST",
       url: `${url}/api/v1/sql?${parameters.toString().replaceAll("+", "%20")}`,
       headers: { accept: "application/json", authorization: this.#authorization },
       body: sql,
       ...{ timeoutMs, signal, ca },
     });
-    if (response.status !== 200) throw this.#refused(sql, tenant, response);
-    if (response.body === "") return [];
-    try {
-      const rows = JSON.parse(response.body) as Row[];
-      if (rows.every((row) => typeof row === "object" && row && !Array.isArray(row))) return rows;
-    } catch { /* shown below */ }
-    throw new Failure(
-      `${url}: the answer to ${shorten(sql)} holds no rows as JSON: ${response.body.slice(0, 100)}`,
-      "is this the HTTP port of a data node (8902 by default)?",
-    );
+    if (status === 200 && body === "") return [];
+    const answer = parsed(body);
+    if (status === 200) {
+      const isRow = (row: unknown) => typeof row === "object" && row && !Array.isArray(row);
+      if (Array.isArray(answer) && answer.every(isRow)) return answer;
+      throw new Failure(
+        `${url}: the answer to ${shorten(sql)} holds no rows as JSON: ${body.slice(0, 100)}`,
+        "is this the HTTP port of a data node (8902 by default)?",
+      );
+    }
+    const { error_code: code = "", error_message: message = body.slice(0, 300) } = (answer ?? {}) as Partial<
+      Record<string, string>
+    >;
+    const what = `${url}, tenant ${tenant}: ${shorten(sql)} answered ${status}`;
+    throw new SqlError(`${what}${code && ` ${code}`}: ${message || "(nothing)"}`, status, code, message);
   }
 
   /**
@@ -70,33 +75,22 @@ export class SqlClient {
   async version(timeoutMs = 10_000): Promise<string> {
     const { signal, ca } = this;
     const url = `${this.url}/api/v1/ping`;
-    const response = await send({ method: "GET", url, timeoutMs, mostBytes: 1 << 20, signal, ca });
-    const version = /"version"\s*:\s*"(\d+\.\d+\.\d+)/.exec(response.body)?.[1];
-    if (response.status !== 200 || !version) {
-      throw new Failure(
-        `${url} answered ${response.status}, not a version`,
-        "expected the HTTP port of a data node (8902 by default), not the meta service's (8901).",
-      );
-    }
-    return version;
-  }
-
-  #refused(sql: string, tenant: string, response: Response): SqlError {
-    let code = "";
-    let message = response.body.slice(0, 300);
-    try {
-      const answer = JSON.parse(response.body) as { error_code?: string; error_message?: string };
-      code = answer.error_code ?? "";
-      message = answer.error_message ?? message;
-    } catch { /* an empty body, or a proxy's page: shown as it is */ }
-    return new SqlError(
-      `${this.url}, tenant ${tenant}: ${shorten(sql)} answered ${response.status}${code ? ` ${code}` : ""}: ${
-        message || "(nothing)"
-      }`,
-      response.status,
-      code,
-      message,
+    const { status, body } = await send({ method: "GET", url, timeoutMs, mostBytes: 1 << 20, signal, ca });
+    const version = /"version"\s*:\s*"(\d+\.\d+\.\d+)/.exec(body)?.[1];
+    if (status === 200 && version) return version;
+    throw new Failure(
+      `${url} answered ${status}, not a version`,
+      "expected the HTTP port of a data node (8902 by default), not the meta service's (8901).",
     );
+  }
+}
+
+/** JSON; undefined where it is none, such as a proxy's page. */
+function parsed(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return undefined;
   }
 }
 

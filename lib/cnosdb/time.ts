@@ -31,18 +31,18 @@ export function parseDuration(text: string): number | undefined {
  * in place of the T, an offset or Z (UTC without). Undefined where it is none.
  */
 export function parseTime(text: string): bigint | undefined {
-  const match = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?(Z|[+-]\d\d:\d\d)?$/.exec(
-    text.trim(),
-  );
-  if (!match) return undefined;
-  const [, day, minutes = "00:00", seconds = "00", fraction = "", offset = "Z"] = match;
-  const millis = Date.parse(`${day}T${minutes}:${seconds}${offset}`);
-  return Number.isNaN(millis) ? undefined : BigInt(millis) * 1_000_000n + BigInt(fraction.padEnd(9, "0"));
+  const given = text.trim();
+  const hasOffset = /(Z|[+-]\d\d:\d\d)$/i.test(given);
+  try {
+    if (hasOffset) return Temporal.Instant.from(given).epochNanoseconds;
+    return Temporal.PlainDateTime.from(given).toZonedDateTime("UTC").epochNanoseconds;
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
 }
 
 /** A time in UTC as CnosDB takes it in a comparison, with as many digits as it needs. @param nanos since 1970 */
 export function formatTime(nanos: bigint): string {
-  const fraction = ((nanos % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
-  const whole = new Date(Number((nanos - fraction) / 1_000_000n)).toISOString().slice(0, 19);
-  return fraction ? `${whole}.${String(fraction).padStart(9, "0").replace(/0+$/, "")}` : whole;
+  return Temporal.Instant.fromEpochNanoseconds(nanos).toString().replace("Z", "");
 }

@@ -24,6 +24,6 @@ export class Sha256 {
   /** The digest in hexadecimal; nothing can follow it. */
   async digest(): Promise<string> {
     if (this.#hash) return this.#hash.digest("hex");
-    return Buffer.from(await crypto.subtle.digest("SHA-256", this.#small)).toString("hex");
+    return new Uint8Array(await crypto.subtle.digest("SHA-256", this.#small)).toHex();
   }
 }

@@ -1,0 +1,31 @@
+import { formatTime, parseDuration, parseTime } from "../../../lib/cnosdb/time.ts";
+import { assertEquals } from "../../helpers/deps.ts";
+
+Deno.test("a time is read as CnosDB answers it and as operators write it, and written with as many digits as it needs", () => {
+  for (
+    const [text, written] of [
+      ["2023-11-14T22:13:20.5", "2023-11-14T22:13:20.5"],
+      ["2023-11-14 22:13:20", "2023-11-14T22:13:20"],
+      ["2023-11-14T22:13:20.123456789Z", "2023-11-14T22:13:20.123456789"],
+      ["2023-11-14T22:13+08:00", "2023-11-14T14:13:00"],
+      [" 2023-11-14", "2023-11-14T00:00:00"],
+      ["1969-12-31T23:59:59.999999999", "1969-12-31T23:59:59.999999999"],
+      ["1677-09-21T00:12:43.145224192", "1677-09-21T00:12:43.145224192"],
+    ] as const
+  ) assertEquals(formatTime(parseTime(text)!), written);
+  assertEquals(parseTime("1970-01-01T00:00:00.000000001"), 1n);
+});
+
+Deno.test("what is no time, or no stretch of it, is not taken for one", () => {
+  for (const text of ["", "now", "1d", "22:13", "2023-13-14", "2023-11", "1700000000"]) {
+    assertEquals(parseTime(text), undefined, text);
+  }
+  for (const text of ["", "7", "d", "INF", "1 fortnight"]) assertEquals(parseDuration(text), undefined, text);
+});
+
+Deno.test("a stretch of time is read as every version prints it", () => {
+  assertEquals(["90m", "30 Days", "720 Hours", "90 Minutes", "1h 30m", "45s"].map(parseDuration), [
+    ...[5_400, 2_592_000, 2_592_000, 5_400, 5_400, 45],
+  ]);
+  assertEquals(parseDuration("99years 11months 5days 9h 50m 24s"), 36_500 * 86_400);
+});
