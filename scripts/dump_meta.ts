@@ -16,28 +16,21 @@ import { MetaClient } from "../lib/cnosdb/meta.ts";
 import { findLeader } from "../lib/cnosdb/meta_nodes.ts";
 import { displayName } from "../lib/cnosdb/names.ts";
 import { compareDumps, userNames } from "../lib/dump/compare.ts";
-import { redact } from "../lib/dump/redact.ts";
-import { readDump, saveDump, writeDump } from "../lib/dump/text.ts";
+import { redacted } from "../lib/dump/redact.ts";
+import { type Entry, readDump, saveDump, writeDump } from "../lib/dump/text.ts";
 
 export const command: Command = {
   name: "dump_meta",
   summary: "dump the meta store of a CnosDB cluster, 2.3 or 2.4",
   usage: ["META_URL... [-o FILE]", "META_URL... --compare FILE"],
   positional: { name: "META_URL", least: 1 },
-  flags: [
-    ...flagsOf(outputFlag),
-    {
-      name: "compare",
-      value: "FILE",
-      help:
-        "write no dump, but how the cluster differs from the dump in FILE, a line per key; what every cluster has of its own is no difference",
-    },
-    {
-      name: "redact",
-      help: "replace password hashes, keys and comments, for a bug report; the result can still be converted",
-    },
-    ...flagsOf(caFlag),
-  ],
+  flags: flagsOf(`
+    ${outputFlag}
+    --compare FILE  write no dump, but how the cluster differs from the dump in FILE, a line per key; what every
+                    cluster has of its own is no difference
+    --redact        replace password hashes, keys and comments, for a bug report; the result can still be converted
+    ${caFlag}
+  `),
   notes: [
     "META_URL is host:port or a URL of a meta node (port 8901 by default): give all of them. The leader's dump is written, whole or not at all: " +
     "a follower may lag behind. A dump holds password hashes: keep it like a password.",
@@ -50,8 +43,20 @@ export const command: Command = {
   ],
 };
 
+/** Prints a line for each entry that differs. @returns how many */
+async function printDifferences(here: readonly Entry[], there: readonly Entry[]): Promise<number> {
+  const differences = compareDumps(here, there);
+  const users = userNames([...there, ...here]);
+  for (const { key, side, fields } of differences) {
+    const what = { here: "only in the cluster", there: "only in the dump", both: "differs" }[side];
+    const user = users.get(/\/members\/(\d+)$/.exec(key)?.[1] ?? "");
+    const more = [...user === undefined ? [] : [`user ${displayName(user)}`], ...fields].join(", ");
+    await printLine(harmless(`${what.padEnd(20)} ${key}${more && `  ${more}`}`));
+  }
+  return differences.length;
+}
+
 async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
-  if (!args.positional.length) throw new UsageError("META_URL is missing");
   const [output, against, ca] = [args.value("output"), args.value("compare"), args.value("ca")];
   if (against !== undefined && (output !== undefined || args.on("redact"))) {
     throw new UsageError("--compare writes no dump: it goes with neither --output nor --redact");
@@ -62,23 +67,11 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   const { entries } = await meta.dump(leader);
   if (against !== undefined) {
     const there = await readDump(readInput(against, signal), against, { unmarked: true });
-    const differences = compareDumps(entries, there.entries);
-    const users = userNames([...there.entries, ...entries]);
-    for (const { key, side, fields } of differences) {
-      const what = { here: "only in the cluster", there: "only in the dump", both: "differs" }[side];
-      const user = users.get(/\/members\/(\d+)$/.exec(key)?.[1] ?? "");
-      const more = [...user === undefined ? [] : [`user ${displayName(user)}`], ...fields].join(", ");
-      await printLine(harmless(`${what.padEnd(20)} ${key}${more && `  ${more}`}`));
-    }
-    if (!differences.length) return 0;
-    throw new Difference(`${differences.length} entries of ${leader.url} and ${against} differ`);
+    const differing = await printDifferences(entries, there.entries);
+    if (differing) throw new Difference(`${differing} entries of ${leader.url} and ${against} differ`);
+    return 0;
   }
-  const shown = args.on("redact")
-    ? entries.flatMap((entry) => {
-      const value = redact(entry.key, entry.value);
-      return value === undefined ? [] : [{ ...entry, value }];
-    })
-    : entries;
+  const shown = args.on("redact") ? redacted(entries) : entries;
   if (output === undefined) {
     await warnOfReaders(say);
     await writeDump(shown, writeStdout);

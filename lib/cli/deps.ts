@@ -5,17 +5,10 @@
  */
 import { abortable as untypedAbortable } from "npm:deno-std@1.4.0/async/abortable.js";
 import { pooledMap as untypedPooledMap } from "npm:deno-std@1.4.0/async/pool.js";
-import { format as untypedFormatDuration } from "npm:deno-std@1.4.0/fmt/duration.js";
 import { closestString as untypedClosestString } from "npm:deno-std@1.4.0/text/closest_string.js";
 
 /** The candidate that is most like `word`; see @std/text. Throws where there are no candidates. */
 export const closestString = untypedClosestString as (word: string, candidates: readonly string[]) => string;
-
-/** `1h 20m`; see @std/fmt. */
-export const formatDuration = untypedFormatDuration as (
-  ms: number,
-  options: { ignoreZero: boolean },
-) => string;
 
 /** A promise that is rejected with the signal's reason as soon as it is aborted; see @std/async. */
 export const abortable = untypedAbortable as <T>(promise: Promise<T>, signal: AbortSignal) => Promise<T>;

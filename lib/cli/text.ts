@@ -1,5 +1,4 @@
 /** How texts, numbers and times are written for people. */
-import { formatDuration } from "./deps.ts";
 
 /** Characters that take two columns of a terminal: Chinese, Japanese, Korean, emoji. */
 const wide =
@@ -55,8 +54,10 @@ export function counted(n: number, one: string, many = `${one}s`): string {
 
 /** `1h 20m`, `3m 5s`, `8s`: to the second, from an hour on to the minute. */
 export function describeSeconds(seconds: number): string {
-  const step = seconds < 3600 ? 1 : 60;
-  return formatDuration(Math.round(seconds / step) * step * 1000, { ignoreZero: true }) || "0s";
+  const smallestUnit = seconds < 3600 ? "second" : "minute";
+  const duration = Temporal.Duration.from({ seconds: Math.round(seconds) });
+  const rounded = duration.round({ largestUnit: "day", smallestUnit });
+  return rounded.toLocaleString("en", { style: "narrow" }) || "0s";
 }
 
 /** `1.2 GB`. */

@@ -1,40 +1,44 @@
 /** A dump that may be shown to others: without password hashes, keys, comments and places of files, and still convertible. */
 import { InvalidValue, isObject, type Json, parseJson } from "./json.ts";
 import { readKey } from "./key.ts";
+import type { Entry } from "./text.ts";
 
-const redacted = "redacted";
+const hidden = "redacted";
 /** bcrypt's form, of no password. */
 const dummyHash = `$2b$12$${"x".repeat(53)}`;
 /** What is shown in place of a text, by its member's name in a user, a tenant or a table. */
 const shownInstead: Readonly<Record<string, string>> = {
   password: dummyHash,
   hash_password: dummyHash,
-  rsa_public_key: redacted,
-  comment: redacted,
-  location: redacted,
+  rsa_public_key: hidden,
+  comment: hidden,
+  location: hidden,
 };
 
 /**
- * @returns the value to show, or undefined for an entry that is left out: the text of a running query or a pending DDL, which may
- * hold a password, keys that no version has, and values that are no JSON
+ * The entries to show. Left out are the texts of running queries and pending DDL, which may hold a password, keys that no version has, and
+ * values that are no JSON.
  */
-export function redact(key: string, value: string): string | undefined {
-  const kind = readKey(key)?.kind;
-  if (!kind || (kind === "internal" && /\/(queries|resourceinfos)\//.test(key))) return undefined;
-  try {
-    const json = parseJson(value);
-    return kind === "user" || kind === "tenant" || kind === "table" ? JSON.stringify(json, hide) : value;
-  } catch (error) {
-    if (error instanceof InvalidValue) return undefined;
-    throw error;
-  }
+export function redacted(entries: readonly Entry[]): Entry[] {
+  return entries.flatMap((entry) => {
+    const kind = readKey(entry.key)?.kind;
+    if (!kind || (kind === "internal" && /\/(queries|resourceinfos)\//.test(entry.key))) return [];
+    try {
+      const value = parseJson(entry.value);
+      const mayHoldSecrets = kind === "user" || kind === "tenant" || kind === "table";
+      return [mayHoldSecrets ? { ...entry, value: JSON.stringify(value, hide) } : entry];
+    } catch (error) {
+      if (error instanceof InvalidValue) return [];
+      throw error;
+    }
+  });
 }
 
 /** Replaces a text; one that is empty or missing stays so, as it decides what becomes of root. */
 function hide(name: string, value: Json): Json {
   // A stream's options may hold the addresses and credentials of where it reads from.
   if (name === "extra_options" && isObject(value)) {
-    return Object.fromEntries(Object.entries(value).map(([option, text]) => [option, text && redacted]));
+    return Object.fromEntries(Object.entries(value).map(([option, text]) => [option, text && hidden]));
   }
   return typeof value === "string" && value && Object.hasOwn(shownInstead, name)
     ? shownInstead[name]!
