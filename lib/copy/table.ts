@@ -117,7 +117,10 @@ export class TableCopy {
     }
     let round = 0;
     for (; task !== "compare" && task !== "plan" && round < roundsMost; round++) {
-      const units = this.#parts.filter((part) => differs(part) && !hasMore(part));
+      // Beside more rows of others what the source holds is copied once; that it is the same then cannot be proven.
+      const units = this.#parts.filter((part) =>
+        differs(part) && part.source.rows > 0 && (round === 0 || !hasMore(part))
+      );
       if (!units.length) break;
       if (round === 0) { for (const { source } of units) tally.rowsPlanned += source.rows; }
       this.#missed = undefined;

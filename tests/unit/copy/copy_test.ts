@@ -771,6 +771,21 @@ Deno.test("beside other rows of the target what the source holds is copied and p
   assertEquals([ran.code, pair.rows("young", "db", "air").length], [0, 22], ran.stderr);
 });
 
+Deno.test("among more rows of others what the source holds arrives too, though it cannot be proven", async () => {
+  const startMs = Date.parse("2026-11-01T00:00:00Z");
+  await using pair = await Pair.start({ databases: { db: { startMs, tables: { air: 20 } } } });
+  const others = Array.from(
+    { length: 50 },
+    (_, i) => ({ ...row(i, startMs + i % 20), station: `other ${i}` }),
+  );
+  pair.young.rows.set(rowsKey("cnosdb", "db", "air"), [...others]);
+  const { results } = await pair.copy({ intoExisting: true });
+  assertEquals(
+    [results[0]?.status, results[0]?.copied?.rows, pair.rows("young", "db", "air").length],
+    ["differs", 20, 70],
+  );
+});
+
 // ---- writers and workers ----
 
 Deno.test("rows that the target shows with a delay are waited for", async () => {
