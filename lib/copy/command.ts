@@ -5,9 +5,11 @@ import { readInput, readText } from "../cli/files.ts";
 import { sqlEndpoint } from "../cnosdb/sql.ts";
 import { formatTime, parseDuration, parseTime } from "../cnosdb/time.ts";
 import { tableSelection } from "../filter/selection.ts";
+import type { Stage } from "../stage/stage.ts";
 import { checkTwoClusters, Cluster } from "./cluster.ts";
+import type { FollowOptions } from "./follow.ts";
+import type { Ledger } from "./ledger.ts";
 import { readHours } from "./pauses.ts";
-import type { RunPlan } from "./runs.ts";
 import type { Role } from "./schedule.ts";
 import { listTables, readTables, type TableList } from "./tables.ts";
 import { type Window, window } from "./windows.ts";
@@ -31,16 +33,19 @@ export const sharedFlags: Flag[] = flagsOf(`
     -o, --output FILE   where the lines go instead of stdout
 `);
 
+/** What a run is to do. */
+export type RunPlan = Awaited<ReturnType<typeof readPlan>> & {
+  stage?: Stage;
+  /** missing: nothing is kept */
+  ledger?: Ledger;
+};
+
 /**
- * What a command line asks for: its clusters, opened, its list of tables, and how they are dealt with.
+ * What a command line asks for; its clusters are opened.
  * @param work what is done unless a flag says otherwise
  * @throws {UsageError} where it cannot be carried out, before anything is asked if that shows
  */
-export async function readPlan(
-  args: Args,
-  work: "copy" | "compare",
-  signal: AbortSignal,
-): Promise<RunPlan> {
+export async function readPlan(args: Args, work: "copy" | "compare", signal: AbortSignal) {
   const only = args.choice("only", ["export", "import"], undefined);
   if (only && args.value("stage") === undefined) {
     throw new UsageError(
@@ -53,8 +58,8 @@ export async function readPlan(
       "--follow goes with both clusters and has no end: leave --only, --until and --dry-run out",
     );
   }
-  const recheckMs = readMs(args, "recheck") ?? 600_000;
-  const quietMs = readMs(args, "quiet-for");
+  const pace = { recheckMs: readMs(args, "recheck") ?? 600_000, quietMs: readMs(args, "quiet-for") };
+  const follow: Omit<FollowOptions, "show" | "clockMs"> | undefined = args.on("follow") ? pace : undefined;
   const plan = {
     task: args.on("dry-run") ? "plan" : only ?? work,
     // A half has nothing to do with the other side, and may not reach it.
@@ -67,11 +72,12 @@ export async function readPlan(
     jobs: args.integer("jobs", 1, 1000) ?? 4,
     aheadBytes: args.bytes("ahead") ?? 2 * 1024 ** 3,
     hours: args.parsed("hours", readHours, "two times of the day such as 02:00-06:00"),
-    follow: args.on("follow") ? { recheckMs, quietMs } : undefined,
+    follow,
   } as const;
   const { from, to } = plan;
   await Promise.all([from?.open(signal), to?.open(signal)]);
   if (from && to) await checkTwoClusters(from, to, signal);
+  // none: the ledger's newest
   return { ...plan, list: await readList(args, from, signal) };
 }
 

@@ -6,24 +6,36 @@ import { printJson, writeAll } from "../cli/files.ts";
 import { hideProgress, type Say, showProgress } from "../cli/say.ts";
 import { counted, describeBytes, describeSeconds } from "../cli/text.ts";
 import { displayTable, type TableName } from "../cnosdb/names.ts";
-import { proven, type Status, type TableResult } from "./result.ts";
+import { proven, type TableResult } from "./result.ts";
 import type { Step } from "./schedule.ts";
 import type { Tally } from "./table.ts";
 import { addReason, type Reasons } from "./trouble.ts";
 
-/** How far a run is at a moment. */
+/** How far a run is. */
 export interface Standing extends Tally {
-  readonly tables: number;
-  /** ended, equal or not */
-  readonly ended: number;
-  readonly failed: number;
-  readonly elapsedSeconds: number;
+  tables: number;
+  /** tables that ended, and of these the ones that are not equal */
+  ended: number;
+  failed: number;
+  /** tables that ended by what became of them, whoever did it */
+  readonly byStatus: Record<string, number>;
+}
+
+export function newStanding(): Standing {
+  return { tables: 0, ended: 0, failed: 0, byStatus: {}, rowsPlanned: 0, rowsCopied: 0, bytes: 0 };
+}
+
+/** Counts a table that ended. */
+export function countEnded(standing: Standing, status: string): void {
+  standing.ended++;
+  if (!proven.has(status)) standing.failed++;
+  standing.byStatus[status] = (standing.byStatus[status] ?? 0) + 1;
 }
 
 /** One line: what matters most comes first, as a terminal may be narrow. The time left is that of the rows that are known of. */
-export function describeStanding(standing: Standing): string {
+export function describeStanding(standing: Standing, elapsedSeconds: number): string {
   const { tables, ended, failed, rowsPlanned, rowsCopied, bytes } = standing;
-  const seconds = Math.max(standing.elapsedSeconds, 0.001);
+  const seconds = Math.max(elapsedSeconds, 0.001);
   const leftSeconds = (rowsPlanned - rowsCopied) * seconds / rowsCopied;
   return [
     rowsPlanned && `${Math.floor(100 * rowsCopied / rowsPlanned)} % of ${rowsPlanned} rows`,
@@ -33,6 +45,11 @@ export function describeStanding(standing: Standing): string {
     rowsCopied && `${Math.round(rowsCopied / seconds)} rows/s, ${describeBytes(bytes / seconds)}/s`,
     `${describeSeconds(seconds)} so far`,
   ].filter(Boolean).join(", ");
+}
+
+/** `3 equal, 1 failed`. */
+export function describeStatuses(byStatus: Standing["byStatus"]): string {
+  return Object.entries(byStatus).map(([status, tables]) => `${tables} ${status}`).join(", ");
 }
 
 /** Takes a line of the results. */
@@ -56,14 +73,11 @@ const verbs = { profile: "comparing", export: "exporting", import: "importing", 
 
 /** Prints a run's lines, counts what became of its tables, and shows how far it is, with the statement that is the longest at work. */
 export class RunOutput {
-  readonly tally: Tally = { rowsPlanned: 0, rowsCopied: 0, bytes: 0 };
-  /** tables by what became of them, whoever did it */
-  readonly #statuses = new Map<Status, number>();
+  readonly standing = newStanding();
   readonly #reasons: Reasons = new Map();
   /** statements at work, the oldest first, and when they began */
   readonly #atWork = new Map<string, number>();
   readonly #startMs = Date.now();
-  #tables = 0;
   #endProgress = () => {};
   #printed: Promise<void> = Promise.resolve();
   #head = "";
@@ -72,7 +86,7 @@ export class RunOutput {
 
   /** Prints the first line. @param tables how many are to follow @param run which clusters, and what of them is compared */
   async begin(tables: number, run: Record<string, unknown>): Promise<void> {
-    this.#tables = tables;
+    this.standing.tables = tables;
     this.#endProgress = showProgress(() => this.#describe(), this.say);
     const started = new Date(this.#startMs).toISOString();
     await this.#print({ run: { script: this.script, version, ...run, started, host: hostname() } });
@@ -81,7 +95,7 @@ export class RunOutput {
   /** Prints a table's line, and says why it is not well; what is true of many is said once, and at the end of how many. */
   async result(result: TableResult): Promise<void> {
     const { status, error, hint, earlier } = result;
-    this.#statuses.set(status, (this.#statuses.get(status) ?? 0) + 1);
+    countEnded(this.standing, status);
     if (error !== undefined && !earlier && addReason(this.#reasons, result, error)) {
       this.say(`${displayTable(result)}: ${status}: ${error}${hint ? ` (${hint})` : ""}`);
     }
@@ -111,20 +125,19 @@ export class RunOutput {
     for (const [why, { tables }] of this.#reasons) {
       if (tables > 1) this.say(`${counted(tables, "table")} in all: ${why}`);
     }
-    const { rowsCopied: rows, bytes } = this.tally;
-    const { ended: tables, elapsedSeconds: seconds } = this.#standing();
-    const counts = [...this.#statuses];
-    const left = this.#tables - tables;
-    const told = `${left} of ${this.#tables} tables are not done`;
-    if (left > 0 && stopped !== undefined) this.say(told);
-    const problem = stopped ?? (left > 0 ? new Failure(told, "run the same again.") : this.#problem(isPlan));
+    const { tables, ended, byStatus, rowsCopied: rows, bytes } = this.standing;
+    const seconds = this.#seconds();
+    const told = `${tables - ended} of ${tables} tables are not done`;
+    if (ended < tables && stopped !== undefined) this.say(told);
+    const problem = stopped ??
+      (ended < tables ? new Failure(told, "run the same again.") : this.#problem(isPlan));
     const exit = problem === undefined ? 0 : problem instanceof Failure ? problem.exitCode : 1;
-    const end = { tables, ...Object.fromEntries(counts), rows, bytes, seconds, exit };
+    const end = { tables: ended, ...byStatus, rows, bytes, seconds, exit };
     // A reader that is gone, or a full disk, has stopped the run already, and is what is told.
     await this.#print({ end: { ...end, ended: new Date().toISOString() } }).catch((error) => {
       throw stopped ?? error;
     });
-    const parts = counts.map(([status, tables]) => `${tables} ${status}`).join(", ") || "none";
+    const parts = describeStatuses(byStatus) || "none";
     this.say(`tables: ${parts}; ${counted(rows, "row")} copied, in ${describeSeconds(seconds)}`);
     if (problem !== undefined) throw problem;
     return exit;
@@ -132,10 +145,8 @@ export class RunOutput {
 
   /** What the statuses of all tables come to: a difference where reading back found one and nothing else is wrong. */
   #problem(isPlan: boolean): Failure | undefined {
-    const bad = [...this.#statuses.keys()].filter((status) => !proven.has(status));
-    if (bad.every((status) => status === "differs")) {
-      return bad.length && !isPlan ? new Difference("the two clusters differ") : undefined;
-    }
+    const { failed, byStatus: { differs = 0 } } = this.standing;
+    if (failed === differs) return failed && !isPlan ? new Difference("the two clusters differ") : undefined;
     return new Failure(
       "not all tables are well",
       "their lines tell why; run the same again to try them once more.",
@@ -149,20 +160,12 @@ export class RunOutput {
     });
   }
 
-  #standing(): Standing {
-    const counts = [...this.#statuses];
-    const sum = (some: typeof counts) => some.reduce((sum, [, tables]) => sum + tables, 0);
-    return {
-      ...this.tally,
-      tables: this.#tables,
-      ended: sum(counts),
-      failed: sum(counts.filter(([status]) => !proven.has(status))),
-      elapsedSeconds: (Date.now() - this.#startMs) / 1000,
-    };
+  #seconds(): number {
+    return (Date.now() - this.#startMs) / 1000;
   }
 
   #describe(): string {
-    const standing = this.#head || describeStanding(this.#standing());
+    const standing = this.#head || describeStanding(this.standing, this.#seconds());
     const [oldest] = this.#atWork;
     if (!oldest) return standing;
     const [text, sinceMs] = oldest;

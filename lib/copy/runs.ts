@@ -5,65 +5,40 @@ import type { Say } from "../cli/say.ts";
 import { counted, describeSeconds } from "../cli/text.ts";
 import { databaseKey } from "../cnosdb/names.ts";
 import { formatTime } from "../cnosdb/time.ts";
-import type { Stage } from "../stage/stage.ts";
 import type { Cluster } from "./cluster.ts";
+import type { RunPlan } from "./command.ts";
 import { restoreTtls, type RunOptions, TableRun } from "./copy.ts";
 import { gistOf, helpFor } from "./trouble.ts";
-import { follow, type FollowOptions } from "./follow.ts";
-import type { Ledger } from "./ledger.ts";
+import { follow } from "./follow.ts";
 import { readTtl, Ttls } from "./ttl.ts";
 import type { RunOutput } from "./output.ts";
-import { type Hours, keepPauses } from "./pauses.ts";
+import { keepPauses } from "./pauses.ts";
 import { probeStage } from "./probe.ts";
 import { Profiler } from "./profile.ts";
 import { Schedule } from "./schedule.ts";
-import type { CopyContext, Task } from "./table.ts";
-import { handOut, type TableList } from "./tables.ts";
+import type { CopyContext } from "./table.ts";
+import { handOut } from "./tables.ts";
 import { overlap, type Window } from "./windows.ts";
-
-/** What a run is to do. */
-export interface RunPlan {
-  readonly task: Task;
-  readonly from?: Cluster | undefined;
-  readonly to?: Cluster | undefined;
-  /** undefined: the ledger's newest */
-  readonly list?: TableList | undefined;
-  readonly range: Window;
-  readonly verify: "count" | "full" | "none";
-  /** rows older than the TTL: let in, or left out */
-  readonly expired: "raise" | "skip";
-  readonly intoExisting: boolean;
-  readonly jobs: number;
-  readonly aheadBytes: number;
-  /** within which hours statements are begun */
-  readonly hours?: Hours | undefined;
-  /** goes on until its signal is aborted */
-  readonly follow?: Omit<FollowOptions, "show" | "clockMs"> | undefined;
-  readonly stage?: Stage | undefined;
-  /** undefined: nothing is kept */
-  readonly ledger?: Ledger | undefined;
-}
 
 /** What a proof in a ledger is good for: these clusters, compared like this; of an import half, these very exports. */
 export function proofOf({ task, from, to, range, verify, list, expired }: RunPlan): string {
   const told = task === "import" ? [...list?.told ?? []].sort(([a], [b]) => a < b ? -1 : 1) : [];
-  const exports = told.length
-    ? { exports: createHash("sha256").update(JSON.stringify(told)).digest("hex") }
-    : {};
-  const skips = expired === "skip" ? { expired } : {};
-  return JSON.stringify({ task, from: from?.url, to: to?.url, verify, ...range, ...skips, ...exports });
+  return JSON.stringify({
+    ...{ task, from: from?.url, to: to?.url, verify, ...range },
+    ...(expired === "skip" ? { expired } : {}),
+    ...(told.length ? { exports: createHash("sha256").update(JSON.stringify(told)).digest("hex") } : {}),
+  });
 }
 
 /** What a run goes by. @param output is told what is done */
 export function runOptions(
   plan: RunPlan,
-  output: Pick<RunOutput, "step" | "tally" | "say" | "result">,
+  output: RunOutput,
 ): RunOptions {
   const { task, from, to, list, ledger, range, verify, stage, jobs, aheadBytes, intoExisting } = plan;
   const ttls = ledger && to && new Ttls(to, ledger, to.url);
   const names = list?.names ?? [];
-  const left = new Map<string, number>();
-  for (const name of names) left.set(databaseKey(name), (left.get(databaseKey(name)) ?? 0) + 1);
+  const left = new Map([...Map.groupBy(names, databaseKey)].map(([key, { length }]) => [key, length]));
   const halt = new AbortController();
   const schedule = new Schedule({
     jobs,
@@ -87,10 +62,10 @@ export function runOptions(
     ...{ proves: verify !== "none", full: verify === "full", intoExisting },
     rowsPerWindow: 5_000_000,
     lookAgainMs: 500,
-    tally: output.tally,
-    raiseTtl: ttls && plan.expired !== "skip"
-      ? ({ tenant, database }) => ttls.raise(tenant, database)
-      : undefined,
+    tally: output.standing,
+    raiseTtl: plan.expired === "skip"
+      ? undefined
+      : ttls && ((name) => ttls.raise(name.tenant, name.database)),
   };
   return {
     ...{
@@ -171,13 +146,9 @@ export async function runTables(plan: RunPlan, output: RunOutput, signal: AbortS
   const total = ledger
     ? (await ledger.counts()).reduce((sum, { tables }) => sum + tables, 0)
     : list?.names.length ?? 0;
-  const side = (cluster: Cluster) => ({ url: cluster.url, version: cluster.version });
+  const tell = (side: Cluster | undefined) => side && { url: side.url, version: side.version };
   await output.begin(total + (list?.definitions.length ?? 0), {
-    ...(from ? { from: side(from) } : {}),
-    ...(to ? { to: side(to) } : {}),
-    verify,
-    ...(range.from === undefined ? {} : { since: range.from }),
-    ...(range.to === undefined ? {} : { until: range.to }),
+    ...{ from: tell(from), to: tell(to), verify, since: range.from, until: range.to },
   });
   for (const name of list?.definitions ?? []) await output.result({ ...name, status: "definition" });
   let stopped: unknown;

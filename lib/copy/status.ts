@@ -5,49 +5,46 @@ import { printJson, printLine, writeStdout } from "../cli/files.ts";
 import { pause } from "../cnosdb/http.ts";
 import { displayTable } from "../cnosdb/names.ts";
 import { type Ledger, openLedger } from "./ledger.ts";
-import { describeStanding } from "./output.ts";
+import { countEnded, describeStanding, describeStatuses, newStanding } from "./output.ts";
 import { proven, type TableResult } from "./result.ts";
 import { describeTtl } from "./ttl.ts";
 
 /** How far a ledger's newest run is. @throws {UsageError} where it has none */
 async function readStatus(ledger: Ledger) {
   if (!await ledger.start()) throw new UsageError(`${ledger.name} has no run`);
-  const standing = { tables: 0, ended: 0, failed: 0, rowsPlanned: 0, rowsCopied: 0, bytes: 0 };
-  const byStatus: Record<string, number> = {};
+  const standing = newStanding();
   /** tables that a worker holds just now, and who */
   const atWork: { table: string; holder: string }[] = [];
   const notWell: { table: string; status: string; error: string }[] = [];
   let [startMs, endMs] = [Infinity, 0];
-  for await (const row of ledger.rows()) {
-    const [table, status] = [displayTable(row.name), row.status || "open"];
+  for await (const { name, status, result, holder } of ledger.rows()) {
+    const table = displayTable(name);
     standing.tables++;
-    byStatus[status] = (byStatus[status] ?? 0) + 1;
-    if (row.holder) atWork.push({ table, holder: row.holder });
-    if (!row.status || row.result === undefined) continue;
-    const { source, copied, started, seconds = 0, error = "" } = JSON.parse(row.result) as TableResult;
-    standing.ended++;
+    if (holder) atWork.push({ table, holder });
+    if (!status || result === undefined) continue;
+    const { source, copied, started, seconds = 0, error = "" } = JSON.parse(result) as TableResult;
+    countEnded(standing, status);
     standing.rowsPlanned += source?.rows ?? 0;
     standing.rowsCopied += copied?.rows ?? 0;
     standing.bytes += copied?.bytes ?? 0;
-    if (started !== undefined) {
-      startMs = Math.min(startMs, Date.parse(started));
-      endMs = Math.max(endMs, Date.parse(started) + 1000 * seconds);
-    }
-    if (proven.has(status)) continue;
-    standing.failed++;
-    notWell.push({ table, status, error });
+    if (!proven.has(status)) notWell.push({ table, status, error });
+    if (started === undefined) continue;
+    startMs = Math.min(startMs, Date.parse(started));
+    endMs = Math.max(endMs, Date.parse(started) + 1000 * seconds);
   }
+  const open = standing.tables - standing.ended;
+  if (open) standing.byStatus.open = open;
   const elapsedSeconds = Math.max(0, endMs - startMs) / 1000;
-  return { run: JSON.parse(ledger.proof), ...standing, elapsedSeconds, byStatus, atWork, notWell };
+  return { run: JSON.parse(ledger.proof), ...standing, elapsedSeconds, atWork, notWell };
 }
 
 /** The same as an operator reads it. */
 function describeStatus(status: Awaited<ReturnType<typeof readStatus>>): string[] {
-  const { run, byStatus, atWork, notWell } = status;
+  const { run, byStatus, elapsedSeconds, atWork, notWell } = status;
   return [
     JSON.stringify(run),
-    describeStanding(status),
-    Object.entries(byStatus).map(([word, tables]) => `${tables} ${word}`).join(", "),
+    describeStanding(status, elapsedSeconds),
+    describeStatuses(byStatus),
     ...atWork.slice(0, 20).map(({ table, holder }) => `at work: ${table}, ${holder}`),
     ...notWell.slice(0, 100).map(({ table, status, error }) => `${table}: ${status}: ${error}`),
   ];

@@ -5,7 +5,8 @@ import { Cluster } from "../../../lib/copy/cluster.ts";
 import { openLedger } from "../../../lib/copy/ledger.ts";
 import type { Status, TableResult } from "../../../lib/copy/result.ts";
 import { RunOutput } from "../../../lib/copy/output.ts";
-import { proofOf, runOptions, type RunPlan, work } from "../../../lib/copy/runs.ts";
+import type { RunPlan } from "../../../lib/copy/command.ts";
+import { proofOf, runOptions, work } from "../../../lib/copy/runs.ts";
 import type { Step } from "../../../lib/copy/schedule.ts";
 import { servedStage } from "../../../lib/stage/served.ts";
 import { storageStage } from "../../../lib/stage/storage.ts";
@@ -219,6 +220,8 @@ export async function copyTables(
         expired: "raise",
         intoExisting: false,
         aheadBytes: 2 ** 31,
+        hours: undefined,
+        follow: undefined,
       },
       ...plan,
     };
@@ -237,7 +240,7 @@ export async function copyTables(
     );
     const exit = await output.end(stopped, false).catch(({ exitCode }) => exitCode);
     return {
-      totals: { statuses, rows: output.tally.rowsCopied, stopped, exit },
+      totals: { statuses, rows: output.standing.rowsCopied, stopped, exit },
       ms,
       results,
       said: said.slice(0, -1),
