@@ -1,20 +1,17 @@
 /** Messages and help in the operator's language: English, or Chinese where the locale says so (`LC_ALL`, `LC_MESSAGES` or `LANG` is `zh…`). */
 import chinese from "./chinese.json" with { type: "json" };
 
-/** The variables that name the language, the first that is set decides; a shebang allows to read them. */
-const variables = ["LC_ALL", "LC_MESSAGES", "LANG"];
-
-/** Whether a locale asks for Chinese. @param read gives a variable's value; one that may not be read counts as not set */
+/**
+ * Whether the locale asks for Chinese: the first variable that is set decides.
+ * @param read gives a variable's value; where it may not (a shebang allows it to), nothing is set
+ */
 export function isChinese(read: (name: string) => string | undefined): boolean {
-  for (const name of variables) {
-    try {
-      const value = read(name);
-      if (value) return value.startsWith("zh");
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotCapable)) throw error;
-    }
+  try {
+    return ["LC_ALL", "LC_MESSAGES", "LANG"].map(read).find(Boolean)?.startsWith("zh") ?? false;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) return false;
+    throw error;
   }
-  return false;
 }
 
 /**
@@ -22,13 +19,14 @@ export function isChinese(read: (name: string) => string | undefined): boolean {
  * @returns what translates a text, or leaves it as it is where the catalogue does not have it
  */
 export function translator(catalogue: Readonly<Record<string, string>>): (text: string) => string {
-  const patterns = Object.entries(catalogue).filter(([english]) => english.includes("{}")).map((
-    [english, translation],
-  ) => [new RegExp(`^${english.split("{}").map(RegExp.escape).join("(.*)")}$`), translation] as const);
-  const known = new Map(Object.entries(catalogue));
+  const patterns = Object.entries(catalogue).filter(([english]) => english.includes("{}")).map(
+    ([english, translation]) => {
+      const parts = english.split("{}").map(RegExp.escape);
+      return [new RegExp(`^${parts.join("(.*)")}$`), translation] as const;
+    },
+  );
   return (text) => {
-    const whole = known.get(text);
-    if (whole !== undefined) return whole;
+    if (Object.hasOwn(catalogue, text)) return catalogue[text]!;
     for (const [pattern, translation] of patterns) {
       const found = pattern.exec(text);
       if (found) return translation.replace(/\{(\d)\}/g, (_, n) => found[Number(n)] ?? "");
