@@ -1,71 +1,29 @@
 /** Reads what filter_meta --report, copy_tables and compare_tables printed into what a page of a migration says. */
 import { Failure } from "../cli/errors.ts";
-import { displayName } from "../cnosdb/names.ts";
-import { candidates } from "../dump/key.ts";
+import { displayName, displayTable, tableKey, type TableName } from "../cnosdb/names.ts";
+import { readKey } from "../dump/key.ts";
 
-/** A file that was read. */
-export interface ReadFile {
-  name: string;
-  sha256: string;
-  /** which script printed it */
-  script: string;
+/** What a line holds beside what is read here; the page shows of it what it knows (docs/en/reference.md lists it). */
+interface Line {
+  [field: string]: unknown;
 }
 
 /** What a script said of its run, first (`run`) and last (`end`); a run without an end was cut off. */
-export interface Run {
+export interface Run extends Line {
   script: string;
-  version?: string;
-  from?: { url: string; version?: string; cluster?: string };
-  to?: { url: string; version?: string; cluster?: string };
-  source?: string;
-  target?: string;
-  verify?: string;
-  since?: string;
-  until?: string;
-  started?: string;
-  host?: string;
   ended?: string;
   exit?: number;
 }
 
-/** Rows of a table or of a window, and their first and last time. */
-export interface Rows {
-  rows: number;
-  first?: string;
-  last?: string;
-}
-
 /** A table's last result, as copy_tables and compare_tables print it. */
-export interface Table {
-  tenant: string;
-  database: string;
-  table: string;
+export interface Table extends TableName, Line {
   status: string;
-  source?: Rows;
-  target?: Rows;
-  verify?: string;
-  copied?: { rows: number; bytes?: number };
-  started?: string;
-  seconds?: number;
-  windows?: { from?: string; to?: string; source?: Rows; target?: Rows; columns?: string[] }[];
-  error?: string;
-  hint?: string;
   /** the result of an earlier run, which this run believed */
   earlier?: boolean;
 }
 
-/** All that a page says. `entries` counts by kind and action; `dropped` lists keys by rule. */
-export interface Report {
-  files: ReadFile[];
-  runs: Run[];
-  tables: (Table & { name: string })[];
-  entries: { [kind: string]: { kept: number; converted: number; dropped: number } };
-  dropped: { rule: string; keys: string[] }[];
-  databases: { name: string; ttl?: string }[];
-}
-
+/** What became of an entry of a dump, as filter_meta --report writes it. */
 interface EntryLine {
-  line: number;
   key: string;
   new_key?: string;
   kind: string;
@@ -74,14 +32,21 @@ interface EntryLine {
   ttl?: string;
 }
 
+/** All that a page says. `files` are those read, `entries` counts by kind and action, `dropped` lists keys by rule. */
+export interface Report {
+  files: { name: string; sha256: string; script: string }[];
+  runs: Run[];
+  tables: (Table & { name: string })[];
+  entries: { [kind: string]: { kept: number; converted: number; dropped: number } };
+  dropped: { rule: string; keys: string[] }[];
+  databases: { name: string; ttl?: string }[];
+}
+
 /** Gathers files in the order in which they were written: a later result of a table replaces an earlier one. */
 export class ReportReader {
-  readonly #files: ReadFile[] = [];
-  readonly #runs: Run[] = [];
+  readonly #report: Report = { files: [], runs: [], tables: [], entries: {}, dropped: [], databases: [] };
   readonly #tables = new Map<string, Table>();
-  readonly #entries: Report["entries"] = {};
-  readonly #dropped = new Map<string, string[]>();
-  readonly #databases = new Map<string, string | undefined>();
+  readonly #databases = new Map<string, Report["databases"][number]>();
 
   /**
    * Adds a file.
@@ -95,78 +60,67 @@ export class ReportReader {
       if (line.trim() === "") continue;
       const where = `${name}: line ${index + 1}`;
       const read = parseLine(line, where);
+      const hasTexts = (...fields: string[]) => fields.every((field) => typeof read[field] === "string");
       if (isObject(read.run)) {
-        run = read.run as unknown as Run;
+        run = read.run as Run;
         script = run.script;
-        this.#runs.push(run);
+        this.#report.runs.push(run);
       } else if (isObject(read.end)) Object.assign(run ?? {}, read.end);
-      else if (
-        ["key", "kind", "action"].every((field) => typeof read[field] === "string") &&
-        Array.isArray(read.rules)
-      ) {
+      else if (hasTexts("key", "kind", "action") && Array.isArray(read.rules)) {
         script ||= "filter_meta";
         this.#addEntry(read as unknown as EntryLine);
-      } else if (
-        ["tenant", "database", "table", "status"].every((field) => typeof read[field] === "string")
-      ) {
+      } else if (hasTexts("tenant", "database", "table", "status")) {
         script ||= "copy_tables";
         this.#addTable(read as unknown as Table);
       } else throw new Failure(`${where}: not a line of a report or of a result`, expectedFiles);
     }
     if (script === "") throw new Failure(`${name}: empty`, expectedFiles);
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-    this.#files.push({ name, sha256: digest.toHex(), script });
+    this.#report.files.push({ name, sha256: digest.toHex(), script });
   }
 
   /** A result that a run only repeats must not hide a stronger one that was read already. */
   #addTable(table: Table): void {
-    const id = JSON.stringify([table.tenant, table.database, table.table]);
-    const known = this.#tables.get(id);
-    if (!table.earlier || !known || known.status === "missing") this.#tables.set(id, table);
+    const known = this.#tables.get(tableKey(table));
+    if (!table.earlier || !known || known.status === "missing") this.#tables.set(tableKey(table), table);
+  }
+
+  #addEntry({ key, new_key, kind, action, rules, ttl }: EntryLine): void {
+    const { entries, dropped } = this.#report;
+    (entries[kind] ??= { kept: 0, converted: 0, dropped: 0 })[action]++;
+    if (action === "dropped") {
+      const rule = rules.join(", ");
+      const known = dropped.find((one) => one.rule === rule);
+      if (known) known.keys.push(key);
+      else dropped.push({ rule, keys: [key] });
+      return;
+    }
+    const object = readKey(new_key ?? key);
+    if (object?.kind === "database") {
+      const name = displayName(object.tenant, object.database);
+      this.#databases.set(name, { name, ...(ttl === undefined ? {} : { ttl }) });
+    } else if (object?.kind === "table" && !this.#tables.has(tableKey(object))) {
+      const { tenant, database, table } = object;
+      this.#tables.set(tableKey(object), { tenant, database, table, status: "missing" });
+    }
   }
 
   /** What was read, with a result `missing` for a carried table that no copy or comparison mentions. */
   report(): Report {
-    const tables = [...this.#tables.values()].map((table) => ({
-      ...table,
-      name: displayName(table.tenant, table.database, table.table),
-    })).sort((a, b) => a.name < b.name ? -1 : 1);
-    return {
-      files: this.#files,
-      runs: this.#runs,
-      tables,
-      entries: this.#entries,
-      dropped: [...this.#dropped].map(([rule, keys]) => ({ rule, keys })),
-      databases: [...this.#databases].map(([name, ttl]) => ({ name, ...(ttl === undefined ? {} : { ttl }) })),
-    };
-  }
-
-  #addEntry({ key, new_key, kind, action, rules, ttl }: EntryLine): void {
-    (this.#entries[kind] ??= { kept: 0, converted: 0, dropped: 0 })[action]++;
-    if (action === "dropped") {
-      const rule = rules.join(", ");
-      const keys = this.#dropped.get(rule) ?? [];
-      this.#dropped.set(rule, keys);
-      keys.push(key);
-      return;
-    }
-    const [read] = candidates(new_key ?? key);
-    if (read?.kind === "database") this.#databases.set(displayName(read.tenant, read.database), ttl);
-    if (read?.kind !== "table") return;
-    const { tenant, database, table } = read;
-    const id = JSON.stringify([tenant, database, table]);
-    if (!this.#tables.has(id)) this.#tables.set(id, { tenant, database, table, status: "missing" });
+    const tables = [...this.#tables.values()].map((table) => ({ ...table, name: displayTable(table) }));
+    tables.sort((a, b) => a.name < b.name ? -1 : 1);
+    return { ...this.#report, tables, databases: [...this.#databases.values()] };
   }
 }
 
 const expectedFiles =
   "give what filter_meta --report, copy_tables and compare_tables printed, in the order in which they ran.";
 
-function isObject(value: unknown): value is Record<string, unknown> {
+function isObject(value: unknown): value is Line {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function parseLine(line: string, where: string): Record<string, unknown> {
+function parseLine(line: string, where: string): Line {
   try {
     const value: unknown = JSON.parse(line);
     if (isObject(value)) return value;
