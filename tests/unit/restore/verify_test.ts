@@ -95,6 +95,18 @@ for (const version of ["2.4.0", "2.4.3"] as const) {
     assertStringIncludes(error.message, "/read MetaData of tenant own answers SerdeMsgInvalid: ");
     assertStringIncludes(error.message, "lose it (/cluster_xxx/tenants/own/dbs/bad: ");
     await assertRejects(() => target.restart(), Error);
+    target.store.delete("/cluster_xxx/tenants/own/dbs/bad");
+    for (const row of ["roles/bad", "members/5"]) {
+      const key = `/cluster_xxx/tenants/own/${row}`;
+      target.store.set(key, '{"id":1}');
+      const { message } = await assertRejects(
+        async () => run(target, await accepted(version), { force: true }),
+        Difference,
+      );
+      assertStringIncludes(message, "/read MetaData of tenant own answers ");
+      assertStringIncludes(message, `lose it (${key}: `);
+      target.store.delete(key);
+    }
   });
 }
 
