@@ -20,73 +20,48 @@ export const httpLimits = {
   stallMs: 120_000,
 };
 
-/** Answers requests, on one address or several, until it is closed. */
-export class HttpServer {
-  /** why it could take no connection last */
-  problem: string | undefined;
-  readonly #listeners: Deno.TcpListener[] = [];
-  /** what ends when all listeners are closed */
-  readonly #accepting: Promise<void>[] = [];
+/**
+ * Answers the requests that come to a listener until `signal` is aborted; then cuts all connections, and returns when nothing is at work.
+ * @param tell is told why no connection could be taken
+ */
+export async function serveHttp(
+  listener: Deno.TcpListener,
+  answer: (request: Request) => Promise<Response>,
+  tell: (problem: string) => void,
+  signal: AbortSignal,
+  limits = httpLimits,
+): Promise<void> {
   /** oldest first, with what ends when it is closed */
-  readonly #connections = new Map<Connection, Promise<void>>();
-  #most: number;
-  #isClosed = false;
-
-  /** @param answer must not throw; its answer has a Content-Length */
-  constructor(
-    private readonly answer: (request: Request) => Promise<Response>,
-    private readonly limits = httpLimits,
-  ) {
-    this.#most = limits.connections;
-  }
-
-  /** @param port 0 for any @returns the port @throws where the address is taken or not ours */
-  listen(hostname: string, port: number): number {
-    const listener = Deno.listen({ hostname, port });
-    this.#listeners.push(listener);
-    this.#accepting.push(this.#acceptAll(listener));
-    return listener.addr.port;
-  }
-
-  /** Cuts all connections and returns when nothing is at work any more. */
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    for (const listener of this.#listeners) listener.close();
-    await Promise.all(this.#accepting);
-    for (const connection of this.#connections.keys()) connection.close();
-    await Promise.all(this.#connections.values());
-  }
-
-  async #acceptAll(listener: Deno.TcpListener): Promise<void> {
-    while (!this.#isClosed) {
-      try {
-        if (this.#connections.size < this.#most) {
-          const connection = new Connection(await listener.accept(), this.limits);
-          this.#connections.set(connection, this.#serve(connection));
-        } else if (!this.#closeIdle()) await delay(20);
-      } catch (error) {
-        if (this.#isClosed) return;
-        this.problem = `the stage that this script serves takes no connections: ${messageOf(error)}`;
-        // No descriptor is left: from now on half of those that we had stay free for files.
-        this.#most = Math.max(4, Math.floor(this.#connections.size / 2));
-        await delay(20);
-      }
-    }
-  }
-
-  async #serve(connection: Connection): Promise<void> {
+  const connections = new Map<Connection, Promise<void>>();
+  let mostConnections = limits.connections;
+  const serve = async (connection: Connection) => {
     try {
-      await connection.write(await this.answer(await connection.read()));
+      await connection.write(await answer(await connection.read()));
     } catch { /* cut, by the client or by us, or no request that is answered here */ }
     connection.close();
-    this.#connections.delete(connection);
+    connections.delete(connection);
+  };
+  signal.addEventListener("abort", () => listener.close());
+  while (!signal.aborted) {
+    try {
+      if (connections.size < mostConnections) {
+        const connection = new Connection(await listener.accept(), limits);
+        connections.set(connection, serve(connection));
+      } else {
+        const idle = connections.keys().find(({ isIdle }) => isIdle);
+        idle?.close();
+        await (idle ? connections.get(idle) : delay(20));
+      }
+    } catch (error) {
+      if (signal.aborted) break;
+      tell(`the stage that this script serves takes no connections: ${messageOf(error)}`);
+      // No descriptor is left: from now on half of those that we had stay free for files.
+      mostConnections = Math.max(4, Math.floor(connections.size / 2));
+      await delay(20);
+    }
   }
-
-  #closeIdle(): boolean {
-    const oldest = [...this.#connections.keys()].find(({ isIdle }) => isIdle);
-    oldest?.close();
-    return oldest !== undefined && this.#connections.delete(oldest);
-  }
+  for (const connection of connections.keys()) connection.close();
+  await Promise.all(connections.values());
 }
 
 class Connection {
@@ -101,7 +76,7 @@ class Connection {
     this.#isClosed = true;
   }
 
-  /** The request, with its body still to come. @throws where it is none that we take */
+  /** The request, with its body still to come. @throws where it is none that is answered here */
   async read(): Promise<Request> {
     const untilMs = Date.now() + this.limits.headMs;
     let [text, end] = ["", -1];
@@ -115,11 +90,11 @@ class Connection {
     const headers = new Headers(lines.map((line) => line.split(/:\s*(.*)/s, 2) as [string, string]));
     const length = headers.get("content-length") ?? "0";
     if (version !== "HTTP/1.1" || headers.has("transfer-encoding") || !/^\d{1,15}$/.test(length)) {
-      throw new Error("no request that is answered here");
+      throw new Error("not HTTP/1.1, or a body of unknown length");
     }
-    const body = this.#body(Buffer.from(text.slice(end + 4), "latin1"), Number(length));
-    const hasBody = Number(length) > 0 && { body: ReadableStream.from(body) };
-    return new Request(`http://${headers.get("host")}${target}`, { method, headers, ...hasBody });
+    const begun = Buffer.from(text.slice(end + 4), "latin1");
+    const body = Number(length) ? ReadableStream.from(this.#body(begun, Number(length))) : null;
+    return new Request(`http://${headers.get("host")}${target}`, { method, headers, body });
   }
 
   /** @param piece what has come already */
@@ -139,20 +114,20 @@ class Connection {
 
   async #send(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length;) {
-      at += await this.#within(this.limits.stallMs, () => this.socket.write(bytes.subarray(at)));
+      at += await this.#within(this.limits.stallMs, this.socket.write(bytes.subarray(at)));
     }
   }
 
   async #receive(milliseconds: number): Promise<Uint8Array> {
     const buffer = new Uint8Array(65_536);
-    const bytes = await this.#within(milliseconds, () => this.socket.read(buffer));
+    const bytes = await this.#within(milliseconds, this.socket.read(buffer));
     if (bytes === null) throw new Error("the connection was closed");
     return buffer.subarray(0, bytes);
   }
 
   /** Cuts the connection where it takes longer. */
-  async #within<T>(milliseconds: number, action: () => Promise<T>): Promise<T> {
+  async #within<T>(milliseconds: number, action: Promise<T>): Promise<T> {
     const timer = setTimeout(() => this.close(), milliseconds);
-    return await action().finally(() => clearTimeout(timer));
+    return await action.finally(() => clearTimeout(timer));
   }
 }

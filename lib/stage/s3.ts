@@ -3,12 +3,22 @@
  * `fixtures/recorded/stage-s3.jsonl`): PUT of a whole object, a listing, GET by range. Over plain HTTP: who reads the
  * wire reads the rows, as with CnosDB's own HTTP port; without the run's key nobody can ask for them.
  */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { join } from "node:path";
 import { messageOf } from "../cli/errors.ts";
-import type { StagedFile, StageFiles } from "./files.ts";
 import { checkSignature, Refusal } from "./signature.ts";
 
-/** One bucket of S3, with a name and a key that no other run has. */
+/** A whole file, checked against its sha256 (in hex). */
+interface StagedFile {
+  /** ends in a number, so that no name of a client's ever becomes a path */
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly modified: Date;
+}
+
+/** One bucket of S3, with a name and a key that no other run has. Only whole files are in it; what failed leaves nothing on disk. */
 export class S3Bucket {
   readonly name: string = `stage-${randomBytes(8).toString("hex")}`;
   readonly key = {
@@ -16,80 +26,134 @@ export class S3Bucket {
     secretAccessKey: randomBytes(32).toString("hex"),
     region: "stage",
   };
-  /** why the last upload that failed did, for the operator */
-  problem: string | undefined;
+  /** what takes files, by directory and name */
+  readonly #directories = new Map<string, Map<string, StagedFile>>();
+  #number = 0;
 
-  /** @param admit returns once so many bytes that have come may be used */
+  /**
+   * @param root where its files lie
+   * @param admit returns once so many bytes that have come may be used
+   * @param tell is told why an upload failed
+   */
   constructor(
-    private readonly files: StageFiles,
+    private readonly root: string,
     private readonly admit: (bytes: number) => Promise<void>,
+    private readonly tell: (problem: string) => void,
   ) {}
+
+  /** Lets files into a directory, until it is removed. */
+  open(directory: string): void {
+    if (!this.#directories.has(directory)) this.#directories.set(directory, new Map());
+  }
+
+  /** Bytes of a directory's files. */
+  bytes(directory: string): number {
+    return this.#files(directory).reduce((sum, [, { bytes }]) => sum + bytes, 0);
+  }
+
+  /** Closes a directory and deletes its files. */
+  async remove(directory: string): Promise<void> {
+    const files = this.#files(directory);
+    this.#directories.delete(directory);
+    for (const [, { path }] of files) await remove(path);
+  }
+
+  #files(directory: string): [name: string, file: StagedFile][] {
+    return [...this.#directories.get(directory) ?? []];
+  }
 
   /** Answers a request, with an error of S3's where it is none of the three. */
   readonly answer = async (request: Request): Promise<Response> => {
-    const url = new URL(request.url);
-    let isOurs = false;
     try {
-      if (!/^\/[\w./-]*$/.test(url.pathname)) throw invalidName();
       const sha256 = await checkSignature(request, this.key);
-      isOurs = true;
-      return await this.#route(request, url, sha256);
+      // Read to its end in any case: an answer before that would not reach a client that is still sending.
+      const drain = () => request.body?.pipeTo(new WritableStream()).catch(() => {});
+      return await this.#route(request, sha256).finally(drain);
     } catch (error) {
       const { status, code, message } = error instanceof Refusal
         ? error
         : new Refusal(500, "InternalError", messageOf(error));
-      if (isOurs) {
-        // 403 is what a given-up export gets that still sends: nobody's concern.
-        if (request.method === "PUT" && status !== 403) this.problem = message;
-        // Read to its end: an answer before that would not reach a client that is still sending.
-        await request.body?.pipeTo(new WritableStream()).catch(() => {});
-      }
-      const details = `<Message>${escape(message)}</Message><Resource>${escape(url.pathname)}</Resource>`;
-      return xml(`<Error><Code>${code}</Code>${details}</Error>`, status);
+      // 403 is what a given-up export gets that still sends: nobody's concern.
+      if (request.method === "PUT" && status !== 403) this.tell(message);
+      return xml(`<Error><Code>${code}</Code><Message>${escape(message)}</Message></Error>`, status);
     }
   };
 
-  async #route(request: Request, { pathname, searchParams }: URL, sha256: string): Promise<Response> {
+  async #route(request: Request, sha256: string): Promise<Response> {
     const { method, headers } = request;
-    const [, bucket, key = ""] = /^\/([^/]*)\/?(.*)$/.exec(pathname) ?? [];
-    if (bucket !== this.name) throw new Refusal(403, "AccessDenied", "that is not this run's bucket");
-    if (!key && method === "GET" && searchParams.get("list-type") === "2") {
-      return this.#list(searchParams.get("prefix") ?? "");
+    const { pathname, search, searchParams } = new URL(request.url);
+    const [, bucket, directory, name] = /^\/([\w-]+)\/?(?:([\w-]+)\/([\w-][\w.-]{0,254}))?$/.exec(pathname) ??
+      [];
+    if (bucket !== this.name) {
+      throw new Refusal(403, "AccessDenied", "no name of a file in this run's bucket");
     }
-    if (!key || !["GET", "PUT"].includes(method)) {
-      throw new Refusal(405, "MethodNotAllowed", `no ${method} of ${key ? "a file" : "the bucket"} here`);
+    if (directory === undefined || name === undefined) {
+      if (method === "GET" && searchParams.get("list-type") === "2") {
+        return this.#list(searchParams.get("prefix") ?? "");
+      }
+    } else if (search === "" && !headers.has("x-amz-copy-source")) {
+      if (method === "GET") return this.#get(directory, name, headers.get("range"));
+      if (method === "PUT" && headers.has("content-length")) {
+        return await this.#put(directory, name, request, sha256);
+      }
     }
-    if (searchParams.size > 0 || headers.has("x-amz-copy-source")) {
-      throw new Refusal(501, "NotImplemented", "files are sent and taken whole or by range, nothing else");
+    throw new Refusal(501, "NotImplemented", "files are listed, sent whole and taken by range, nothing else");
+  }
+
+  /** Takes a file, in place of the one that had its name: object_store repeats a PUT whose answer it did not get. */
+  async #put(directory: string, name: string, request: Request, sha256: string): Promise<Response> {
+    const files = this.#directories.get(directory);
+    const path = join(this.root, `${++this.#number}`);
+    try {
+      if (files) {
+        await Deno.writeFile(
+          path,
+          ReadableStream.from(this.#pieces(`${directory}/${name}`, request, sha256)),
+        );
+      }
+      if (!files || this.#directories.get(directory) !== files) {
+        throw new Refusal(403, "AccessDenied", `${directory} belongs to no running export`);
+      }
+      const before = files.get(name);
+      files.set(name, {
+        path,
+        bytes: Number(request.headers.get("content-length")),
+        sha256,
+        modified: new Date(),
+      });
+      if (before) await remove(before.path);
+    } catch (error) {
+      await remove(path);
+      if (error instanceof Refusal) throw error;
+      // 5xx and not 4xx: object_store repeats those ten times within seconds, and the cluster's own error shows the status.
+      throw new Refusal(503, "SlowDown", `cannot write in ${this.root}: ${messageOf(error)}`);
     }
-    const [, directory, name] = /^([\w-]+)\/([\w-][\w.-]{0,254})$/.exec(key) ?? [];
-    if (directory === undefined || name === undefined) throw invalidName();
-    if (method === "GET") return this.#get(directory, name, headers.get("range"));
-    if (!headers.has("content-length")) {
-      throw new Refusal(411, "MissingContentLength", "Content-Length is required");
-    }
-    await this.files.put(directory, name, sha256, this.#pieces(key, request));
     return new Response(null, { headers: { etag: `"${sha256}"`, "content-length": "0" } });
   }
 
-  async *#pieces(key: string, { headers, body }: Request): AsyncGenerator<Uint8Array> {
+  /** @throws {Refusal} where they are not what was announced */
+  async *#pieces(key: string, { headers, body }: Request, sha256: string): AsyncGenerator<Uint8Array> {
+    const hash = createHash("sha256");
     let leftBytes = Number(headers.get("content-length"));
     try {
       for await (const piece of body?.values({ preventCancel: true }) ?? []) {
         leftBytes -= piece.length;
         await this.admit(piece.length);
+        hash.update(piece);
         yield piece;
       }
     } catch {
       const told = `the upload of ${key} was cut off, ${leftBytes} bytes before its end`;
       throw new Refusal(503, "IncompleteBody", told);
     }
+    if (hash.digest("hex") === sha256) return;
+    throw new Refusal(400, "XAmzContentSHA256Mismatch", `${key} is not what was sent: its sha256 differs`);
   }
 
   /** All at once: a directory has some files, one for 128 MB of rows. */
   #list(prefix: string): Response {
     const directory = prefix.replace(/\/$/, "");
-    const contents = [...this.files.in(directory)].sort(([a], [b]) => a < b ? -1 : 1)
+    const contents = this.#files(directory).sort(([a], [b]) => a < b ? -1 : 1)
       .map(([name, { modified, sha256, bytes }]) =>
         `<Contents><Key>${directory}/${name}</Key><LastModified>${modified.toISOString()}</LastModified>` +
         `<ETag>"${sha256}"</ETag><Size>${bytes}</Size><StorageClass>STANDARD</StorageClass></Contents>`
@@ -102,7 +166,7 @@ export class S3Bucket {
   }
 
   #get(directory: string, name: string, range: string | null): Response {
-    const file = this.files.in(directory).get(name);
+    const file = this.#directories.get(directory)?.get(name);
     if (!file) throw new Refusal(404, "NoSuchKey", `no file ${directory}/${name} here`);
     const [start, end] = range === null ? [0, file.bytes] : parseRange(range, file.bytes);
     const headers = {
@@ -111,25 +175,17 @@ export class S3Bucket {
       "content-length": `${end - start}`,
       ...range !== null && { "content-range": `bytes ${start}-${end - 1}/${file.bytes}` },
     };
-    const body = ReadableStream.from(read(file, start, end));
+    const body = ReadableStream.from(read(file.path, start, end));
     return new Response(body, { status: range === null ? 200 : 206, headers });
   }
 }
 
-async function* read({ path }: StagedFile, start: number, end: number): AsyncGenerator<Uint8Array> {
-  using file = await Deno.open(path);
-  await file.seek(start, Deno.SeekMode.Start);
-  for (let leftBytes = end - start; leftBytes > 0;) {
-    const buffer = new Uint8Array(Math.min(leftBytes, 262_144));
-    const bytes = await file.read(buffer);
-    if (!bytes) throw new Error("the file was cut");
-    leftBytes -= bytes;
-    yield buffer.subarray(0, bytes);
-  }
-}
+const remove = (path: string) => Deno.remove(path).catch(() => {}); // where it could not even be created
 
-const invalidName = () =>
-  new Refusal(400, "InvalidURI", "a file's name has letters, digits, dots, - and _ only");
+/** Opens the file once its bytes are asked for. */
+async function* read(path: string, start: number, end: number): AsyncGenerator<Uint8Array> {
+  if (start < end) yield* createReadStream(path, { start, end: end - 1, highWaterMark: 262_144 });
+}
 
 const escape = (text: string) => text.replace(/[<>&"]/g, (c) => `&#${c.charCodeAt(0)};`);
 

@@ -3,8 +3,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { loadSigner } from "../cli/deps.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
 import { keepSecret } from "../cli/presentable.ts";
-import { StageFiles } from "./files.ts";
-import { type httpLimits, HttpServer } from "./http.ts";
+import { makeDirectory } from "./directory.ts";
+import { type httpLimits, serveHttp } from "./http.ts";
 import { S3Bucket } from "./s3.ts";
 import { assertDirectory, connectionClause, type Stage } from "./stage.ts";
 
@@ -28,34 +28,28 @@ export interface ServedOptions {
  * @throws {Failure} where its directory cannot be made or its address not be listened on
  */
 export async function servedStage(options: ServedOptions): Promise<Stage> {
-  const { from, to, address, say } = options;
-  const { hostname, port } = address === undefined ? { port: 0 } : parseAddress(address);
-  const hosts = hostname === undefined ? await ownAddresses(from, to) : [hostname];
+  const { hosts, port } = await whereToListen(options);
   await loadSigner(); // now, as it takes descriptors, which may be rare later
-  const files = await StageFiles.make(options.parent);
+  const directory = await makeDirectory(options.parent);
+  let listeners: Deno.TcpListener[];
+  try {
+    listeners = hosts.map((host) => listen(host, port, options.say));
+  } catch (error) {
+    await directory.remove();
+    throw error;
+  }
   const stop = new AbortController();
-  const bucket = new S3Bucket(files, intake(stop.signal, options.bytesPerSecond));
+  let problem: string | undefined;
+  const tell = (told: string) => void (problem = told);
+  const bucket = new S3Bucket(directory.path, intake(stop.signal, options.bytesPerSecond), tell);
+  const serving = listeners.map((listener) =>
+    serveHttp(listener, bucket.answer, tell, stop.signal, options.limits)
+  );
   const { region, accessKeyId, secretAccessKey } = bucket.key;
   keepSecret(accessKeyId);
   keepSecret(secretAccessKey);
-  const server = new HttpServer(bucket.answer, options.limits);
-  const close = async (): Promise<undefined> => {
-    if (stop.signal.aborted) return;
-    stop.abort();
-    await server.close();
-    await files.close();
-  };
-  const reached: string[] = [];
-  for (const host of hosts) {
-    const told = host.includes(":") ? `[${host}]` : host;
-    try {
-      reached.push(`${told}:${listen(server, host, port, say)}`);
-    } catch (error) {
-      await close();
-      throw new Failure(`cannot serve the stage on ${told}:${port}: ${messageOf(error)}`);
-    }
-  }
-  const [exportAddress = "", importAddress = exportAddress] = reached;
+  const addresses = hosts.map((host, i) => `${bracketed(host)}:${listeners[i]!.addr.port}`);
+  const [exportAddress = "", importAddress = exportAddress] = addresses;
   const connection = (address: string) =>
     connectionClause({
       endpoint_url: `http://${address}`,
@@ -66,7 +60,7 @@ export async function servedStage(options: ServedOptions): Promise<Stage> {
     });
   const url = (directory: string) => {
     assertDirectory(directory);
-    files.open(directory);
+    bucket.open(directory);
     return `s3://${bucket.name}/${directory}`;
   };
   return {
@@ -76,10 +70,16 @@ export async function servedStage(options: ServedOptions): Promise<Stage> {
     importConnection: connection(importAddress),
     exportUrl: url,
     importUrl: url,
-    bytes: (directory) => Promise.resolve(files.bytes(directory)),
-    problem: () => server.problem ?? bucket.problem,
-    remove: (directory) => files.remove(directory),
-    close,
+    bytes: (directory) => Promise.resolve(bucket.bytes(directory)),
+    problem: () => problem,
+    remove: (directory) => bucket.remove(directory),
+    async close() {
+      if (stop.signal.aborted) return undefined;
+      stop.abort();
+      await Promise.all(serving);
+      await directory.remove();
+      return undefined;
+    },
   };
 }
 
@@ -95,30 +95,21 @@ function intake(signal: AbortSignal, bytesPerSecond = Infinity): (bytes: number)
 
 const isLoopback = (address: string) => /^127\.|^::1$/.test(address);
 const unbracketed = (hostname: string) => hostname.replace(/^\[|\]$/g, "");
+const bracketed = (address: string) => address.includes(":") ? `[${address}]` : address;
 
-function parseAddress(text: string): { hostname: string; port: number } {
-  const url = /^[^@/?#]+:\d+$/.test(text) ? URL.parse(`http://${text}`) : null;
-  if (!url) throw new UsageError("--serve-address: expected HOST:PORT, or [IPV6]:PORT");
-  return { hostname: unbracketed(url.hostname), port: Number(text.slice(text.lastIndexOf(":") + 1)) };
-}
-
-/** Listens on one address, or where it is none of this machine, on all. @returns the port */
-function listen(server: HttpServer, hostname: string, port: number, say: (message: string) => void): number {
-  try {
-    return server.listen(hostname, port);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.AddrNotAvailable)) throw error;
-    say(`${hostname} is no address of this machine: the stage listens on all of them, port ${port}`);
-    return server.listen(hostname.includes(":") ? "::" : "0.0.0.0", port);
+/** An own address that each side reaches, or one for both. */
+async function whereToListen(
+  { address, from, to }: ServedOptions,
+): Promise<{ hosts: string[]; port: number }> {
+  if (address !== undefined) {
+    const url = /^[^@/?#]+:\d+$/.test(address) ? URL.parse(`http://${address}`) : null;
+    if (!url) throw new UsageError("--serve-address: expected HOST:PORT, or [IPV6]:PORT");
+    return { hosts: [unbracketed(url.hostname)], port: Number(/\d+$/.exec(address)) };
   }
-}
-
-/** The address that each side reaches, or one for both. */
-async function ownAddresses(from: readonly string[], to: readonly string[]): Promise<string[]> {
-  const own = [await addressTowards(from), await addressTowards(to)].flatMap((address) => address ?? []);
+  const own = [await addressTowards(from), await addressTowards(to)];
   // A cluster on this machine, perhaps in a container, reaches it by the address that the other one needs, too.
   const outer = own.filter((address) => !isLoopback(address));
-  return [...new Set(outer.length ? outer : own)];
+  return { hosts: [...new Set(outer.length ? outer : own)], port: 0 };
 }
 
 /**
@@ -126,20 +117,32 @@ async function ownAddresses(from: readonly string[], to: readonly string[]): Pro
  * @param urls SQL URLs of its nodes
  * @throws {Failure} if none accepts connections
  */
-export async function addressTowards(urls: readonly string[]): Promise<string | undefined> {
-  const towards = await Promise.allSettled(urls.map(async (url) => {
-    const { protocol, hostname, port, host } = new URL(url);
-    try {
-      using connection = await Deno.connect({
-        hostname: unbracketed(hostname),
-        port: Number(port) || (protocol === "https:" ? 443 : 80),
-      });
-      return connection.localAddr.hostname;
-    } catch (error) {
-      throw new Failure(`cannot connect to ${host}: ${messageOf(error)}`);
-    }
+export async function addressTowards(urls: readonly string[]): Promise<string> {
+  const reached = await Promise.allSettled(urls.map(async (url) => {
+    const { protocol, hostname, port } = new URL(url);
+    using connection = await Deno.connect({
+      hostname: unbracketed(hostname),
+      port: Number(port) || (protocol === "https:" ? 443 : 80),
+    });
+    return connection.localAddr.hostname;
   }));
-  const found = towards.flatMap((one) => one.status === "fulfilled" ? one.value : []);
-  if (!found.length && towards[0]?.status === "rejected") throw towards[0].reason;
-  return found.find((address) => !isLoopback(address)) ?? found[0];
+  const found = reached.flatMap((one) => one.status === "fulfilled" ? one.value : []);
+  const best = found.find((address) => !isLoopback(address)) ?? found[0];
+  if (best !== undefined) return best;
+  const [{ reason }] = reached as [PromiseRejectedResult];
+  throw new Failure(`cannot connect to ${urls.map((url) => new URL(url).host)}: ${messageOf(reason)}`);
+}
+
+/** Listens on one address, or where it is none of this machine, on all. @throws {Failure} */
+function listen(hostname: string, port: number, say: (message: string) => void): Deno.TcpListener {
+  const all = hostname.includes(":") ? "::" : "0.0.0.0";
+  try {
+    return Deno.listen({ hostname, port });
+  } catch (error) {
+    if (hostname !== all && error instanceof Deno.errors.AddrNotAvailable) {
+      say(`${hostname} is no address of this machine: the stage listens on all of them, port ${port}`);
+      return listen(all, port, say);
+    }
+    throw new Failure(`cannot serve the stage on ${bracketed(hostname)}:${port}: ${messageOf(error)}`);
+  }
 }

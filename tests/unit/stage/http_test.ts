@@ -11,9 +11,8 @@ async function startUpload(client: Client, key: string, content: Uint8Array): Pr
   });
 }
 
-/** Returns when so many bytes lie in the stage's directory. */
-const received = (parent: string, bytes: number) =>
-  eventually(() => filesIn(parent).reduce((sum, path) => sum + Deno.statSync(path).size, 0) >= bytes);
+/** Returns when so many files lie in the stage's directory, those under way too. */
+const begun = (parent: string, files: number) => eventually(() => filesIn(parent).length >= files);
 
 /** Whether the other end closes the connection. */
 const isClosed = (connection: Deno.TcpConn) =>
@@ -23,7 +22,7 @@ Deno.test("an upload that is cut leaves nothing, and the same PUT again works", 
   withStage(async (client, stage, parent) => {
     const content = new Uint8Array(randomBytes(100_000));
     const connection = await startUpload(client, "t-1/a", content);
-    await received(parent, 50_000);
+    await begun(parent, 1);
     assert.match((await client.list("t-1")).text, /<KeyCount>0</);
     assert.equal((await client.get("/t-1/a")).status, 404);
     connection.close();
@@ -112,7 +111,7 @@ Deno.test("a connection takes one request, and its client is told so", () =>
 Deno.test("more connections than are allowed end those that have waited longest, never a transfer", () =>
   withStage(async (client, _stage, parent) => {
     using upload = await startUpload(client, "t-1/a", bytesOf("rows"));
-    await received(parent, 2);
+    await begun(parent, 1);
     const idle = await Promise.all(
       Array.from({ length: 40 }, () => Deno.connect({ ...client.address, transport: "tcp" })),
     );
@@ -126,7 +125,7 @@ Deno.test("more connections than are allowed end those that have waited longest,
 Deno.test("a PUT that is repeated replaces the file, also while the first still runs", () =>
   withStage(async (client, stage, parent) => {
     using slow = await startUpload(client, "t-1/a", bytesOf("first!"));
-    await received(parent, 3);
+    await begun(parent, 1);
     assert.equal((await client.put("t-1/a", "second")).status, 200);
     assert.equal((await client.put("t-1/a", "third")).status, 200);
     assert.equal(await stage.bytes("t-1"), 5);
@@ -142,7 +141,7 @@ Deno.test("remove() deletes one directory's files and refuses what its export st
     await client.put("t-1/a", "rows");
     await client.put("t-10/a", "rows");
     using slow = await startUpload(client, "t-1/b", bytesOf("late"));
-    await received(parent, 10);
+    await begun(parent, 3);
     await stage.remove("t-1");
     assert.deepEqual([await stage.bytes("t-1"), await stage.bytes("t-10")], [0, 4]);
     await write(slow, bytesOf("te"));
@@ -169,7 +168,7 @@ Deno.test("time in which nothing came is not saved up, and closing ends all wait
     await client.put("t-1/a", new Uint8Array(200));
     assert.ok(performance.now() - startMs >= 190, `${performance.now() - startMs} ms`);
     using _slow = await startUpload(client, "t-1/b", new Uint8Array(60_000)); // half a minute
-    await eventually(() => filesIn(parent).length === 2);
+    await begun(parent, 2);
     await stage.close();
     assert.ok(performance.now() - startMs < 15_000);
   }, { bytesPerSecond: 1000 }));
@@ -178,7 +177,7 @@ Deno.test("close() cuts what runs and what waits, and removes everything", () =>
   withStage(async (client, stage, parent) => {
     await client.put("t-1/a", new Uint8Array(8_000_000));
     using _upload = await startUpload(client, "t-1/b", new Uint8Array(8_000_000));
-    await received(parent, 12_000_000);
+    await begun(parent, 2);
     using download = await client.start("GET", `/${client.bucket}/t-1/a`);
     await download.read(new Uint8Array(100)); // under way, and too large for the socket's buffers
     using _idle = await Deno.connect(client.address);

@@ -45,32 +45,31 @@ Deno.test("checkSignature() takes Amazon's own examples and gives the sha256 of 
 });
 
 Deno.test("a request of which anything was changed is refused", async () => {
-  const change = async (code: string, change: (request: ReturnType<typeof ranged>) => void, other = key) => {
+  const change = async (change: (request: ReturnType<typeof ranged>) => void, other = key) => {
     const request = ranged();
     change(request);
     await assert.rejects(
       () => checkSignature(request, other, sentMs),
-      (error) => error instanceof Refusal && error.code === code,
-      code,
+      (error) => error instanceof Refusal && error.code === "SignatureDoesNotMatch",
     );
   };
-  await change("SignatureDoesNotMatch", (request) => request.method = "PUT");
-  await change("SignatureDoesNotMatch", (request) => request.url = request.url.slice(0, -1));
-  await change("SignatureDoesNotMatch", (request) => request.url += "?a=b");
-  await change("SignatureDoesNotMatch", ({ headers }) => headers.set("range", "bytes=0-8"));
-  await change("SignatureDoesNotMatch", (request) => request.url = "http://another/test.txt");
-  await change("SignatureDoesNotMatch", ({ headers }) => headers.set("x-amz-date", "20130524T000001Z"));
-  await change("SignatureDoesNotMatch", ({ headers }) => headers.set("x-amz-content-sha256", sha256Of("x")));
-  await change("SignatureDoesNotMatch", () => {}, { ...key, secretAccessKey: "another" });
-  await change("SignatureDoesNotMatch", () => {}, { ...key, region: "eu-west-1" });
-  await change("InvalidAccessKeyId", () => {}, { ...key, accessKeyId: "another" });
-  await change("InvalidRequest", ({ headers }) => headers.set("x-amz-content-sha256", "UNSIGNED-PAYLOAD"));
-  await change("AccessDenied", ({ headers }) => headers.delete("authorization"));
-  await change("AccessDenied", ({ headers }) => headers.set("authorization", "Basic cm9vdDo="));
+  await change((request) => request.method = "PUT");
+  await change((request) => request.url = request.url.slice(0, -1));
+  await change((request) => request.url += "?a=b");
+  await change(({ headers }) => headers.set("range", "bytes=0-8"));
+  await change((request) => request.url = "http://another/test.txt");
+  await change(({ headers }) => headers.set("x-amz-date", "20130524T000001Z"));
+  await change(({ headers }) => headers.set("x-amz-content-sha256", sha256Of("x")));
+  await change(() => {}, { ...key, secretAccessKey: "another" });
+  await change(() => {}, { ...key, region: "eu-west-1" });
+  await change(() => {}, { ...key, accessKeyId: "another" });
+  await change(({ headers }) => headers.set("x-amz-content-sha256", "UNSIGNED-PAYLOAD"));
+  await change(({ headers }) => headers.delete("authorization"));
+  await change(({ headers }) => headers.set("authorization", "Basic cm9vdDo="));
 });
 
 Deno.test("a signature that leaves out host, date or the body's sha256 is none", async () => {
-  for (const names of ["", "host", "x-amz-content-sha256;x-amz-date", "host;x-amz-date"]) {
+  for (const names of ["", ";", "host", "x-amz-content-sha256;x-amz-date", "host;x-amz-date"]) {
     const request = listed();
     request.headers.set(
       "authorization",
