@@ -81,16 +81,8 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   const { task, from, to } = plan;
   const output = new RunOutput(command.name, say, printer(args.value("output")));
   if (task === "plan") return await runTables(plan, output, signal);
-  const stage = await openStage({
-    stage: args.value("stage"),
-    importStage: args.value("import-stage"),
-    connection: args.values("connection"),
-    address: args.value("serve-address"),
-    bytesPerSecond: args.bytes("rate"),
-    from: from?.url.split(",") ?? [],
-    to: to?.url.split(",") ?? [],
-    say,
-  });
+  const nodes = { from: from?.url.split(",") ?? [], to: to?.url.split(",") ?? [] };
+  const stage = await openStage(args, { ...nodes, say });
   try {
     if (args.on("estimate")) return await printEstimate(args, { ...plan, stage }, output, signal);
     const ledger = await openLedger(args.value("ledger"));

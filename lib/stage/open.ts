@@ -1,34 +1,30 @@
 /** The stage that the command line asks for. */
+import type { Args } from "../cli/command.ts";
 import { UsageError } from "../cli/errors.ts";
 import { type ServedOptions, servedStage } from "./served.ts";
 import type { Stage } from "./stage.ts";
 import { connectionOptions, parseStage, storageStage } from "./storage.ts";
 
-/** The flags' texts, and both sides' nodes. */
-export interface AskedStage extends ServedOptions {
-  readonly stage?: string | undefined;
-  readonly importStage?: string | undefined;
-  /** `KEY=VALUE` */
-  readonly connection: readonly string[];
-}
-
 /**
  * Opens the stage at `--stage`, or serves one. Options of CONNECTION come from CNOSDB_STAGE_CONNECTION, too.
- * @throws {UsageError} where the flags make none
- * @throws {Failure} where it cannot be served
+ * @throws {UsageError} where the flags make none @throws {Failure} where it cannot be served
  */
-export async function openStage(asked: AskedStage): Promise<Stage> {
-  const { stage, importStage, connection } = asked;
+export async function openStage(
+  args: Args,
+  served: Pick<ServedOptions, "from" | "to" | "say">,
+): Promise<Stage> {
+  const [stage, importStage] = [args.value("stage"), args.value("import-stage")];
+  const connection = args.values("connection");
+  const [address, bytesPerSecond] = [args.value("serve-address"), args.bytes("rate")];
   if (stage === undefined) {
-    if (importStage !== undefined || connection.length) {
-      throw new UsageError("--import-stage and --connection need a --stage");
+    if (importStage === undefined && !connection.length) {
+      return await servedStage({ ...served, address, bytesPerSecond });
     }
-    return await servedStage(asked);
+    throw new UsageError("--import-stage and --connection need a --stage");
   }
-  if (asked.address !== undefined || asked.bytesPerSecond !== undefined) {
-    throw new UsageError(
-      "--serve-address and --rate go with the stage that this script serves, not with --stage",
-    );
+  if (address !== undefined || bytesPerSecond !== undefined) {
+    const told = "--serve-address and --rate go with the stage that this script serves, not with --stage";
+    throw new UsageError(told);
   }
   const url = parseStage("--stage", stage);
   const importUrl = importStage === undefined ? url : parseStage("--import-stage", importStage);
@@ -39,8 +35,7 @@ function fromEnvironment(): string[] {
   const text = Deno.env.get("CNOSDB_STAGE_CONNECTION");
   if (!text) return [];
   try {
-    const options = JSON.parse(text) as Record<string, unknown>;
-    return Object.entries(options).map(([key, value]) => `${key}=${value}`);
+    return Object.entries<unknown>(JSON.parse(text)).map(([key, value]) => `${key}=${value}`);
   } catch {
     throw new UsageError(
       "CNOSDB_STAGE_CONNECTION is no JSON",

@@ -1,6 +1,6 @@
 /** A stage in a storage that is not ours: file://, s3://, gcs://, azblob://. */
 import { readdir, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { closestString } from "../cli/deps.ts";
 import { UsageError } from "../cli/errors.ts";
 import { keepSecret } from "../cli/presentable.ts";
@@ -25,46 +25,38 @@ export function connectionOptions(stage: URL, pairs: readonly string[]): Record<
   for (const pair of pairs) {
     const [, key = "", value = ""] = /^\s*(\w+)\s*=(.*)$/s.exec(pair) ?? [];
     if (!keys.includes(key)) {
-      const known = keys.length ? `it takes ${keys.join(", ")}.` : "it takes none.";
-      const nearest = keys.length && key ? `did you mean ${closestString(key, [...keys])}? ` : "";
+      const nearest = key && keys.length ? `did you mean ${closestString(key, keys)}? ` : "";
       throw new UsageError(
         `--connection: ${key ? "" : "no KEY=VALUE, or "}no option of ${stage.protocol}//`,
-        nearest + known,
+        nearest + `it takes ${keys.join(", ") || "none"}.`,
       );
     }
     if (/key|token|email/.test(key)) keepSecret(value);
     options[key] = value;
   }
-  const { endpoint_url: endpoint } = options;
-  if (endpoint !== undefined && !/\.amazonaws\.com(:\d+)?\/?$/.test(endpoint)) {
+  const endpoint = options.endpoint_url?.replace(/\/+$/, "");
+  if (endpoint !== undefined && !/\.amazonaws\.com(:\d+)?$/.test(endpoint)) {
     options.region ??= "us-east-1";
-    const bucketInIt = endpoint.replace(/\/+$/, "").endsWith(`/${stage.hostname}`);
-    if (!bucketInIt) options.virtual_hosted_style ??= "false";
+    if (!endpoint.endsWith(`/${stage.hostname}`)) options.virtual_hosted_style ??= "false";
   }
   return options;
 }
 
 /** @throws {UsageError} where a stage's URL is none, or has a path that the servers would not find again; without its text, which may hold keys */
 export function parseStage(flag: string, text: string): URL {
-  const url = /^(file|s3|gcs|azblob):\/\//.test(text) ? URL.parse(text) : null;
-  if (
-    !url || (url.protocol === "file:" ? url.pathname.length < 2 || url.hostname !== "" : url.hostname === "")
-  ) {
+  if (!/^(file:\/\/\/|(s3|gcs|azblob):\/\/)[^/]/.test(text)) {
     throw new UsageError(
       `${flag} is no stage`,
       "expected file:///directory, s3://bucket/directory, gcs://… or azblob://…; or leave it out: then the script is the stage.",
     );
   }
-  if (
-    url.username || url.password || url.port || url.search || url.hash ||
-    !/^[\w./-]*$/.test(url.hostname + url.pathname)
-  ) {
+  if (!/^\w+:[\w./-]+$/.test(text)) {
     throw new UsageError(
       `${flag}: only letters, digits, . _ - and / are safe in its path`,
       "with anything else the new cluster imports 0 rows and says nothing. Keys go into --connection.",
     );
   }
-  return url;
+  return new URL(text);
 }
 
 /**
@@ -76,31 +68,31 @@ export function storageStage(
   importUrl: URL = exportUrl,
   connection: Readonly<Record<string, string>> = {},
 ): Stage {
-  const [exportBase, importBase] = [trimmed(exportUrl), trimmed(importUrl)];
+  const [exportBase, importBase] = [exportUrl, importUrl].map(({ href }) => href.replace(/\/+$/, ""));
+  /** those that may lie on this machine */
+  const local = new Set([exportUrl, importUrl].filter(({ protocol }) => protocol === "file:"));
   const clause = connectionClause(connection);
   /** used by this run, and not removed */
   const left = new Set<string>();
-  const used = (base: string, directory: string) => {
+  const urlIn = (base: string | undefined) => (directory: string) => {
     assertDirectory(directory);
     left.add(directory);
     return `${base}/${directory}`;
   };
-  /** where a directory lies, if it lies on this machine */
   const pathsOf = (directory: string) => {
     assertDirectory(directory);
-    const local = [exportBase, importBase].filter((base) => base.startsWith("file:"));
-    return [...new Set(local)].map((base) => `${new URL(base).pathname}/${directory}`);
+    return [...local].map(({ pathname }) => join(pathname, directory));
   };
   return {
     exportConnection: clause,
     importConnection: clause,
-    exportUrl: (directory) => used(exportBase, directory),
-    importUrl: (directory) => used(importBase, directory),
+    exportUrl: urlIn(exportBase),
+    importUrl: urlIn(importBase),
     async bytes(directory) {
       for (const path of pathsOf(directory)) {
         try {
           const entries = await readdir(path, { recursive: true });
-          const sizes = await Promise.all(entries.map((name) => Deno.stat(`${path}/${name}`)));
+          const sizes = await Promise.all(entries.map((name) => Deno.stat(join(path, name))));
           return sizes.reduce((sum, { isFile, size }) => sum + (isFile ? size : 0), 0);
         } catch { /* not here */ }
       }
@@ -113,7 +105,7 @@ export function storageStage(
           await Deno.stat(dirname(path));
           await rm(path, { recursive: true, force: true }); // an empty table makes none
           left.delete(directory);
-        } catch { /* it lies on the server's machine, or belongs to the server's user: told at the end */ }
+        } catch { /* on the server's machine, or of the server's user: told at the end */ }
       }
     },
     close() {
@@ -123,5 +115,3 @@ export function storageStage(
     },
   };
 }
-
-const trimmed = (url: URL) => url.href.replace(/\/+$/, "");

@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
+import { parse } from "../../../lib/cli/command.ts";
 import { Failure } from "../../../lib/cli/errors.ts";
 import { openStage } from "../../../lib/stage/open.ts";
 import { assertDirectory, connectionClause, freshDirectory } from "../../../lib/stage/stage.ts";
 import { connectionOptions, parseStage, storageStage } from "../../../lib/stage/storage.ts";
+import { command } from "../../../scripts/copy_tables.ts";
+
+/** The stage of a command line. */
+const open = (...flags: string[]) => openStage(parse(command, flags), { from: [], to: [], say: () => {} });
 
 Deno.test("every export gets a directory of its own, of letters that servers find again", () => {
   const name = { tenant: "cnosdb", database: "my db", table: "é.'/../\0".repeat(30) };
@@ -116,10 +121,9 @@ Deno.test("what may hold a key is never shown", async () => {
   );
   Deno.env.set("CNOSDB_STAGE_CONNECTION", '{"secret_key":"hush"');
   try {
-    const asked = { stage: "s3://b/d", connection: [], from: [], to: [], say: () => {} };
-    await assert.rejects(() => openStage(asked), isQuietUsageError);
+    await assert.rejects(() => open("--stage", "s3://b/d"), isQuietUsageError);
     Deno.env.set("CNOSDB_STAGE_CONNECTION", '{"secret_key":"hush","region":"a"}');
-    const stage = await openStage({ ...asked, connection: ["region=b"] });
+    const stage = await open("--stage", "s3://b/d", "--connection", "region=b");
     assert.equal(stage.exportConnection, "CONNECTION = (secret_key = 'hush', region = 'b') ");
     assert.equal(stage.exportUrl("t-1"), "s3://b/d/t-1");
   } finally {
@@ -143,12 +147,13 @@ Deno.test("a server that echoes a statement shows no key of the stage", () => {
 });
 
 Deno.test("flags that do not go together are refused", async () => {
-  const none = { connection: [], from: [], to: [], say: () => {} };
-  const refused = async (asked: Partial<Parameters<typeof openStage>[0]>, told: RegExp) =>
-    await assert.rejects(() => openStage({ ...none, ...asked }), told);
-  await refused({ importStage: "file:///x" }, /need a --stage/);
-  await refused({ connection: ["region=x"] }, /need a --stage/);
-  await refused({ stage: "file:///x", address: "a:1" }, /--serve-address and --rate go with/);
-  await refused({ stage: "file:///x", bytesPerSecond: 1 }, /--serve-address and --rate go with/);
-  await refused({ stage: "file:///x", importStage: "file://" }, /--import-stage is no stage/);
+  for (
+    const [told, ...flags] of [
+      [/need a --stage/, "--import-stage", "file:///x"],
+      [/need a --stage/, "--connection", "region=x"],
+      [/--serve-address and --rate go with/, "--stage", "file:///x", "--serve-address", "a:1"],
+      [/--serve-address and --rate go with/, "--stage", "file:///x", "--rate", "1"],
+      [/--import-stage is no stage/, "--stage", "file:///x", "--import-stage", "file://"],
+    ] as const
+  ) await assert.rejects(() => open(...flags), told);
 });
