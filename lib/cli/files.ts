@@ -83,91 +83,60 @@ export async function warnOfReaders(say: Say): Promise<void> {
   }
 }
 
+/** Takes bytes, which it may keep. */
+export type Sink = (bytes: Uint8Array) => Promise<void>;
+
 const pieceBytes = 1 << 20;
 
-/** Writes lines of text in pieces of a megabyte; a piece belongs to who takes it. */
-export class LineWriter {
-  #piece = new Uint8Array(pieceBytes);
-  #used = 0;
-
-  constructor(readonly sink: (bytes: Uint8Array) => Promise<void>) {}
-
-  /** @param line without a newline at its end @returns what to wait for before the next, if a piece was full */
-  add(line: string): Promise<void> | undefined {
+/** Writes lines in pieces of a megabyte. @param lines without newlines at their ends */
+export async function writeLines(lines: Iterable<string>, sink: Sink): Promise<void> {
+  let piece = new Uint8Array(pieceBytes);
+  let used = 0;
+  for (const line of lines) {
     // A character takes three bytes at most.
     const mostBytes = 3 * line.length + 1;
-    if (this.#used + mostBytes > this.#piece.length) return this.flush(mostBytes).then(() => this.add(line));
-    this.#used += encoder.encodeInto(`${line}\n`, this.#piece.subarray(this.#used)).written;
+    if (used + mostBytes > piece.length) {
+      await sink(piece.subarray(0, used));
+      piece = new Uint8Array(Math.max(pieceBytes, mostBytes));
+      used = 0;
+    }
+    used += encoder.encodeInto(`${line}\n`, piece.subarray(used)).written;
   }
-
-  /** Writes what is left. @param roomBytes what the next piece has to have room for */
-  async flush(roomBytes = 0): Promise<void> {
-    const bytes = this.#piece.subarray(0, this.#used);
-    this.#piece = new Uint8Array(Math.max(pieceBytes, roomBytes));
-    this.#used = 0;
-    if (bytes.length) await this.sink(bytes);
-  }
-}
-
-/** A file that is being written: it appears by `commit`, and `abandon` leaves nothing of it. */
-export interface AtomicFile {
-  write(bytes: Uint8Array): Promise<void>;
-  commit(): Promise<void>;
-  abandon(): Promise<void>;
+  await sink(piece.subarray(0, used));
 }
 
 /**
- * Begins a file that appears whole or not at all: it is written beside its place (mode 0600), synced and renamed. After a kill in the middle
+ * Writes a file that appears whole or not at all: beside its place (mode 0600), synced and renamed. After a kill in the middle
  * `FILE.XXXXXXXX.partial` stays until FILE is written again. What is no regular file (a pipe, /dev/null) is written as it is.
- * @throws {Failure} where it cannot be written; so do its functions, which leave nothing then
+ * @param write is given what takes the file's bytes
+ * @throws {Failure} where it cannot be written, and whatever `write` throws; nothing is left of it then
  */
-export async function atomicFile(path: string): Promise<AtomicFile> {
-  const explain = (error: unknown) => new Failure(`${path}: cannot be written: ${messageOf(error)}`);
-  const target = await Deno.realPath(path).catch(() => path);
-  const inPlace = await Deno.stat(target).then(({ isFile }) => !isFile, () => false);
-  const partial = `${target}.${crypto.randomUUID().slice(0, 8)}.partial`;
-  const open = async () => {
-    if (inPlace) return await Deno.open(target, { write: true });
-    await removeStale(target);
-    return await Deno.open(partial, { write: true, createNew: true, mode: 0o600 });
-  };
-  const file = await open().catch((error) => {
-    throw explain(error);
-  });
-  const abandon = async () => {
+export async function saveFile(path: string, write: (sink: Sink) => Promise<void>): Promise<void> {
+  const explained = async <T>(action: Promise<T>): Promise<T> => {
     try {
-      file.close();
-    } catch { /* closed already */ }
-    if (!inPlace) await Deno.remove(partial).catch(() => {});
-  };
-  const guarded = async (action: () => Promise<void>) => {
-    try {
-      await action();
+      return await action;
     } catch (error) {
-      await abandon();
-      throw explain(error);
+      throw new Failure(`${path}: cannot be written: ${messageOf(error)}`);
     }
   };
-  return {
-    write: (bytes) => guarded(() => writeAll(file, bytes)),
-    commit: () =>
-      guarded(async () => {
-        if (!inPlace) await file.sync();
-        file.close();
-        if (!inPlace) await Deno.rename(partial, target);
-      }),
-    abandon,
-  };
-}
-
-/**
- * Writes a file with secrets in it: as `atomicFile` does, and all of it in one go, so that a kill hardly ever leaves a part of it.
- * @throws {Failure} where it cannot be written
- */
-export async function saveFile(path: string, pieces: Iterable<Uint8Array>): Promise<void> {
-  const file = await atomicFile(path);
-  for (const piece of pieces) await file.write(piece);
-  await file.commit();
+  const target = await Deno.realPath(path).catch(() => path);
+  if (await Deno.stat(target).then(({ isFile }) => !isFile, () => false)) {
+    using file = await explained(Deno.open(target, { write: true }));
+    return await write((bytes) => explained(writeAll(file, bytes)));
+  }
+  await explained(removeStale(target));
+  const partial = `${target}.${crypto.randomUUID().slice(0, 8)}.partial`;
+  try {
+    {
+      using file = await explained(Deno.open(partial, { write: true, createNew: true, mode: 0o600 }));
+      await write((bytes) => explained(writeAll(file, bytes)));
+      await explained(file.sync());
+    }
+    await explained(Deno.rename(partial, target));
+  } catch (error) {
+    await Deno.remove(partial).catch(() => {});
+    throw error;
+  }
 }
 
 /** Removes what a killed run left of a file: what nobody has written to for ten minutes. */

@@ -4,7 +4,7 @@ import { UsageError } from "../cli/errors.ts";
 import { readInput, readText } from "../cli/files.ts";
 import { sqlEndpoint } from "../cnosdb/sql.ts";
 import { formatTime, parseDuration, parseTime } from "../cnosdb/time.ts";
-import { tableSelection } from "../filter/selection.ts";
+import { Selection } from "../filter/selection.ts";
 import type { Stage } from "../stage/stage.ts";
 import { checkTwoClusters, Cluster } from "./cluster.ts";
 import type { FollowOptions } from "./follow.ts";
@@ -131,11 +131,11 @@ async function readList(
   }
   if (!all && file === undefined && Deno.stdin.isTerminal()) return undefined;
   const where = all ? `the source, ${source!.url}` : file ?? "stdin";
-  const { wants, unmatched } = tableSelection(args);
+  const selection = new Selection(args);
   const list = all
-    ? await listTables(source!, wants, signal)
-    : await readTables(readInput(file, signal), where, wants);
-  const misspelt = unmatched();
+    ? await listTables(source!, selection.wants, signal)
+    : await readTables(readInput(file, signal), where, selection.wants);
+  const misspelt = selection.unmatched();
   if (misspelt.length) {
     throw new UsageError(
       `${misspelt.join(", ")}: matches no table of ${where}`,

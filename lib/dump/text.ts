@@ -4,7 +4,7 @@
  */
 import { Buffer, isUtf8 } from "node:buffer";
 import { Failure } from "../cli/errors.ts";
-import { LineWriter, saveFile } from "../cli/files.ts";
+import { saveFile, type Sink, writeLines } from "../cli/files.ts";
 import { preview } from "../cli/text.ts";
 import { Sha256 } from "./sha256.ts";
 
@@ -216,26 +216,23 @@ export function formatEndMark(entries: number, sha256: string): string {
   return `# end entries=${entries} sha256=${sha256}\n`;
 }
 
-/**
- * Writes a dump and its end mark.
- * @param sink takes the bytes in pieces of a megabyte, in their order, and keeps them if it likes
- */
+/** Writes a dump and its end mark. */
 export async function writeDump(
   entries: Iterable<Pick<Entry, "key" | "value">>,
-  sink: (bytes: Uint8Array) => Promise<void>,
+  sink: Sink,
 ): Promise<void> {
   const hash = new Sha256();
-  const lines = new LineWriter(async (bytes) => {
+  let written = 0;
+  const lines = function* () {
+    for (const { key, value } of entries) {
+      written++;
+      yield `${key}: ${value}`;
+    }
+  };
+  await writeLines(lines(), async (bytes) => {
     await hash.update(bytes);
     await sink(bytes);
   });
-  let written = 0;
-  for (const { key, value } of entries) {
-    const writing = lines.add(`${key}: ${value}`);
-    if (writing) await writing;
-    written++;
-  }
-  await lines.flush();
   await sink(new TextEncoder().encode(formatEndMark(written, await hash.digest())));
 }
 
@@ -244,7 +241,5 @@ export async function saveDump(
   entries: Iterable<Pick<Entry, "key" | "value">>,
   path: string,
 ): Promise<void> {
-  const pieces: Uint8Array[] = [];
-  await writeDump(entries, (bytes) => Promise.resolve(void pieces.push(bytes)));
-  await saveFile(path, pieces);
+  await saveFile(path, (sink) => writeDump(entries, sink));
 }

@@ -1,96 +1,170 @@
 /** One entry's value, from the dump's form into the target's. */
+import { Failure } from "../cli/errors.ts";
 import { type Change, changes } from "../dump/compare.ts";
 import { formatJson, type Json, objectIn, parseJson } from "../dump/json.ts";
-import { Failure } from "../cli/errors.ts";
-import { describeRange, type Format, overlap, type Range } from "../versions/versions.ts";
-import { assertReadable, formatsOf, identify } from "../versions/entry.ts";
+import { type Key, readKey } from "../dump/key.ts";
+import type { Entry } from "../dump/text.ts";
+import { assertReadable, formatsOf, identify, identifyEntry } from "../versions/entry.ts";
+import type { Context } from "../versions/step.ts";
 import { canLogIn } from "../versions/v2_4_0.ts";
-import type { Item } from "./item.ts";
-import type { Rule } from "./rule.ts";
+import { describeRange, overlap } from "../versions/versions.ts";
+import type { Facts, FilterOptions, OwnRule, Rule } from "./rules.ts";
 
-/** What became of a value, or of all that differ from it in id and names alone. */
-export interface Converted {
-  /** the JSON text that comes out for a value that was converted so */
-  textFor: (value: string) => string;
-  about: About;
-}
-
-/** How a value was converted: the same for values that differ in id and names alone. */
-export interface About {
-  /** the rules that changed it, in their order */
-  rules: string[];
-  /** what they changed; empty unless details are asked for */
-  changes: Change[];
-  /** it depends on the entry's id or names */
-  personal: boolean;
-  /** what the operator should know of the user it belongs to */
-  remarks: Remark[];
+/** What became of an entry. Entries that fare alike share one: of a million entries some hundred differ in more than id and names. */
+export interface Outcome {
+  readonly kind: Key["kind"] | "unknown";
+  readonly action: "kept" | "converted" | "dropped";
+  /** the rules that were applied, in their order */
+  readonly rules: readonly string[];
+  /** what differs in the value, if details are asked for */
+  readonly changes: readonly Change[];
+  /** the cluster that its key gets, if that is another */
+  readonly cluster?: string | undefined;
+  /** what the value's last `length` characters are replaced by, if it changed */
+  readonly end?: { readonly length: number; readonly text: string };
+  /** whether a password was hashed: with a salt of the user's own, so that it is shared with no other */
+  readonly hashed?: boolean;
+  /** what to say of the user that it is */
+  readonly remarks?: readonly Remark[];
   /** the databases that a role has rights on */
-  rights: string[];
+  readonly rights?: readonly string[];
   /** a database's, such as `30d` or `INF` */
-  ttl?: string;
+  readonly ttl?: string;
 }
 
-export type Remark = "no password" | "password kept";
+export type Remark = "users without a password" | "users who had to change their password";
+
+/** The key that an entry gets. */
+export function keyOf({ key }: Entry, { cluster }: Outcome): string {
+  return cluster === undefined ? key : `/${cluster}${key.slice(key.indexOf("/", 1))}`;
+}
+
+/** The value that an entry gets. */
+export function valueOf({ value }: Entry, { end }: Outcome): string {
+  return end ? value.slice(0, value.length - end.length) + end.text : value;
+}
+
+/** An entry and what it is about. */
+export interface Item {
+  readonly entry: Entry;
+  readonly key: Key;
+  /** how much of the value is what it is (such as a TSKV table), its id and its names; missing unless it begins as CnosDB writes it */
+  readonly headLength?: number;
+}
+
+/** @throws {InvalidValue} if the key is none of CnosDB's, or does not fit the value */
+export function readItem(entry: Entry): Item {
+  const key = readKey(entry.key);
+  const head = key && headOf(key, entry.value);
+  return key && head !== undefined && entry.value.startsWith(head)
+    ? { entry, key, headLength: head.length }
+    : { entry, key: identifyEntry(entry) };
+}
+
+const quoted = JSON.stringify;
+const largestId = String((1n << 128n) - 1n);
+
+/** What CnosDB would let the value of a key begin with. */
+function headOf(key: Key, value: string): string | undefined {
+  switch (key.kind) {
+    case "user":
+      return headWithId(value, key.user);
+    case "tenant":
+      return headWithId(value, key.tenant);
+    case "role":
+      return headWithId(value, key.role);
+    case "database":
+      return `{"tenant":${quoted(key.tenant)},"database":${quoted(key.database)},`;
+    case "table": {
+      const names = `"tenant":${quoted(key.tenant)},"db":${quoted(key.database)},"name":${
+        quoted(key.table)
+      },`;
+      return `${wrapperOf(value)}{${names}`;
+    }
+    case "bucket":
+      return '{"id":';
+    case "internal":
+      return undefined;
+    default:
+      return "";
+  }
+}
+
+function headWithId(value: string, name: string): string | undefined {
+  const id = /^\{"id":(0|[1-9]\d{0,38}),/.exec(value)?.[1];
+  if (id === undefined || (id.length === largestId.length && id > largestId)) return undefined;
+  return `{"id":${id},"name":${quoted(name)},`;
+}
+
+/** What stands before a table's schema: its kind, such as TsKvTableSchema. */
+function wrapperOf(table: string): string {
+  return table.slice(0, table.indexOf("{", 1));
+}
 
 /** What the conversion of any entry of a dump needs. */
-export interface Conversion {
-  /** the dump's form, and the line that shows it */
-  source: Range;
-  sourceLine: number;
-  target: Format;
-  rules: readonly Rule[];
-  details: boolean;
+interface Conversion
+  extends Pick<Facts, "source" | "sourceLine">, Pick<FilterOptions, "target" | "cluster" | "details"> {
+  /** those that change values */
+  readonly rules: readonly Rule[];
+  readonly hash: Context["hash"];
 }
 
 /**
+ * @param patches the operator's own for this entry
  * @throws {InvalidValue} if the value is not one that the dump's version wrote, or that the target reads
  * @throws {Failure} if it has the form of another version than the dump
  */
-export function convert(item: Item, { source, sourceLine, target, rules, details }: Conversion): Converted {
-  const { key, entry } = item;
+export function convert({ entry, key }: Item, patches: readonly OwnRule[], given: Conversion): Outcome {
   const before = parseJson(entry.value);
   identify(entry.key, before);
   const range = formatsOf(key, before);
-  const form = overlap(range, source);
+  const form = overlap(range, given.source);
   if (!form) {
     throw new Failure(
       `line ${entry.line}: this ${key.kind} has the form of ${
         describeRange(range)
-      }, line ${sourceLine} that of ${describeRange(source)}`,
+      }, line ${given.sourceLine} that of ${describeRange(given.source)}`,
       "a dump is of one version: was it put together from two, or edited half-way?",
     );
   }
   assertReadable(key, before, form.first);
   let after = before;
+  let hashed = false;
   const applied: string[] = [];
-  let personal = false;
-  for (const rule of rules) {
-    if (!rule.change || !rule.applies(item)) continue;
-    const next = rule.change(item, after, () => personal = true);
-    if (!rule.own && !changes(after, next).length) continue;
+  for (const rule of [...given.rules, ...patches]) {
+    if (!rule.change || !rule.applies(entry, key)) continue;
+    const next = rule.change(after, key, (password, id) => {
+      hashed = true;
+      return given.hash(password, id);
+    });
+    if (!("pattern" in rule) && !changes(after, next).length) continue;
     after = next;
     applied.push(rule.name);
   }
-  assertReadable(key, after, target);
-  const text = applied.length ? formatJson(after) : entry.value;
+  assertReadable(key, after, given.target);
+  const cluster = given.cluster === key.cluster ? undefined : given.cluster;
+  const rules = cluster === undefined ? applied : [...applied, "--cluster"];
   return {
-    textFor: () => text,
-    about: {
-      rules: applied,
-      changes: details && applied.length ? changes(before, after) : [],
-      personal,
-      remarks: key.kind === "user" ? remarksOn(before, after) : [],
-      rights: key.kind === "role" ? Object.keys(objectIn(after, "additional_privileges")) : [],
-      ...(key.kind === "database" ? { ttl: ttlOf(after) } : {}),
-    },
+    kind: key.kind,
+    action: rules.length ? "converted" : "kept",
+    rules,
+    changes: given.details && applied.length ? changes(before, after) : [],
+    cluster,
+    ...(applied.length ? { end: { length: entry.value.length, text: formatJson(after) } } : {}),
+    ...(key.kind === "user" ? { hashed, remarks: remarksOn(before, after) } : {}),
+    ...(key.kind === "role" ? { rights: Object.keys(objectIn(after, "additional_privileges")) } : {}),
+    ...(key.kind === "database" ? { ttl: ttlOf(after) } : {}),
   };
 }
 
 function remarksOn(before: Json, after: Json): Remark[] {
   const [was, is] = [objectIn(before, "options"), objectIn(after, "options")];
-  const kept = was.must_change_password === true && is.must_change_password === false;
-  return [...(canLogIn(is) ? [] : ["no password" as const]), ...(kept ? ["password kept" as const] : [])];
+  return [
+    ...(canLogIn(is) ? [] : ["users without a password" as const]),
+    ...(was.must_change_password === true && is.must_change_password === false
+      ? ["users who had to change their password" as const]
+      : []),
+  ];
 }
 
 /** A database's TTL in any form, shortly. */
@@ -102,4 +176,26 @@ function ttlOf(database: Json): string {
   }
   const { time_num: count, unit } = objectIn(objectIn(database, "config"), "ttl");
   return count === undefined || unit === "Inf" ? "INF" : `${count}${String(unit)[0]?.toLowerCase()}`;
+}
+
+/** Values that differ in id and names alone convert alike, so what follows those is converted once. */
+export function remember(convert: (item: Item) => Outcome): (item: Item) => Outcome {
+  const groups = new Map<string, Map<string, Outcome>>();
+  return (item) => {
+    const { entry: { value }, key: { kind, cluster = "" }, headLength } = item;
+    if (headLength === undefined) return convert(item);
+    const group = `${kind} ${cluster} ${kind === "table" ? wrapperOf(value) : ""}`;
+    const known = groups.getOrInsertComputed(group, () => new Map());
+    const rest = value.slice(headLength);
+    const before = known.get(rest);
+    if (before) return before;
+    const outcome = convert(item);
+    const { end, hashed } = outcome;
+    if (hashed || !valueOf(item.entry, outcome).startsWith(value.slice(0, headLength))) return outcome;
+    const shared = end
+      ? { ...outcome, end: { length: rest.length, text: end.text.slice(headLength) } }
+      : outcome;
+    known.set(rest, shared);
+    return shared;
+  };
 }

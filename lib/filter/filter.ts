@@ -1,90 +1,69 @@
 /** From the dump of one version to the entries of another: each takes one way through the rules. */
+import { loadBcrypt } from "../cli/deps.ts";
 import { Failure } from "../cli/errors.ts";
 import { InvalidValue } from "../dump/json.ts";
 import { kinds, readKey } from "../dump/key.ts";
 import type { Dump, Entry } from "../dump/text.ts";
-import { type Conversion, convert, type Converted } from "./convert.ts";
-import { type Facts, readFacts } from "./facts.ts";
-import { Item } from "./item.ts";
-import { remember } from "./memo.ts";
-import { References } from "./references.ts";
-import type { Notes } from "./report.ts";
-import type { Outcome } from "./outcome.ts";
-import type { FilterOptions, Rule } from "./rule.ts";
-import { rulesFor, slashNote } from "./rules.ts";
+import type { Context } from "../versions/step.ts";
+import { convert, keyOf, type Outcome, readItem, remember, valueOf } from "./convert.ts";
+import { Notes } from "./notes.ts";
+import { type Facts, type FilterOptions, rulesFor } from "./rules.ts";
+import { survey } from "./survey.ts";
 
-/** A dump that is being filtered. */
+/** A dump that was filtered. */
 export interface Filtered {
+  dump: Dump;
   facts: Facts;
-  /**
-   * What becomes of each entry, in their order; reading them does the work.
-   * @throws {Failure} at an entry that cannot be converted; at their end if a key would come out twice or a flag matched nothing
-   */
-  outcomes: Iterable<Outcome>;
-  /** what comes out, whole once the outcomes are read */
-  kept: Kept[];
-}
-
-/** An entry that comes out: its text is only made when it is written, as a large dump has a million of them. */
-export interface Kept {
-  entry: Entry;
-  newKey: string | undefined;
-  converted: Converted;
+  /** what became of each entry, in their order */
+  outcomes: readonly Outcome[];
+  /** what the operator should know */
+  notes: string[];
 }
 
 /** The entries that come out, as they are written. */
-export function* entriesOf(kept: Iterable<Kept>): Generator<Entry> {
-  for (const { entry: { key, value, line }, newKey, converted } of kept) {
-    yield { key: newKey ?? key, value: converted.textFor(value), line };
+export function* entriesOf({ dump, outcomes }: Pick<Filtered, "dump" | "outcomes">): Generator<Entry> {
+  for (const [i, entry] of dump.entries.entries()) {
+    const outcome = outcomes[i]!;
+    if (outcome.action === "dropped") continue;
+    yield { key: keyOf(entry, outcome), value: valueOf(entry, outcome), line: entry.line };
   }
 }
 
 /**
- * @param notes gets what the operator should know
- * @throws {Failure} if the dump is of a version that cannot be converted for the target
+ * bcrypt, cost 12, as 2.4 wants the passwords that 2.3.0 to 2.3.3 hold as plain text, with a salt made of the user's 128-bit id:
+ * random, unique, and the same in every run.
  */
-export async function filterDump(dump: Dump, options: FilterOptions, notes: Notes): Promise<Filtered> {
-  const facts = readFacts(dump, options);
-  const bcrypt = facts.plainPasswords ? await options.loadHash() : undefined;
-  const rules = rulesFor(options, facts, (password, id) => {
-    if (!bcrypt) throw new Error("a password is to be hashed that the facts do not know of");
-    notes.hashed++;
-    return bcrypt(password, id);
-  });
-  const kept: Kept[] = [];
-  return { facts, outcomes: filter(dump, options, facts, rules, notes, kept), kept };
+export async function loadHash(): Promise<Context["hash"]> {
+  const bcrypt = await loadBcrypt();
+  return (password, userId) => {
+    const id = Uint8Array.fromHex(BigInt(userId).toString(16).padStart(32, "0"));
+    return bcrypt.hashSync(password, `$2b$12$${bcrypt.encodeBase64([...id], 16)}`);
+  };
 }
 
-function* filter(
-  dump: Dump,
-  options: FilterOptions,
-  facts: Facts,
-  rules: readonly Rule[],
-  notes: Notes,
-  kept: Kept[],
-): Generator<Outcome> {
-  const drops = rules.filter(({ change }) => !change);
-  const ownDrops = drops.filter(({ own }) => own);
-  const dropsOf = new Map(kinds.map((of) => [of, drops.filter(({ own, kind = of }) => !own && kind === of)]));
-  const patches = rules.filter(({ own, change }) => own && change);
-  const conversion: Conversion = { ...facts, target: options.target, rules, details: options.details };
-  const convertOnce = remember((item) => convert(item, conversion));
-  const references = new References();
+/**
+ * @param signal ends it
+ * @throws {Failure} if the dump is of a version that cannot be converted for the target, an entry cannot be converted, two would come
+ * out with one key, or a flag matched nothing
+ */
+export async function filterDump(dump: Dump, options: FilterOptions, signal: AbortSignal): Promise<Filtered> {
+  const { plainPasswords, users, ...facts } = survey(dump, options);
+  const hash = plainPasswords ? await options.loadHash() : () => {
+    throw new Error("a password is to be hashed that the survey does not know of");
+  };
+  const notes = new Notes(users);
+  const outcomeOf = wayThrough(options, facts, hash, notes);
+  const outcomes: Outcome[] = [];
+  let [previous, rises] = ["", true];
   for (const entry of dump.entries) {
-    const item = new Item(entry);
-    let converted: Converted;
+    if (outcomes.length % 10_000 === 0) {
+      // lets signals arrive
+      await new Promise((resolve) => setTimeout(resolve));
+      signal.throwIfAborted();
+    }
+    let outcome: Outcome;
     try {
-      // The operator's own say what to drop by its key, whatever it may be.
-      const dropping = firstOf(ownDrops, item) ?? firstOf(dropsOf.get(item.key.kind)!, item);
-      if (dropping) {
-        if (dropping.name === "slashed-names") notes.add("names with a slash", () => slashNote(item));
-        yield drop(entry, readKey(entry.key)?.kind ?? "unknown", dropping);
-        continue;
-      }
-      const patched = patches.filter((patch) => patch.applies(item));
-      for (const { own } of patched) if (own) own.matches++;
-      converted = patched.length ? convert(item, conversion) : convertOnce(item);
-      if (entry.key.includes(": ")) throw new InvalidValue(colonInName);
+      outcome = outcomeOf(entry);
     } catch (error) {
       if (!(error instanceof InvalidValue)) throw error;
       if (!options.dropInvalid) {
@@ -93,75 +72,76 @@ function* filter(
           "nothing may be lost in silence, so this stops here; drop the entry by --rules, or all such entries by --drop-invalid.",
         );
       }
-      notes.add("invalid", `line ${entry.line}: ${entry.key}: dropped as invalid: ${error.message}`);
-      yield drop(entry, "unknown", { name: "--drop-invalid" });
-      continue;
+      notes.add("invalid", () => `line ${entry.line}: ${entry.key}: dropped as invalid: ${error.message}`);
+      outcome = { kind: "unknown", action: "dropped", rules: ["--drop-invalid"], changes: [] };
     }
-    const { about } = converted;
-    references.take(item, about);
-    notes.user(item.key, about.remarks);
-    const newKey = newKeyOf(item, options.cluster);
-    kept.push({ entry, newKey, converted });
-    const applied = newKey === undefined ? about.rules : [...about.rules, "--cluster"];
-    yield {
-      line: entry.line,
-      key: entry.key,
-      newKey,
-      kind: item.key.kind,
-      action: applied.length ? "converted" : "kept",
-      rules: applied,
-      changes: about.changes,
-      ttl: about.ttl,
-    };
-  }
-  refuseTwice(kept);
-  references.check(facts.users, notes);
-  notes.rules(rules);
-  const unmatched = options.selection.unmatched();
-  if (unmatched.length) {
-    throw new Failure(
-      `${unmatched.join(", ")}: matched nothing in the dump`,
-      "is the name spelt as in the dump? It is case sensitive, and only * and ? stand for anything else.",
-    );
-  }
-}
-
-function firstOf(drops: readonly Rule[], item: Item): Rule | undefined {
-  const rule = drops.find((rule) => rule.applies(item));
-  if (rule?.own) rule.own.matches++;
-  return rule;
-}
-
-function drop({ line, key }: Entry, kind: Outcome["kind"], { name }: Pick<Rule, "name">): Outcome {
-  return { line, key, kind, action: "dropped", rules: [name], changes: [] };
-}
-
-const colonInName =
-  'a name with ": " in it cannot be restored, as CnosDB cuts the line there; leave it out by --exclude or --rules';
-
-/** The key that an entry gets, if it is another. */
-function newKeyOf({ entry, key }: Item, cluster: string | undefined): string | undefined {
-  if (cluster === undefined || cluster === key.cluster) return undefined;
-  return `/${cluster}${entry.key.slice(entry.key.indexOf("/", 1))}`;
-}
-
-/** @throws {Failure} if two entries come out with one key */
-function refuseTwice(kept: readonly Kept[]): void {
-  let previous = "";
-  // Keys that rise, as CnosDB dumps them, are never there twice.
-  const rise = kept.every(({ entry, newKey }) => {
-    const key = newKey ?? entry.key;
-    const rises = key > previous;
+    outcomes.push(outcome);
+    if (outcome.action === "dropped") continue;
+    const key = keyOf(entry, outcome);
+    rises &&= key > previous;
     previous = key;
-    return rises;
-  });
-  if (rise) return;
+  }
+  // Keys that rise, as CnosDB dumps them, are never there twice.
+  if (!rises) refuseTwice(entriesOf({ dump, outcomes }));
+  const applied = new Set(new Set(outcomes).values().flatMap(({ rules }) => rules));
+  for (const { name, pattern } of options.own) {
+    if (!applied.has(name)) notes.add("rules", () => `${name}: ${pattern} matched nothing`);
+  }
+  return { dump, facts, outcomes, notes: notes.lines() };
+}
+
+/** What says what becomes of an entry. It throws an `InvalidValue` if that cannot be converted. */
+function wayThrough(
+  options: FilterOptions,
+  facts: Facts,
+  hash: Context["hash"],
+  notes: Notes,
+): (entry: Entry) => Outcome {
+  const rules = rulesFor(options, facts);
+  const ownDrops = options.own.filter(({ change }) => !change);
+  const drops = rules.filter((rule) => !rule.change && !("pattern" in rule));
+  const dropsOf = new Map(kinds.map((of) => [of, drops.filter(({ kind = of }) => kind === of)]));
+  const patches = options.own.filter(({ change }) => change);
+  const conversion = {
+    ...{ ...options, ...facts, hash },
+    rules: rules.filter((rule) => rule.change && !("pattern" in rule)),
+  };
+  const convertOnce = remember((item) => convert(item, [], conversion));
+  const shared = new Map<string, Outcome>();
+  const dropped = (kind: Outcome["kind"], rule: string): Outcome =>
+    shared.getOrInsertComputed(
+      `${kind} ${rule}`,
+      () => ({ kind, action: "dropped", rules: [rule], changes: [] }),
+    );
+  return (entry) => {
+    // The operator's own say what to drop by its key, whatever it may be.
+    const unwanted = ownDrops.find((rule) => rule.applies(entry));
+    if (unwanted) return dropped(readKey(entry.key)?.kind ?? "unknown", unwanted.name);
+    const item = readItem(entry);
+    const { key } = item;
+    const drop = dropsOf.get(key.kind)!.find((rule) => rule.applies(entry, key));
+    if (drop?.name === "slashed-names") notes.slashed(key);
+    if (drop) return dropped(key.kind, drop.name);
+    const own = patches.filter((patch) => patch.applies(entry));
+    const outcome = own.length ? convert(item, own, conversion) : convertOnce(item);
+    if (entry.key.includes(": ")) {
+      throw new InvalidValue(
+        'a name with ": " in it cannot be restored, as CnosDB cuts the line there; leave it out by --exclude or --rules',
+      );
+    }
+    notes.take(item, outcome);
+    return outcome;
+  };
+}
+
+/** @throws {Failure} if two entries have one key */
+function refuseTwice(entries: Iterable<Entry>): void {
   const lines = new Map<string, number>();
-  for (const { key, line } of entriesOf(kept)) {
-    const before = lines.get(key);
-    if (before !== undefined) {
+  for (const { key, line } of entries) {
+    const first = lines.get(key);
+    if (first !== undefined) {
       throw new Failure(
-        `line ${line}: ${key}: is there twice, first in line ${before}`,
+        `line ${line}: ${key}: is there twice, first in line ${first}`,
         "keep one of the two lines.",
       );
     }

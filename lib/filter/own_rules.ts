@@ -10,15 +10,15 @@
 import { loadYaml } from "../cli/deps.ts";
 import { messageOf, UsageError } from "../cli/errors.ts";
 import { isObject, type Json, type JsonObject } from "../dump/json.ts";
-import { glob } from "./glob.ts";
-import type { Rule } from "./rule.ts";
+import type { OwnRule } from "./rules.ts";
+import { glob } from "./selection.ts";
 
 /**
  * @param text YAML: a list of `drop: PATTERN`, `patch: PATTERN` with `merge:` or `rename:`
  * @param file its name, for messages and reports
  * @throws {UsageError} naming the line of an unknown word, a pattern that is none, or a patch that is none
  */
-export async function parseRules(text: string, file: string): Promise<Rule[]> {
+export async function parseRules(text: string, file: string): Promise<OwnRule[]> {
   const { parse } = await loadYaml();
   let entries: unknown;
   try {
@@ -67,7 +67,7 @@ function jsonOf(value: unknown, above: readonly unknown[] = []): Json {
 }
 
 /** @throws {RangeError} saying what is wrong with it */
-function parseRule(rule: Json, name: string): Rule {
+function parseRule(rule: Json, name: string): OwnRule {
   if (!isObject(rule)) throw new RangeError("expected words with a colon");
   const unknown = Object.keys(rule).find((word) => !["drop", "patch", "merge", "rename"].includes(word));
   if (unknown !== undefined) throw new RangeError(`unknown word ${JSON.stringify(unknown)}`);
@@ -78,11 +78,7 @@ function parseRule(rule: Json, name: string): Rule {
     throw new RangeError("a pattern is a key: it starts with /, such as /*/tenants/test_*/**");
   }
   const matches = glob(pattern, "/");
-  const common = {
-    name,
-    own: { matches: 0, pattern },
-    applies: ({ entry }) => matches(entry.key),
-  } satisfies Partial<Rule>;
+  const common = { name, pattern, applies: ({ key }) => matches(key) } satisfies Partial<OwnRule>;
   if (drop !== undefined) {
     if (merge !== undefined || rename !== undefined) throw new RangeError("drop: takes nothing else");
     return { ...common, text: `- drop: ${pattern}` };
@@ -93,13 +89,13 @@ function parseRule(rule: Json, name: string): Rule {
   }
   if (merge !== undefined) {
     if (!isObject(merge)) throw new RangeError("merge: expected fields");
-    return { ...common, text, change: (_item, value) => mergePatch(value, merge) };
+    return { ...common, text, change: (value) => mergePatch(value, merge) };
   }
   const renames = parseRenames(rename);
   return {
     ...common,
     text,
-    change: (_item, value) => renames.reduce((v, path) => renameField(v, ...path), value),
+    change: (value) => renames.reduce((v, path) => renameField(v, ...path), value),
   };
 }
 

@@ -2,9 +2,9 @@
  * What the filter does, as one list of rules that each entry takes its way through: drops first, then changes of the value. What
  * `--print-rules` prints is made from the very list that runs.
  */
-import { digitsOf, isObject } from "../dump/json.ts";
-import { displayName } from "../cnosdb/names.ts";
-import { isUnlisted, type Key, namesOf } from "../dump/key.ts";
+import { digitsOf, isObject, type Json } from "../dump/json.ts";
+import { isUnlisted, type Key } from "../dump/key.ts";
+import type { Entry } from "../dump/text.ts";
 import {
   anyFormat,
   defaultsOf,
@@ -16,75 +16,114 @@ import {
 } from "../versions/versions.ts";
 import { changingPart } from "../versions/entry.ts";
 import type { Context } from "../versions/step.ts";
-import type { Facts } from "./facts.ts";
-import { glob } from "./glob.ts";
-import type { Item } from "./item.ts";
-import type { FilterOptions, Rule } from "./rule.ts";
-import { namesUnder } from "./selection.ts";
+import { glob, namesUnder, type Selection } from "./selection.ts";
+
+/** A rule drops an entry, or changes its value. */
+export interface Rule {
+  /** as reports say */
+  readonly name: string;
+  /** as `--print-rules` prints it: YAML that `--rules` takes, or a comment */
+  readonly text: string;
+  /** the kind of entry that it is about, if it is about one */
+  readonly kind?: Key["kind"];
+  applies(entry: Entry, key: Key): boolean;
+  /** the value that the entry gets; undefined for a rule that drops it */
+  readonly change?: (value: Json, key: Key, hash: Context["hash"]) => Json;
+}
+
+/** One of the operator's own, which goes by an entry's key alone; a report names it even if it changes nothing. */
+export interface OwnRule extends Rule {
+  readonly pattern: string;
+  applies(entry: Entry): boolean;
+}
+
+/** What an operator asks for. */
+export interface FilterOptions {
+  target: Format;
+  /** the release that the dump is of, if it does not show */
+  source?: string | undefined;
+  /** the target cluster's name, in the keys that come out */
+  cluster?: string | undefined;
+  selection: Selection;
+  /** the rules of `--rules` */
+  own: readonly OwnRule[];
+  /** the most replicas a database may have */
+  replica?: number | undefined;
+  root: "auto" | "keep" | "drop";
+  keepSystem: boolean;
+  pruneUsers: boolean;
+  dropInvalid: boolean;
+  /** whether outcomes say which fields changed */
+  details: boolean;
+  /** bcrypt, loaded only if the dump has a plain-text password */
+  loadHash: () => Promise<Context["hash"]>;
+}
+
+/** What the rules have to know of a whole dump. */
+export interface Facts {
+  /** the forms that it may be of, and the line that shows it */
+  source: Range;
+  sourceLine: number;
+  root?: { id: string; hasPassword: boolean };
+  /** the names of users that `--prune-users` drops */
+  pruned: ReadonlySet<string>;
+}
 
 /** Drops by pattern of entries of one kind, as a key of another kind may look alike. @param why why they are dropped */
-function drops(name: string, kind: Key["kind"], why: string, patterns: readonly string[]): Rule {
+function drops(name: string, kind: Key["kind"], why: string, ...patterns: string[]): Rule {
   const tests = patterns.map((pattern) => glob(pattern, "/"));
   return {
     name,
     text: [`# ${why}`, ...patterns.map((pattern) => `- drop: ${pattern}`)].join("\n"),
     kind,
-    applies: ({ entry }) => tests.some((matches) => matches(entry.key)),
+    applies: ({ key }) => tests.some((matches) => matches(key)),
   };
 }
 
-const internal = drops(
-  "internal",
-  "internal",
-  "the cluster's own bookkeeping: data_nodes would point the new cluster at the old one's addresses",
-  [
+const always = [
+  drops(
+    "internal",
+    "internal",
+    "the cluster's own bookkeeping: data_nodes would point the new cluster at the old one's addresses",
     ...["/data_version", "/already_init_key", "/test_alive", "/*/auto_incr_id", "/*/data_nodes/**"],
     ...["/*/data_nodes_metrics/**", "/*/resourceinfos/**", "/*/resourceinfosmark", "/*/queries/**"],
     "/*/*/queries/**",
-  ],
-);
-const buckets = drops("buckets", "bucket", "raft groups that do not exist in the new cluster", [
-  "/*/tenants/**/dbs/**/buckets/*",
-]);
-const systemDatabases = ["usage_schema", "cluster_schema"].map((name) => `/*/tenants/cnosdb/dbs/${name}`);
+  ),
+  drops(
+    "buckets",
+    "bucket",
+    "raft groups that do not exist in the new cluster",
+    "/*/tenants/**/dbs/**/buckets/*",
+  ),
+];
+const [usage, views] = ["usage_schema", "cluster_schema"].map((name) => `/*/tenants/cnosdb/dbs/${name}`);
+const systemWhy = "the server's own metrics and views (--keep-system keeps them)";
 const system = [
-  drops(
-    "system-databases",
-    "database",
-    "the server's own metrics and views (--keep-system keeps them)",
-    systemDatabases,
-  ),
-  drops(
-    "system-databases",
-    "table",
-    "and what is in them",
-    systemDatabases.map((database) => `${database}/schemas/**`),
-  ),
+  drops("system-databases", "database", systemWhy, `${usage}`, `${views}`),
+  drops("system-databases", "table", "and what is in them", `${usage}/schemas/**`, `${views}/schemas/**`),
 ];
 
 /**
  * The rules in the order in which they run.
- * @param facts what the dump says beforehand; without one, as for `--print-rules`, every rule that there may be
- * @param hash as in `Context`
+ * @param facts what the dump says beforehand
  */
-export function rulesFor(options: FilterOptions, facts: Facts, hash: Context["hash"]): Rule[] {
-  const { own, keepSystem, replica, root } = options;
+export function rulesFor(options: FilterOptions, facts: Facts): Rule[] {
+  const { own, keepSystem, replica, root, selection, target } = options;
   const dropsRoot = root === "drop" || (root === "auto" && !facts.root?.hasPassword);
   return [
     ...own.filter(({ change }) => !change),
-    internal,
-    buckets,
+    ...always,
     ...(keepSystem ? [] : system),
     {
       name: "slashed-names",
       text:
         "# databases, tables and roles with a slash in their name: no version of CnosDB lists or opens them",
-      applies: ({ key }) => key.kind !== "user" && key.kind !== "tenant" && isUnlisted(key),
+      applies: (_entry, key) => key.kind !== "user" && key.kind !== "tenant" && isUnlisted(key),
     },
     {
       name: "root",
       text: "# root and its memberships, if it has no password (--root): it would lock all out",
-      applies: ({ key }) =>
+      applies: (_entry, key) =>
         dropsRoot &&
         (key.kind === "user" ? key.user === "root" : key.kind === "member" && key.userId === facts.root?.id),
     },
@@ -92,52 +131,39 @@ export function rulesFor(options: FilterOptions, facts: Facts, hash: Context["ha
       name: "--prune-users",
       text: "# with --prune-users: users who are members of no tenant carried over",
       kind: "user",
-      applies: ({ key }) => key.kind === "user" && facts.pruned.has(key.user),
+      applies: (_entry, key) => key.kind === "user" && facts.pruned.has(key.user),
     },
-    ...options.selection.flags.map((flag) => ({
-      name: flag.text,
-      text: `# ${flag.text}`,
-      applies: ({ key }: Item) => flag.drops(namesUnder(key)),
+    ...selection.flags.map(({ text, drops }): Rule => ({
+      name: text,
+      text: `# ${text}`,
+      applies: (_entry, key) => drops(namesUnder(key)),
     })),
-    ...conversions(facts.source, options.target, hash),
+    ...conversions(facts.source, target),
     ...(replica === undefined ? [] : [capReplica(replica)]),
     ...own.filter(({ change }) => change),
   ];
 }
 
 /**
- * The list that runs, as YAML that `--rules` takes; what no pattern says is a comment.
- * @param target a release; undefined: the newest
+ * Every rule that there may be, as YAML that `--rules` takes; what no pattern says is a comment.
+ * @param target a release
  */
 export function printRules(options: Omit<FilterOptions, "target">, target = targets.at(-1)!): string {
-  const facts = {
-    source: anyFormat,
-    sourceLine: 0,
-    users: [],
-    plainPasswords: false,
-    pruned: new Set<string>(),
-  };
-  const rules = rulesFor({ ...options, target: targetFormat(target) }, facts, () => "");
+  const facts = { source: anyFormat, sourceLine: 0, pruned: new Set<string>() };
+  const rules = rulesFor({ ...options, target: targetFormat(target) }, facts);
   return [`# in the order in which they run, for ${target}`, ...rules.map(({ text }) => text), ""].join("\n");
 }
 
-function conversions(source: Range, target: Format, hash: Context["hash"]): Rule[] {
+function conversions(source: Range, target: Format): Rule[] {
+  const defaults = defaultsOf(target);
   return stepsBetween(source, target).map(({ releases: [version], convert }) => ({
     name: version,
     text: `# converts to ${version}: ${Object.keys(convert).join(", ")}`,
     applies: () => true,
-    change: ({ key }, value, personal) => {
+    change: (value, key, hash) => {
       const changing = changingPart(key, value);
       const step = changing && convert[changing.kind];
-      if (!step) return value;
-      const context: Context = {
-        defaults: defaultsOf(target),
-        hash: (password, userId) => {
-          personal();
-          return hash(password, userId);
-        },
-      };
-      return changing.whole(step(changing.part, context));
+      return step ? changing.whole(step(changing.part, { defaults, hash })) : value;
     },
   }));
 }
@@ -147,8 +173,9 @@ function capReplica(most: number): Rule {
   return {
     name: "--replica",
     text: `# --replica ${most}`,
-    applies: ({ key }) => key.kind === "database",
-    change: (_item, value) => {
+    kind: "database",
+    applies: (_entry, key) => key.kind === "database",
+    change: (value) => {
       if (!isObject(value)) return value;
       const name = "options" in value ? "options" : "config";
       const settings = value[name];
@@ -156,9 +183,4 @@ function capReplica(most: number): Rule {
       return { ...value, [name]: { ...settings, replica: most } };
     },
   };
-}
-
-/** What an operator should know of an entry that no flag dropped. */
-export function slashNote({ key }: Item): string {
-  return `${key.kind} ${displayName(...namesOf(key))} is left out: no version of CnosDB lists or opens it`;
 }

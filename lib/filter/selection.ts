@@ -1,8 +1,40 @@
 /** Which tenants, databases and tables are carried over: `--tenant`, `--database`, `--table`, `--exclude`. */
 import { UsageError } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
-import { glob, splitName } from "./glob.ts";
 import type { Key } from "../dump/key.ts";
+
+/**
+ * A test of whole texts by a pattern of a shell. What stands between two stars is looked for once, at the first place that it fits, so that
+ * no pattern takes long: in an atomic group, which JavaScript only has as a lookahead and what that found.
+ * @param pattern `*` stands for any run of characters, `?` for one; with `separator` neither crosses it, and `**` does
+ */
+export function glob(pattern: string, separator = ""): (text: string) => boolean {
+  const one = separator ? `[^${separator}]` : "[^]";
+  let groups = 0;
+  const atomic = (source: string) => `(?=(?<g${++groups}>${source}))\\k<g${groups}>`;
+  /** the pieces of a pattern between its stars; only the last may have to be looked for again, as the text has to end behind it */
+  const joined = (pieces: string[], star: string, toEnd: boolean): string =>
+    pieces.reduce((before, piece, i) =>
+      before + (toEnd && i === pieces.length - 1 ? `${star}*?${piece}` : atomic(`${star}*?${piece}`))
+    );
+  const parts = pattern.split("**").map((part, i, { length }) => {
+    const pieces = part.split("*").map((piece) => piece.split("?").map(RegExp.escape).join(one));
+    return joined(pieces, one, i === length - 1);
+  });
+  const expression = new RegExp(`^${joined(parts, "[^]", true)}$`, "u");
+  return (text) => expression.test(text);
+}
+
+/**
+ * Cuts `tenant.database.table` at its dots; a part that holds dots is written in double quotes, as in SQL.
+ * @returns undefined if a part is empty or a quote does not end
+ */
+export function splitName(text: string): string[] | undefined {
+  const parts = [...text.matchAll(/"((?:[^"]|"")*)"(?=\.|$)|([^".][^.]*)(?=\.|$)/gsu)];
+  const names = parts.map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? "");
+  const length = parts.reduce((sum, part) => sum + part[0].length, parts.length - 1);
+  return length === text.length && !names.includes("") ? names : undefined;
+}
 
 /** The names that a key stands under: tenant, database, table. Empty for what belongs to no tenant. */
 export function namesUnder(key: Key): string[] {
@@ -11,32 +43,24 @@ export function namesUnder(key: Key): string[] {
   return "database" in key ? [key.tenant, key.database] : [key.tenant];
 }
 
-/** A flag that drops what it names, or what no selecting flag names. */
-interface SelectionFlag {
-  /** for reports */
-  text: string;
-  drops(names: string[]): boolean;
-}
-
+/** A pattern for one to three names, and whether something matched it. */
 class Pattern {
   matched = false;
+  /** as an operator wrote it */
+  readonly text: string;
   readonly #parts: ((name: string) => boolean)[];
 
   /** @param count how many names it must have; undefined: one to three @throws {UsageError} */
-  constructor(readonly flag: string, readonly name: string, count?: number) {
-    let names: string[];
-    try {
-      names = splitName(name);
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      throw new UsageError(`${flag} ${JSON.stringify(name)}: ${error.message}`);
+  constructor(flag: string, name: string, count?: number) {
+    const forms = ["TENANT", "TENANT.DATABASE", "TENANT.DATABASE.TABLE"];
+    const names = splitName(name);
+    if (!names || (count === undefined ? names.length > 3 : names.length !== count)) {
+      const expected = names
+        ? count ? forms[count - 1] : forms.join(" or ")
+        : "names with dots between them; a name with a dot in it goes in double quotes";
+      throw new UsageError(`--${flag} ${JSON.stringify(name)}: expected ${expected}`);
     }
-    if (count === undefined ? names.length > 3 : names.length !== count) {
-      const forms = ["TENANT", "TENANT.DATABASE", "TENANT.DATABASE.TABLE"];
-      throw new UsageError(
-        `${flag} ${JSON.stringify(name)}: expected ${count ? forms[count - 1] : forms.join(" or ")}`,
-      );
-    }
+    this.text = `--${flag} ${name}`;
     this.#parts = names.map((part) => glob(part));
   }
 
@@ -51,29 +75,27 @@ class Pattern {
 }
 
 /**
- * Selecting includes parents, so all keys are shown to `survey` before a flag is asked; excluding excludes everything inside. What
- * belongs to no tenant is always kept.
+ * What the flags of a command line select. Selecting includes parents, so all names are shown to `survey` before a flag is asked; excluding
+ * excludes everything inside. What belongs to no tenant is always kept.
  */
 export class Selection {
   /** the flags as rules, each for itself; empty if nothing was selected or excluded */
-  readonly flags: readonly SelectionFlag[];
+  readonly flags: readonly { readonly text: string; drops(names: string[]): boolean }[];
   readonly #selected: Pattern[];
   readonly #excluded: Pattern[];
   readonly #parents = new Set<string>();
 
   /** @throws {UsageError} for a pattern with too few or too many names */
-  constructor(tenants: string[], databases: string[], tables: string[], excluded: string[]) {
-    this.#selected = [
-      ...tenants.map((name) => new Pattern("--tenant", name, 1)),
-      ...databases.map((name) => new Pattern("--database", name, 2)),
-      ...tables.map((name) => new Pattern("--table", name, 3)),
-    ];
-    this.#excluded = excluded.map((name) => new Pattern("--exclude", name));
+  constructor(args: { values(flag: string): string[] }) {
+    const patterns = (flag: string, count?: number) =>
+      args.values(flag).map((name) => new Pattern(flag, name, count));
+    this.#selected = [...patterns("tenant", 1), ...patterns("database", 2), ...patterns("table", 3)];
+    this.#excluded = patterns("exclude");
     const selects = (names: string[]) =>
       this.#selected.some((pattern) => pattern.begins(names)) || this.#parents.has(names.join("\0"));
     this.flags = [
       ...this.#excluded.map((pattern) => ({
-        text: `${pattern.flag} ${pattern.name}`,
+        text: pattern.text,
         drops: (names: string[]) => names.length > 0 && pattern.begins(names),
       })),
       ...(this.#selected.length
@@ -97,28 +119,14 @@ export class Selection {
     for (const pattern of this.#excluded) if (pattern.begins(names)) pattern.matched = true;
   }
 
+  /** Whether a table of a list is selected. */
+  readonly wants = ({ tenant, database, table }: TableName): boolean => {
+    this.survey([tenant, database, table]);
+    return !this.drops([tenant, database, table]);
+  };
+
   /** Flags that matched nothing: a misspelt name would otherwise carry over too little in silence. */
   unmatched(): string[] {
-    return [...this.#selected, ...this.#excluded].filter(({ matched }) => !matched)
-      .map(({ flag, name }) => `${flag} ${name}`);
+    return [...this.#selected, ...this.#excluded].filter(({ matched }) => !matched).map(({ text }) => text);
   }
-}
-
-/** Which tables the flags of a command line select, which `filter_meta` and `copy_tables` share. */
-export interface TableSelection {
-  wants(name: TableName): boolean;
-  /** Flags that matched none of the tables asked about. */
-  unmatched(): string[];
-}
-
-export function tableSelection(args: { values(name: string): string[] }): TableSelection {
-  const values = (flag: string) => args.values(flag);
-  const selection = new Selection(values("tenant"), values("database"), values("table"), values("exclude"));
-  return {
-    wants: ({ tenant, database, table }) => {
-      selection.survey([tenant, database, table]);
-      return !selection.drops([tenant, database, table]);
-    },
-    unmatched: () => selection.unmatched(),
-  };
 }

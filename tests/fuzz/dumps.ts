@@ -2,10 +2,9 @@
 import { Failure } from "../../lib/cli/errors.ts";
 import { readDump } from "../../lib/dump/text.ts";
 import { entriesOf, filterDump } from "../../lib/filter/filter.ts";
-import { Notes } from "../../lib/filter/report.ts";
-import { Selection } from "../../lib/filter/selection.ts";
 import { restore } from "../../lib/restore/restore.ts";
 import { startStandIn, type Version } from "../standin/standin.ts";
+import { defaults, select } from "../unit/filter/filtering.ts";
 import { mark, settings } from "../unit/restore/restoring.ts";
 import type { Part, Random } from "./fuzz.ts";
 
@@ -139,24 +138,11 @@ export const dumps: Part<Input> = {
 async function throughFilter(lines: readonly string[], { target, dropInvalid }: Omit<Input, "lines">) {
   const convert = async () => {
     const dump = await readDump(ReadableStream.from([bytesOf(lines)]), "stdin", { unmarked: true });
-    const { outcomes, kept } = await filterDump(dump, {
-      ...{
-        target,
-        cluster: "fuzzed",
-        selection: new Selection([], [], [], []),
-        own: [],
-        root: "auto",
-        keepSystem: false,
-      },
-      ...{
-        pruneUsers: false,
-        dropInvalid,
-        details: true,
-        loadHash: () => Promise.resolve(() => "$2b$12$hashed"),
-      },
-    }, new Notes());
-    for (const _ of outcomes); // reading them does the work
-    return [...entriesOf(kept)].map(({ key, value }) => `${key}: ${value}\n`).join("");
+    const filtered = await filterDump(dump, {
+      ...{ ...defaults, target, cluster: "fuzzed", selection: select(), dropInvalid, details: true },
+      loadHash: () => Promise.resolve(() => "$2b$12$hashed"),
+    }, new AbortController().signal);
+    return [...entriesOf(filtered)].map(({ key, value }) => `${key}: ${value}\n`).join("");
   };
   try {
     const text = await convert();

@@ -1,8 +1,10 @@
-import { atomicFile, readInput, saveFile } from "../../../lib/cli/files.ts";
+import { readInput, saveFile, type Sink } from "../../../lib/cli/files.ts";
 import { Failure, Interrupted } from "../../../lib/cli/errors.ts";
 import { assertEquals, assertRejects } from "../../helpers/deps.ts";
 
-const bytes = (text: string) => new TextEncoder().encode(text);
+const writing = (...texts: string[]) => async (sink: Sink) => {
+  for (const text of texts) await sink(new TextEncoder().encode(text));
+};
 
 async function inDirectory(test: (directory: string) => Promise<void>): Promise<void> {
   const directory = await Deno.makeTempDir();
@@ -18,18 +20,20 @@ const names = (directory: string) => [...Deno.readDirSync(directory)].map(({ nam
 Deno.test("saveFile() makes a file that only its owner can read", () =>
   inDirectory(async (directory) => {
     await Deno.writeTextFile(`${directory}/a`, "before", { mode: 0o644 });
-    await saveFile(`${directory}/a`, [bytes("x"), bytes("y")]);
+    await saveFile(`${directory}/a`, writing("x", "y"));
     assertEquals(await Deno.readTextFile(`${directory}/a`), "xy");
     assertEquals((await Deno.stat(`${directory}/a`)).mode! & 0o777, 0o600);
     assertEquals(names(directory), ["a"]);
   }));
 
-Deno.test("a file that is abandoned leaves what was there", () =>
+Deno.test("a file whose making fails leaves what was there", () =>
   inDirectory(async (directory) => {
     await Deno.writeTextFile(`${directory}/a`, "before");
-    const file = await atomicFile(`${directory}/a`);
-    await file.write(bytes("half"));
-    await file.abandon();
+    const failing = async (sink: Sink) => {
+      await writing("half")(sink);
+      throw new RangeError("half-way");
+    };
+    await assertRejects(() => saveFile(`${directory}/a`, failing), RangeError);
     assertEquals([names(directory), await Deno.readTextFile(`${directory}/a`)], [["a"], "before"]);
   }));
 
@@ -40,7 +44,7 @@ Deno.test("what a killed run left of a file is removed, what one is writing is n
     }
     await Deno.utime(`${directory}/a.0123abcd.partial`, 0, 0);
     await Deno.utime(`${directory}/b.0123abcd.partial`, 0, 0);
-    await saveFile(`${directory}/a`, [bytes("x")]);
+    await saveFile(`${directory}/a`, writing("x"));
     assertEquals(names(directory), ["a", "a.89abcdef.partial", "b.0123abcd.partial"]);
   }));
 
@@ -48,18 +52,18 @@ Deno.test("a link is followed and a device is written, not replaced", () =>
   inDirectory(async (directory) => {
     await Deno.writeTextFile(`${directory}/real`, "before");
     await Deno.symlink(`${directory}/real`, `${directory}/link`);
-    await saveFile(`${directory}/link`, [bytes("x")]);
+    await saveFile(`${directory}/link`, writing("x"));
     assertEquals([(await Deno.lstat(`${directory}/link`)).isSymlink, names(directory)], [true, [
       "link",
       "real",
     ]]);
-    await saveFile("/dev/null", [bytes("x")]);
+    await saveFile("/dev/null", writing("x"));
     assertEquals((await Deno.stat("/dev/null")).isFile, false);
   }));
 
 Deno.test("a full disk and a missing directory are an operator's problem, and leave nothing", async () => {
-  await assertRejects(() => saveFile("/dev/full", [bytes("x")]), Failure, "/dev/full: cannot be written");
-  await assertRejects(() => saveFile("/no/such/directory/a", []), Failure, "cannot be written");
+  await assertRejects(() => saveFile("/dev/full", writing("x")), Failure, "/dev/full: cannot be written");
+  await assertRejects(() => saveFile("/no/such/directory/a", writing()), Failure, "cannot be written");
   await assertRejects(
     () => Array.fromAsync(readInput("/no/such/file", new AbortController().signal)),
     Failure,
@@ -76,5 +80,5 @@ Deno.test("reading a pipe that stays silent ends with an interrupt", () =>
     setTimeout(() => controller.abort(new Interrupted("interrupted")), 20);
     await assertRejects(() => reading, Interrupted);
     // lets the read that is under way end
-    await _writer.write(bytes("x"));
+    await _writer.write(new TextEncoder().encode("x"));
   }));

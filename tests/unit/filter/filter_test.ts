@@ -1,18 +1,18 @@
 /** What the filter does with what goes wrong. */
 import { assert, assertEquals, assertRejects } from "../../helpers/deps.ts";
-import type { Rule } from "../../../lib/filter/rule.ts";
-import type { Outcome } from "../../../lib/filter/outcome.ts";
-import { filter } from "./filtering.ts";
+import type { Outcome } from "../../../lib/filter/convert.ts";
+import type { OwnRule } from "../../../lib/filter/rules.ts";
+import { defaults, filter, select } from "./filtering.ts";
 
 const fixture = (path: string) => Deno.readTextFile(new URL(`../../../fixtures/${path}`, import.meta.url));
 const tenant = (name: string, comment = "null") =>
   `/c/tenants/${name}: {"id":1,"name":"${name}","options":{"comment":${comment},"limiter_config":null}}\n`;
 
 Deno.test("an error of ours is not taken for an invalid entry under --drop-invalid", async () => {
-  const broken: Rule = {
+  const broken: OwnRule = {
     name: "broken",
     text: "",
-    own: { pattern: "/**", matches: 0 },
+    pattern: "/**",
     applies: () => true,
     change: () => (undefined as unknown as { x: string }).x,
   };
@@ -65,17 +65,7 @@ Deno.test("a member without its user is told by the user's name and the tenant",
 Deno.test("the printed rules, given as --rules, change nothing", async () => {
   const { parseRules } = await import("../../../lib/filter/own_rules.ts");
   const { printRules } = await import("../../../lib/filter/rules.ts");
-  const { Selection } = await import("../../../lib/filter/selection.ts");
-  const text = printRules({
-    selection: new Selection([], [], [], []),
-    own: [],
-    root: "auto",
-    keepSystem: false,
-    pruneUsers: false,
-    dropInvalid: false,
-    details: false,
-    loadHash: () => Promise.resolve(() => ""),
-  });
+  const text = printRules({ ...defaults, selection: select() });
   const dump = await fixture("dumps/2.4.3.4-single.dump");
   const plain = await filter(dump, { target: "2.4.3" });
   const outcomes: Outcome[] = [];

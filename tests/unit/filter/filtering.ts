@@ -1,9 +1,9 @@
 /** Dumps through the filter, for tests that look at what comes out. */
 import { readDump, writeDump } from "../../../lib/dump/text.ts";
+import { keyOf } from "../../../lib/filter/convert.ts";
 import { entriesOf, filterDump } from "../../../lib/filter/filter.ts";
-import type { Outcome } from "../../../lib/filter/outcome.ts";
-import { Notes, Sums } from "../../../lib/filter/report.ts";
-import type { FilterOptions } from "../../../lib/filter/rule.ts";
+import { summary } from "../../../lib/filter/report.ts";
+import type { FilterOptions } from "../../../lib/filter/rules.ts";
 import { Selection } from "../../../lib/filter/selection.ts";
 import { Failure } from "../../../lib/cli/errors.ts";
 import type { Format } from "../../../lib/versions/versions.ts";
@@ -17,45 +17,45 @@ export interface Filtered {
   error?: string;
 }
 
-/** A dump through the filter, in this process. @param outcomes gets what became of each entry */
+/** A selection by flags, such as `{ tenant: ["acme"] }`. */
+export function select(flags: Record<string, string[]> = {}): Selection {
+  return new Selection({ values: (flag) => flags[flag] ?? [] });
+}
+
+/** What an operator asks for who gives no flag. */
+export const defaults = {
+  own: [],
+  root: "auto",
+  keepSystem: false,
+  pruneUsers: false,
+  dropInvalid: false,
+  details: false,
+  loadHash: () => Promise.resolve((password, id) => `$2b$12$${id}.${password.length}`),
+} satisfies Partial<FilterOptions>;
+
+/** A dump through the filter, in this process. @param told gets what became of each entry */
 export async function filter(
   dump: string | Uint8Array,
   options: Partial<FilterOptions> & { target: Format },
-  outcomes?: Outcome[],
+  told?: unknown[],
 ): Promise<Filtered> {
   const bytes = typeof dump === "string" ? new TextEncoder().encode(dump) : dump;
   const given: FilterOptions = {
-    selection: new Selection([], [], [], []),
-    own: [],
-    root: "auto",
-    keepSystem: false,
-    pruneUsers: false,
-    dropInvalid: false,
-    details: outcomes !== undefined,
-    loadHash: () => Promise.resolve((password, id) => `$2b$12$${id}.${password.length}`),
+    ...{ ...defaults, selection: select(), details: told !== undefined },
     ...options,
-  };
-  const [notes, sums] = [new Notes(), new Sums()];
-  const chunks = async function* () {
-    yield await Promise.resolve(bytes);
   };
   let out = "";
   try {
-    const read = await readDump(chunks(), "dump", { unmarked: true });
-    const filtered = await filterDump(read, given, notes);
-    for (const outcome of filtered.outcomes) {
-      sums.add(outcome);
-      outcomes?.push(outcome);
+    const read = await readDump(ReadableStream.from([bytes]), "dump", { unmarked: true });
+    const filtered = await filterDump(read, given, new AbortController().signal);
+    for (const [i, { end: _, ...outcome }] of filtered.outcomes.entries()) {
+      told?.push({ ...outcome, key: keyOf(read.entries[i]!, outcome) });
     }
     await writeDump(
-      entriesOf(filtered.kept),
+      entriesOf(filtered),
       (piece) => Promise.resolve(void (out += new TextDecoder().decode(piece))),
     );
-    const lines = [
-      ...sums.lines(read, filtered.facts, given.target),
-      ...notes.lines(filtered.kept.length),
-    ];
-    return { out, notes: lines };
+    return { out, notes: summary(filtered, given.target) };
   } catch (error) {
     // An error of ours is no refusal.
     if (!(error instanceof Failure)) throw error;

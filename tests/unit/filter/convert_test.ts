@@ -1,20 +1,18 @@
-import type { Converted } from "../../../lib/filter/convert.ts";
-import { Item } from "../../../lib/filter/item.ts";
-import { remember } from "../../../lib/filter/memo.ts";
+import { type Item, type Outcome, readItem, remember, valueOf } from "../../../lib/filter/convert.ts";
 import { assertEquals } from "../../helpers/deps.ts";
 
 const user = (name: string, id: number, rest: string) =>
-  new Item({ key: `/c/users/${name}`, value: `{"id":${id},"name":"${name}",${rest}`, line: 1 });
+  readItem({ key: `/c/users/${name}`, value: `{"id":${id},"name":"${name}",${rest}`, line: 1 });
 
 /** A conversion that marks what it converts, and counts how often it was asked. */
-function marking(personal = false): { asked: number; convert: (item: Item) => Converted } {
+function marking(hashed = false): { asked: number; convert: (item: Item) => Outcome } {
   const state = {
     asked: 0,
-    convert: ({ entry: { value } }: Item): Converted => {
+    convert: ({ entry: { value }, key: { kind } }: Item): Outcome => {
       state.asked++;
       const text = value.replace('"x":1}', '"x":2}');
-      const rules = text === value ? [] : ["2.4.0"];
-      return { textFor: () => text, about: { rules, changes: [], personal, remarks: [], rights: [] } };
+      const end = text === value ? {} : { end: { length: value.length, text } };
+      return { kind, action: "converted", rules: [], changes: [], hashed, ...end };
     },
   };
   return state;
@@ -24,7 +22,7 @@ Deno.test("values that differ in id and name alone are converted once, each with
   const state = marking();
   const convert = remember(state.convert);
   const texts = [user("a", 1, '"x":1}'), user("bb", 22, '"x":1}')].map((item) =>
-    convert(item).textFor(item.entry.value)
+    valueOf(item.entry, convert(item))
   );
   assertEquals(texts, ['{"id":1,"name":"a","x":2}', '{"id":22,"name":"bb","x":2}']);
   assertEquals(state.asked, 1);
@@ -33,7 +31,7 @@ Deno.test("values that differ in id and name alone are converted once, each with
 Deno.test("what nothing changes comes out as the very text that came in", () => {
   const convert = remember(marking().convert);
   for (const item of [user("a", 1, '"y":1}'), user("b", 2, '"y":1}')]) {
-    assertEquals(convert(item).textFor(item.entry.value), item.entry.value);
+    assertEquals(valueOf(item.entry, convert(item)), item.entry.value);
   }
 });
 
@@ -45,7 +43,7 @@ Deno.test("what depends on the entry, or does not begin as CnosDB writes it, is 
   const spaced = marking();
   const again = remember(spaced.convert);
   for (const id of [1, 2]) {
-    again(new Item({ key: "/c/users/a", value: `{ "id":${id},"name":"a","x":1}`, line: 1 }));
+    again(readItem({ key: "/c/users/a", value: `{ "id":${id},"name":"a","x":1}`, line: 1 }));
   }
   assertEquals(spaced.asked, 2);
 });
@@ -54,7 +52,7 @@ Deno.test("values of other kinds do not share what is remembered", () => {
   const state = marking();
   const convert = remember(state.convert);
   const table = (kind: string) =>
-    new Item({
+    readItem({
       key: "/c/tenants/t/dbs/d/schemas/x",
       value: `{"${kind}":{"tenant":"t","db":"d","name":"x","x":1}}`,
       line: 1,

@@ -1,0 +1,120 @@
+/** What has to be known of a whole dump before its first entry is filtered. */
+import { Failure } from "../cli/errors.ts";
+import { digitsOf, InvalidValue, isObject, objectIn, parseJson } from "../dump/json.ts";
+import { userNames } from "../dump/compare.ts";
+import { readKey } from "../dump/key.ts";
+import type { Dump, Entry } from "../dump/text.ts";
+import { formatsOf, identify } from "../versions/entry.ts";
+import { canLogIn } from "../versions/v2_4_0.ts";
+import { anyFormat, describeRange, overlap, positionOf, rangeOfSource } from "../versions/versions.ts";
+import type { Facts, FilterOptions } from "./rules.ts";
+import { namesUnder } from "./selection.ts";
+
+/** Values of so many entries are read to see the dump's form; a later one that does not fit is an error when it is converted. */
+const evidenceEntries = 200;
+
+/** What a password looks like that has to be hashed: no whole hash, or escaped, so that only parsing tells. */
+const plainPassword = /"password"\s*:\s*"(?!\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")|\\/;
+
+/** What only the beginning of filtering needs, too. */
+interface Survey extends Facts {
+  /** whether passwords may have to be hashed */
+  plainPasswords: boolean;
+  /** names by id */
+  users: Map<string, string>;
+}
+
+/**
+ * Reads the first values, and the keys and users as far as they matter.
+ * @throws {Failure} if the dump is of a version that cannot be converted for the target, or a flag selects nothing of it
+ */
+export function survey(dump: Dump, options: FilterOptions): Survey {
+  const { selection, pruneUsers } = options;
+  const source = sourceOf(dump, options);
+  let root: Facts["root"];
+  let plainPasswords = false;
+  const users: Entry[] = [];
+  /** users that may be pruned: name by id */
+  const pruned = new Map<string, string>();
+  for (const entry of dump.entries) {
+    const { key: text, value } = entry;
+    if (!selection.flags.length && !text.includes("/users/")) continue;
+    const key = readKey(text);
+    if (!key) continue;
+    selection.survey(namesUnder(key));
+    if (key.kind !== "user") continue;
+    users.push(entry);
+    plainPasswords ||= plainPassword.test(value);
+    if (!pruneUsers && key.user !== "root") continue;
+    const user = attempt(() => parseJson(value));
+    if (!isObject(user)) continue;
+    const options = objectIn(user, "options");
+    const id = digitsOf(user.id) ?? "";
+    const isAdmin = [user.is_admin, user.is_root_admin, options.granted_admin].includes(true);
+    if (key.user === "root") root = { id, hasPassword: canLogIn(options) };
+    else if (!isAdmin) pruned.set(id, key.user);
+  }
+  for (const { key: text } of pruneUsers ? dump.entries : []) {
+    const key = text.includes("/members/") ? readKey(text) : undefined;
+    if (key?.kind === "member" && !selection.drops([key.tenant])) pruned.delete(key.userId);
+  }
+  const unmatched = selection.unmatched();
+  if (unmatched.length) {
+    throw new Failure(
+      `${unmatched.join(", ")}: matched nothing in the dump`,
+      "is the name spelt as in the dump? It is case sensitive, and only * and ? stand for anything else.",
+    );
+  }
+  return {
+    ...{ ...source, ...(root && { root }), pruned: new Set(pruned.values()) },
+    ...{ plainPasswords, users: userNames(users) },
+  };
+}
+
+/** Whatever is wrong with a value is said when it is converted. */
+function attempt<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof InvalidValue)) throw error;
+  }
+}
+
+/** The forms that a dump may be of, by what the operator says and by its first values, and the line that shows it. */
+function sourceOf(
+  { name, entries }: Dump,
+  { source: given, target }: FilterOptions,
+): Pick<Facts, "source" | "sourceLine"> {
+  const { source, sourceLine } = recognize(entries);
+  const form = `line ${sourceLine} has the form of ${describeRange(source)}`;
+  const said = given === undefined ? source : rangeOfSource(given);
+  if (!overlap(said, source)) {
+    throw new Failure(
+      `${name}: --source ${given}, but ${form}`,
+      "leave --source away: but for 2.3.0 and 2.3.1 the version is found by itself.",
+    );
+  }
+  if (given === undefined && source.first > positionOf(target)) {
+    throw new Failure(
+      `${name}: ${form}, which is later than the target ${target}`,
+      "a dump can only be converted for a later version.",
+    );
+  }
+  return { source: said, sourceLine };
+}
+
+function recognize(entries: readonly Entry[]): Pick<Facts, "source" | "sourceLine"> {
+  let [source, sourceLine, read] = [anyFormat, 0, 0];
+  for (const { key, value, line } of entries) {
+    const range = attempt(() => {
+      const json = parseJson(value);
+      return formatsOf(identify(key, json), json);
+    });
+    if (!range) continue;
+    // A dump of two versions is refused when the entry is converted: there both lines are known.
+    const both = overlap(source, range) ?? source;
+    if (both.first !== source.first || both.last !== source.last) [source, sourceLine] = [both, line];
+    if (++read === evidenceEntries) break;
+  }
+  return { source, sourceLine };
+}
