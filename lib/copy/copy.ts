@@ -77,7 +77,7 @@ export class TableRun {
     const tell = () =>
       atOnce(jobs, inStatements(results.splice(0), ({ tenant }) => tenant), (some) => this.#tellGroup(some));
     for await (const { status, result } of ledger?.rows() ?? []) {
-      if (proven.has(status) && result !== undefined) results.push(JSON.parse(result));
+      if (proven.has(status) && result !== null) results.push(JSON.parse(result));
       if (results.length === jobs * unionMost) await tell();
     }
     await tell();
@@ -170,12 +170,7 @@ export class TableRun {
     try {
       while (this.#ended.length) {
         const results = this.#ended.splice(0);
-        await this.options.ledger?.finish(results.map((one) => ({
-          name: { tenant: one.tenant, database: one.database, table: one.table },
-          status: one.status,
-          result: JSON.stringify(one),
-          rows: one.source?.rows ?? 0,
-        })));
+        await this.options.ledger?.finish(results);
         for (const one of results) await this.#print(one);
       }
     } finally {
@@ -192,9 +187,9 @@ export class TableRun {
   /** Lines of tables that other workers ended meanwhile. */
   async #tellOthers(): Promise<void> {
     if (this.options.context.signal.aborted) return;
-    for await (const { name, result, status } of this.options.ledger?.rows() ?? []) {
-      if (status === "" || result === undefined || this.#printed.has(tableKey(name))) continue;
-      await this.#print({ ...JSON.parse(result), earlier: true });
+    for await (const row of this.options.ledger?.rows() ?? []) {
+      if (row.status === "" || row.result === null || this.#printed.has(tableKey(row))) continue;
+      await this.#print({ ...JSON.parse(row.result), earlier: true });
     }
   }
 

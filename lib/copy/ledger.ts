@@ -1,339 +1,335 @@
 /**
- * The ledger of a copy: what must survive a crash. Which tables are to be done and who holds them until when, what is proven of them,
- * and which TTLs were raised. All else is asked of the clusters. Every change is one statement and may run twice: a process that is
- * killed or suspended between two of them holds no lock, and an answer that is lost costs nothing.
+ * The ledger of a copy: what must survive a crash. Which tables are proven, who holds the others until when, and which TTLs were raised.
+ * All else is asked of the clusters. Every change is one statement and may run twice: a process that is killed or suspended between two
+ * of them holds no lock, and an answer that is lost costs nothing.
  */
 import { createHash } from "node:crypto";
 import { hostname } from "node:os";
-import { UsageError } from "../cli/errors.ts";
-import type { TableName } from "../cnosdb/names.ts";
+import { Failure, messageOf, UsageError } from "../cli/errors.ts";
+import { databaseKey, tableKey, type TableName } from "../cnosdb/names.ts";
 import { postgresStore } from "./ledger_postgres.ts";
 import { sqliteStore } from "./ledger_sqlite.ts";
-import { free, prepare, Sql, sql, type Store, type Value } from "./ledger_store.ts";
+import { proven, type TableResult } from "./result.ts";
 
 /** The ledger where no other is named. */
 export const defaultLedger = "copy_tables.sqlite";
 
-/** What became of a table: its result line (JSON), and what of it is counted. */
-export interface Finished {
-  readonly name: TableName;
+/** A table of the list: "" while it is to be done, its result line (then an earlier run's), and who has a lease on it. */
+export interface LedgerRow extends TableName {
   readonly status: string;
-  readonly result: string;
-  readonly rows: number;
+  readonly result: string | null;
+  readonly holder: string | null;
 }
 
-/** A table of the list. `status` is "" while it is to be done; then `result` is an earlier run's, if any. */
-export interface LedgerRow extends Omit<Finished, "result"> {
-  readonly result?: string;
-  /** the worker whose lease on it has not expired */
-  readonly holder?: string;
-}
-
-/** A TTL that was, or is about to be, raised and has to be set back. */
-export interface RaisedTtl {
-  /** the id of the cluster where */
+/** A database of the cluster `cluster` whose TTL may be raised, and what it was. */
+export interface RaisedTtl extends Omit<TableName, "table"> {
   readonly cluster: string;
-  readonly tenant: string;
-  readonly database: string;
-  /** what to set it back to; Infinity for INF */
   readonly formerSeconds: number;
 }
 
-/** The same as it stands in the ledger. */
-export interface TtlRow extends RaisedTtl {
-  readonly holder: string;
-  /** whether ALTER DATABASE was answered, so that its holder sends none any more */
-  readonly isConfirmed: boolean;
-  /** when it was written by the ledger's clock, and how long ago that is */
-  readonly writtenMs: number;
-  readonly ageMs: number;
+type Value = string | number;
+
+/** What the SQL here needs of a database. Texts have a `?` for each value; errors come as the database tells them. */
+interface Store {
+  /** selects the `name` of each table that is there */
+  readonly tables: string;
+  /** its own clock in milliseconds since 1970, the same throughout a statement */
+  readonly now: string;
+  /** the items of a JSON array, as rows with a `value` */
+  readonly items: string;
+  /** Runs one statement, perhaps twice. */
+  run(text: string, values?: Value[]): Promise<Record<string, unknown>[]>;
+  /** Lets other processes in; there where none works on the ledger, so that who holds tables is dead. SQLite alone can tell. */
+  readonly share?: (() => Promise<void>) | undefined;
+  close(): Promise<void>;
 }
 
+const version = 3;
+/** `run` is short for `proof`; `listed` is when a table was last in a list, which tells the newest list. */
+const schema = [
+  "CREATE TABLE IF NOT EXISTS cnosdb_migrate_ledger (version INTEGER NOT NULL PRIMARY KEY)",
+  `CREATE TABLE IF NOT EXISTS cnosdb_migrate_table (run TEXT NOT NULL, tenant TEXT NOT NULL,
+    database TEXT NOT NULL, "table" TEXT NOT NULL, proof TEXT NOT NULL, listed BIGINT NOT NULL,
+    status TEXT NOT NULL DEFAULT '', result TEXT, holder TEXT, until BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (run, tenant, database, "table"))`,
+  "CREATE INDEX IF NOT EXISTS cnosdb_migrate_open ON cnosdb_migrate_table (run, holder) WHERE status = ''",
+  `CREATE TABLE IF NOT EXISTS cnosdb_migrate_ttl (cluster TEXT NOT NULL, tenant TEXT NOT NULL,
+    database TEXT NOT NULL, former BIGINT NOT NULL, PRIMARY KEY (cluster, tenant, database))`,
+  `INSERT INTO cnosdb_migrate_ledger VALUES (${version}) ON CONFLICT DO NOTHING`,
+];
+const name = `tenant, database, "table"`;
+const isItem =
+  `tenant = value ->> 'tenant' AND database = value ->> 'database' AND "table" = value ->> 'table'`;
 const pageTables = 2000;
-/** Results that stand until the ledger is told otherwise; a table with any other is done again by the next run. */
-const isProven = new Sql("status IN ('equal', 'exported', 'imported', 'definition')");
-const fields = new Sql(
-  `value ->> 'tenant' AS tenant, value ->> 'database' AS database, value ->> 'table' AS "table"`,
-);
-const sameName = new Sql(`t.tenant = r.tenant AND t.database = r.database AND t."table" = r."table"`);
+
+/** What helps, by an error's code (SQLite has one for all) and text. */
+const hints: [RegExp, string][] = [
+  [/^28/, "user and password come from the URL, or PGUSER and PGPASSWORD."],
+  [/^3D/, "make the database first: createdb NAME."],
+  [/^(42501|3F)/, "its user must be allowed to make tables: GRANT CREATE ON SCHEMA …"],
+  [
+    /^(53100|58)|disk is full|disk I\/O/,
+    "make room on its disk and start again: it goes on where it stopped.",
+  ],
+  [
+    /malformed|not a database/,
+    "it is damaged, or no ledger: move it away, and what is equal is found equal.",
+  ],
+  [/locked/, "another program has it open."],
+  [
+    /^(ERR_SQLITE|E[NIAPR][A-Z]+ )/,
+    "it and its directory must be there and writable; or name another --ledger.",
+  ],
+  [/^/, "is it running, and reachable from here? Start again: it goes on where it stopped."],
+];
+
+const urlHint = "in its password % @ : / ? # are written %25 %40 %3A %2F %3F %23.";
+
+/** An error of the database with the ledger's name and what to do; any other as it is. */
+function explain(name: string, error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof Deno.errors.NotCapable) return error;
+  if (error.message.startsWith("Invalid URL")) return new UsageError(`--ledger ${name}: is no URL`, urlHint);
+  if (!("code" in error)) return error;
+  const hint = hints.find(([pattern]) => pattern.test(`${error.code} ${error.message}`))?.[1];
+  return new Failure(`ledger ${name}: ${messageOf(error)}`, hint, { cause: error });
+}
 
 /**
  * Opens a ledger, and makes it where it is not there.
  * @param where the path of a SQLite file, or `postgres://…`
  * @param options.readOnly to look at it, also while others work and where nothing may be written
  * @param options.leaseMs how long the tables of a worker that is not heard of stay its own
- * @throws {Failure} where it cannot be used: foreign, damaged, of another version, on a full disk, out of reach; {UsageError} for
- * what can be no ledger
+ * @throws {Failure} where it cannot be used: foreign, damaged, of another version, on a full disk, out of reach
+ * @throws {UsageError} where it can be no ledger
  */
 export async function openLedger(
   where: string = defaultLedger,
   { readOnly = false, leaseMs = 30_000 }: { readOnly?: boolean; leaseMs?: number } = {},
 ): Promise<Ledger> {
-  const scheme = /^[a-z][a-z0-9+.-]+(?=:)/i.exec(where)?.[0];
-  const isPostgres = /^postgres(ql)?$/i.test(scheme ?? "");
-  if (!isPostgres && (scheme !== undefined || where === "" || where === ":memory:")) {
-    const told = scheme === undefined ? where || '""' : `${scheme}:…`;
-    throw new UsageError(
-      `--ledger ${told}: cannot be used`,
-      "expected a file, or postgres://USER@HOST/DATABASE",
-    );
+  const scheme = /^[a-z][a-z0-9+.-]+(?=:)/i.exec(where)?.[0] ?? "";
+  const isPostgres = /^postgres(ql)?$/i.test(scheme);
+  if (!isPostgres && (scheme !== "" || where === "" || where === ":memory:")) {
+    const told = scheme === "" ? where || '""' : `${scheme}:…`;
+    const hint = "expected a file, or postgres://USER@HOST/DATABASE";
+    throw new UsageError(`--ledger ${told}: cannot be used`, hint);
   }
-  const store = await (isPostgres ? postgresStore : sqliteStore)(where, readOnly);
+  // up to the last @, as a password may hold one; so may the parameters
+  const name = isPostgres ? where.replace(/\/\/.*@/s, "//").replace(/\?.*/s, "") : where;
+  let store: Store | undefined;
   try {
-    await prepare(store, readOnly);
-    await store.opened();
-    return new Ledger(store, leaseMs);
+    store = await (isPostgres ? postgresStore : sqliteStore)(where, readOnly);
+    await prepare(name, store, readOnly);
+    return new Ledger(name, store, leaseMs);
   } catch (error) {
-    await store.close();
-    throw error;
+    await store?.close();
+    throw explain(name, error);
   }
+}
+
+/** Makes a ledger's tables where there are none. @throws {Failure} where something else is there; nothing was written then */
+async function prepare(name: string, store: Store, readOnly: boolean): Promise<void> {
+  const refuse = (why: string) => {
+    throw new Failure(
+      `ledger ${name} ${why}`,
+      "--ledger names another one; where none is, a new one is made.",
+    );
+  };
+  const tables = (await store.run(store.tables)).map((row) => row.name);
+  const isLedger = tables.includes("cnosdb_migrate_ledger");
+  if (tables.length && !isLedger) refuse("is a database of something else, or of older scripts");
+  const [made] = isLedger ? await store.run("SELECT version FROM cnosdb_migrate_ledger") : [];
+  if (made && made.version !== version) {
+    refuse(`is of version ${made.version}, these scripts know ${version}`);
+  }
+  if (!made && readOnly) refuse("is empty: it is filled when tables are copied");
+  // the version comes last: where a process was killed before it, all is made again
+  for (const text of made ? [] : schema) await store.run(text);
+  if (!store.share) return;
+  // what dead processes held is free
+  await store.run("UPDATE cnosdb_migrate_table SET holder = NULL, until = 0 WHERE holder IS NOT NULL");
+  await store.share();
 }
 
 /** An open ledger, and this process as a worker of it. */
 export class Ledger {
   readonly worker = `${hostname()}:${Deno.pid}:${crypto.randomUUID().slice(0, 8)}`;
-  /** the path, or the URL without credentials */
-  readonly name: string;
   /** what the results of the list are a proof of */
   proof = "";
-  #list = "";
-  #claims = 0;
-  /** databases with tables to claim, as they were when last counted */
-  #databases: { tenant: string; database: string; free: number; held: number }[] = [];
-  #countAgainMs = 0;
+  #run = "";
+  /** the list, by `tableKey` */
+  #list: ReadonlySet<string> = new Set();
+  /** what was free of it when it was looked at last, by `databaseKey` */
+  #free = new Map<string, TableName[]>();
   #timer: ReturnType<typeof setInterval> | undefined;
   #renewing: Promise<unknown> = Promise.resolve();
-  readonly #isHeld: Sql;
-  readonly #until: Sql;
 
-  constructor(private readonly store: Store, private readonly leaseMs: number) {
-    this.name = store.name;
-    this.#isHeld = sql`(holder IS NOT NULL AND until >= ${store.now})`;
-    this.#until = new Sql(`${store.now.text} + ${Math.trunc(leaseMs)}`);
-  }
+  /** @param name the path, or the URL without credentials */
+  constructor(readonly name: string, private readonly store: Store, private readonly leaseMs: number) {}
 
-  #run<T>(parts: TemplateStringsArray, ...given: (Sql | Value)[]): Promise<T[]> {
-    return this.store.run<T>(sql(parts, ...given));
+  async #do<T>(text: string, values: Value[] = []): Promise<T[]> {
+    try {
+      return await this.store.run(text, values) as T[];
+    } catch (error) {
+      throw explain(this.name, error);
+    }
   }
 
   /**
-   * Enters a list of tables: makes it where it is new, takes over what other lists have proven in the same way, and opens again what is
-   * not proven. All else is about these tables alone, so that leftovers of another input are not copied.
+   * Enters a list of tables, and opens again what is not proven of it. All else is about these tables alone, so that leftovers of another
+   * input are not copied; workers share what is in the lists of both.
    * @param proof what a result is a proof of (clusters, how it was verified, bounds); results of another proof do not count
    * @param names the tables; without them the newest list of that proof; without both the newest of all, to be looked at
-   * @returns false where there is no such list
+   * @returns how many tables it has; undefined where there is no such list
    */
-  async start(proof?: string, names?: readonly TableName[]): Promise<boolean> {
-    if (proof !== undefined && names) await this.#add(proof, names);
-    else {
-      const [newest] = await this.#run<{ id: string; proof: string }>`
-        SELECT id, proof FROM cnosdb_migrate_list WHERE whole = 1 AND ${
-        proof === undefined ? sql`true` : sql`proof = ${proof}`
-      } ORDER BY used DESC, id LIMIT 1`;
-      if (!newest) return false;
-      [this.#list, this.proof] = [newest.id, newest.proof];
-    }
-    if (proof === undefined) return true;
-    const list = this.#list;
-    await this.#run`UPDATE cnosdb_migrate_list SET used = ${this.store.now} WHERE id = ${list}`;
-    await this.#run`UPDATE cnosdb_migrate_table SET status = ''
-      WHERE list = ${list} AND status <> '' AND NOT ${isProven}`;
-    const others = await this
-      .#run`SELECT 1 FROM cnosdb_migrate_list WHERE proof = ${proof} AND id <> ${list}`;
-    if (others.length) {
-      await this.#run`
-        UPDATE cnosdb_migrate_table AS t SET status = r.status, result = r.result, rows = r.rows
-          FROM (SELECT o.* FROM cnosdb_migrate_table o JOIN cnosdb_migrate_list l ON l.id = o.list
-            WHERE l.proof = ${proof} AND o.list <> ${list} AND o.${isProven}) r
-          WHERE t.list = ${list} AND t.status = '' AND t.holder IS NULL AND ${sameName}`;
-    }
+  async start(proof?: string, names?: readonly TableName[]): Promise<number | undefined> {
+    const short = (proof: string) => createHash("sha256").update(proof).digest("hex").slice(0, 32);
+    const found = names ? [] : await this.#do<TableName & { proof: string }>(
+      `SELECT proof, ${name} FROM cnosdb_migrate_table WHERE (run, listed) =
+        (SELECT run, listed FROM cnosdb_migrate_table WHERE run LIKE ? ORDER BY listed DESC LIMIT 1)`,
+      [proof === undefined ? "%" : short(proof)],
+    );
+    if (!names && found.length === 0) return undefined;
+    this.proof = proof ?? found[0]!.proof;
+    this.#run = short(this.proof);
+    this.#list = new Set((names ?? found).map(tableKey));
+    this.#free.clear();
+    if (proof === undefined) return this.#list.size;
+    const { now, items } = this.store;
+    // in one statement, so that a list is never there in part
+    await this.#do(
+      `INSERT INTO cnosdb_migrate_table AS t (run, proof, tenant, database, "table", listed)
+        SELECT DISTINCT CAST(? AS TEXT), CAST(? AS TEXT), value ->> 'tenant', value ->> 'database',
+          value ->> 'table', ${now} FROM ${items} WHERE true
+        ON CONFLICT (run, tenant, database, "table") DO UPDATE SET listed = excluded.listed, status =
+          CASE WHEN t.status IN (${[...proven].map((status) => `'${status}'`)}) THEN t.status ELSE '' END`,
+      [this.#run, proof, JSON.stringify(names ?? found)],
+    );
+    await this.#do("ANALYZE cnosdb_migrate_table");
     // a lease that is lost does no harm, and that the ledger is out of reach is told by what else is asked of it
-    this.#timer ??= setInterval(() => this.#renewing = this.#renew().catch(() => {}), this.leaseMs / 3);
+    const renew = `UPDATE cnosdb_migrate_table SET until = ${now} + ? WHERE run = ? AND holder = ?`;
+    this.#timer ??= setInterval(() => {
+      this.#renewing = this.#do(renew, [this.leaseMs, this.#run, this.worker]).catch(() => {});
+    }, this.leaseMs / 3);
     Deno.unrefTimer(this.#timer);
-    return true;
+    return this.#list.size;
   }
 
-  async #add(proof: string, names: readonly TableName[]): Promise<void> {
-    const lines = new Set(names.map((n) => JSON.stringify([n.tenant, n.database, n.table])));
-    const list = createHash("sha256").update([proof, ...[...lines].sort()].join("\n")).digest("hex").slice(
-      0,
-      32,
+  /** The tables of the list that are still to be done and of which `where` is true. */
+  async #open(where: string, ...values: string[]): Promise<TableName[]> {
+    const rows = await this.#do<TableName>(
+      `SELECT ${name} FROM cnosdb_migrate_table WHERE run = ? AND status = '' AND ${where}`,
+      [this.#run, ...values],
     );
-    [this.#list, this.proof] = [list, proof];
-    const whole = await this.#run`SELECT 1 FROM cnosdb_migrate_list WHERE id = ${list} AND whole = 1`;
-    if (whole.length) return;
-    await this
-      .#run`INSERT INTO cnosdb_migrate_list (id, proof, used) VALUES (${list}, ${proof}, ${this.store.now})
-      ON CONFLICT DO NOTHING`;
-    for (let at = 0; at < names.length; at += pageTables) {
-      const page = this.store.items(JSON.stringify(names.slice(at, at + pageTables)));
-      await this.#run`INSERT INTO cnosdb_migrate_table (list, tenant, database, "table")
-        SELECT CAST(${list} AS TEXT), ${fields} FROM ${page} WHERE true ON CONFLICT DO NOTHING`;
-    }
-    await this.#run`ANALYZE cnosdb_migrate_table`;
-    // a list that a killed process left half added is none to go on with
-    await this.#run`UPDATE cnosdb_migrate_list SET whole = 1 WHERE id = ${list}`;
+    return rows.filter((row) => this.#list.has(tableKey(row)));
   }
 
   /**
    * Leases tables of one database to this worker: of the one with the fewest tables in progress, then of the one with the most left.
+   * One call at a time.
    * @returns none where nothing is free now, though others may hold some
    */
   async claim(most: number): Promise<TableName[]> {
-    for (let isFresh = await this.#count(false);; isFresh = await this.#count(true)) {
-      while (this.#databases.length) {
-        const next = this.#databases.reduce((a, b) => (a.held - b.held || b.free - a.free) <= 0 ? a : b);
-        const claimed = await this.#claimIn(next.tenant, next.database, most);
-        next.held += claimed.length;
-        next.free -= claimed.length;
-        if (claimed.length) return claimed;
-        this.#databases = this.#databases.filter((database) => database !== next);
+    const { now, items } = this.store;
+    const held = await this.#do<TableName & { tables: number }>(
+      `SELECT tenant, database, count(*) AS tables FROM cnosdb_migrate_table WHERE run = ? AND status = ''
+        AND holder IS NOT NULL AND until >= ${now} GROUP BY tenant, database`,
+      [this.#run],
+    );
+    const inProgress = new Map(held.map((row) => [databaseKey(row), row.tables]));
+    for (;;) {
+      if (this.#free.size === 0) {
+        this.#free = Map.groupBy(await this.#open(`until < ${now} ORDER BY ${name}`), databaseKey);
       }
-      if (isFresh) return [];
+      const [next] = [...this.#free].sort(([a, x], [b, y]) =>
+        (inProgress.get(a) ?? 0) - (inProgress.get(b) ?? 0) || y.length - x.length
+      );
+      if (!next) return [];
+      const [database, free] = next;
+      const names = free.splice(0, most);
+      if (free.length === 0) this.#free.delete(database);
+      const claimed = await this.#do<TableName>(
+        `UPDATE cnosdb_migrate_table SET holder = ?, until = ${now} + ? FROM ${items} WHERE run = ?
+          AND ${isItem} AND status = '' AND (until < ${now} OR holder = ?) RETURNING ${name}`,
+        [this.worker, this.leaseMs, JSON.stringify(names), this.#run, this.worker],
+      );
+      // none where others were faster
+      if (claimed.length) return claimed;
     }
   }
 
-  async #claimIn(tenant: string, database: string, most: number): Promise<TableName[]> {
-    const list = this.#list;
-    const mine = sql`holder = ${this.worker} AND claim = ${++this.#claims} AND list = ${list}`;
-    await this.#run`
-      WITH r AS MATERIALIZED (SELECT tenant, database, "table" FROM cnosdb_migrate_table
-          WHERE list = ${list} AND tenant = ${tenant} AND database = ${database} AND status = '' AND NOT ${this.#isHeld}
-          ORDER BY "table" LIMIT ${most} ${this.store.skipLocked})
-        UPDATE cnosdb_migrate_table AS t SET holder = ${this.worker}, claim = ${this.#claims}, until = ${this.#until}
-          FROM r WHERE t.list = ${list} AND ${sameName} AND NOT EXISTS (SELECT 1 FROM cnosdb_migrate_table WHERE ${mine})`;
-    // asked for by itself, as the statement above may have run without its answer having come
-    return await this.#run<TableName>`
-      SELECT tenant, database, "table" FROM cnosdb_migrate_table WHERE ${mine} ORDER BY "table"`;
+  /** How many tables other workers hold: there may be something to claim later. */
+  async others(): Promise<number> {
+    return (await this.#open(`holder <> ? AND until >= ${this.store.now}`, this.worker)).length;
   }
 
-  /** Counts what is free in each database, but spends at most a tenth of the time on it, however long the list. */
-  async #count(always: boolean): Promise<boolean> {
-    const begun = performance.now();
-    if (!always && begun < this.#countAgainMs) return false;
-    this.#databases = await this.#run`
-      SELECT tenant, database, count(CASE WHEN ${this.#isHeld} THEN NULL ELSE 1 END) AS free,
-          count(CASE WHEN ${this.#isHeld} THEN 1 END) AS held
-        FROM cnosdb_migrate_table WHERE list = ${this.#list} AND status = '' GROUP BY tenant, database`;
-    this.#databases = this.#databases.filter(({ free }) => free > 0);
-    this.#countAgainMs = performance.now() + 10 * (performance.now() - begun);
-    return true;
+  /** Whether a table of this database is still to be done, or held by a worker. */
+  async isBusy(tenant: string, database: string): Promise<boolean> {
+    return (await this.#open("tenant = ? AND database = ?", tenant, database)).length > 0;
   }
 
   /**
    * Writes what became of tables and gives their leases back. Of a table that another worker has taken over meanwhile nothing is
    * written: that one finds out by itself.
    */
-  async finish(results: readonly Finished[]): Promise<void> {
-    const items = this.store.items(
-      JSON.stringify(results.map(({ name, ...rest }) => ({ ...name, ...rest }))),
+  async finish(results: readonly TableResult[]): Promise<void> {
+    await this.#do(
+      `UPDATE cnosdb_migrate_table SET status = value ->> 'status', result = CAST(value AS TEXT),
+        holder = NULL, until = 0 FROM ${this.store.items} WHERE run = ? AND ${isItem} AND coalesce(holder, '') = ?`,
+      [JSON.stringify(results), this.#run, this.worker],
     );
-    await this.#run`
-      UPDATE cnosdb_migrate_table AS t SET status = r.status, result = r.result, rows = r.rows, ${free}
-        FROM (SELECT ${fields}, value ->> 'status' AS status, value ->> 'result' AS result,
-          CAST(value ->> 'rows' AS BIGINT) AS rows FROM ${items}) r
-        WHERE t.list = ${this.#list} AND coalesce(t.holder, '') = ${this.worker} AND ${sameName}`;
   }
 
   /** Opens proven tables again: the clusters say otherwise. */
   async reopen(names: readonly TableName[]): Promise<void> {
-    await this.#run`
-      UPDATE cnosdb_migrate_table AS t SET status = '' FROM (SELECT ${fields} FROM ${
-      this.store.items(JSON.stringify(names))
-    }) r WHERE t.list = ${this.#list} AND t.status <> '' AND ${sameName}`;
-    this.#countAgainMs = 0;
-  }
-
-  /** Gives back all that this worker holds. */
-  async release(): Promise<void> {
-    await this.#run`UPDATE cnosdb_migrate_table SET ${free} WHERE holder = ${this.worker}`;
-  }
-
-  async #renew(): Promise<void> {
-    await this.#run`UPDATE cnosdb_migrate_table SET until = ${this.#until} WHERE holder = ${this.worker}`;
+    const { items } = this.store;
+    await this.#do(
+      `UPDATE cnosdb_migrate_table SET status = '' FROM ${items} WHERE run = ? AND ${isItem}`,
+      [JSON.stringify(names), this.#run],
+    );
+    this.#free.clear();
   }
 
   /** The tables of the list in the order of their names, a page at a time. */
   async *rows(): AsyncGenerator<LedgerRow> {
-    type Page = TableName & { status: string; rows: number; result: string | null; holder: string | null };
-    for (let last: TableName = { tenant: "", database: "", table: "" };;) {
-      const page = await this.#run<Page>`
-        SELECT tenant, database, "table", status, rows, result, CASE WHEN ${this.#isHeld} THEN holder END AS holder
-          FROM cnosdb_migrate_table WHERE list = ${this.#list}
-            AND (tenant, database, "table") > (${last.tenant}, ${last.database}, ${last.table})
-          ORDER BY tenant, database, "table" LIMIT ${pageTables}`;
-      for (const { status, rows, result, holder, ...name } of page) {
-        const more = { ...(result === null ? {} : { result }), ...(holder === null ? {} : { holder }) };
-        yield { name: last = name, status, rows, ...more };
-      }
-      if (page.length < pageTables) return;
+    const select =
+      `SELECT ${name}, status, result, CASE WHEN until >= ${this.store.now} THEN holder END AS holder
+      FROM cnosdb_migrate_table WHERE run = ? AND (${name}) > (?, ?, ?) ORDER BY ${name} LIMIT ${pageTables}`;
+    for (let last: TableName | undefined = { tenant: "", database: "", table: "" }; last;) {
+      const page: LedgerRow[] = await this.#do(select, [this.#run, last.tenant, last.database, last.table]);
+      for (const row of page) if (this.#list.has(tableKey(row))) yield row;
+      last = page[pageTables - 1];
     }
   }
 
-  /** How many tables of the list there are by status, their rows, and how many are held. Reads all of it. */
-  counts(): Promise<{ status: string; tables: number; rows: number; held: number }[]> {
-    return this.#run`
-      SELECT status, count(*) AS tables, CAST(sum(rows) AS BIGINT) AS rows, count(CASE WHEN ${this.#isHeld} THEN 1 END) AS held
-        FROM cnosdb_migrate_table WHERE list = ${this.#list} GROUP BY status ORDER BY status`;
-  }
-
-  /** How many tables other workers hold: there may be something to claim later. */
-  async others(): Promise<number> {
-    const [row] = await this.#run<{ n: number }>`SELECT count(*) AS n FROM cnosdb_migrate_table
-      WHERE list = ${this.#list} AND holder <> ${this.worker} AND ${this.#isHeld}`;
-    return row!.n;
-  }
-
-  /** Whether a table of this database is still to be done, or held by a worker. */
-  async isBusy(tenant: string, database: string): Promise<boolean> {
-    const rows = await this.#run`SELECT 1 FROM cnosdb_migrate_table WHERE list = ${this.#list}
-      AND tenant = ${tenant} AND database = ${database} AND (status = '' OR ${this.#isHeld}) LIMIT 1`;
-    return rows.length > 0;
-  }
-
-  /** Writes down, to outlast a power loss, that this worker is about to raise a TTL, or that it has done so. */
-  async writeTtl(
-    { cluster, tenant, database, formerSeconds }: RaisedTtl,
-    isConfirmed: boolean,
-  ): Promise<void> {
-    const former = formerSeconds === Infinity ? null : formerSeconds;
-    this.store.sync(true);
-    await this
-      .#run`INSERT INTO cnosdb_migrate_ttl (cluster, tenant, database, holder, former, confirmed, written)
-      VALUES (${cluster}, ${tenant}, ${database}, ${this.worker}, ${former}, ${
-      isConfirmed ? 1 : 0
-    }, ${this.store.now})
-      ON CONFLICT (cluster, tenant, database, holder)
-      DO UPDATE SET former = excluded.former, confirmed = excluded.confirmed, written = excluded.written`;
-    this.store.sync(false);
-  }
-
-  /** Removes what was read as such, and nothing that was written since. */
-  async removeTtl({ cluster, tenant, database, holder, writtenMs }: TtlRow): Promise<void> {
-    await this.#run`DELETE FROM cnosdb_migrate_ttl WHERE cluster = ${cluster} AND tenant = ${tenant}
-      AND database = ${database} AND holder = ${holder} AND written = ${writtenMs}`;
-  }
-
-  /** The TTLs that are to be set back, of all lists, the newest first. @param cluster that one's alone */
-  async ttls(cluster?: string): Promise<TtlRow[]> {
-    const rows = await this.#run<TtlRow & { former: number | null; confirmed: number }>`
-      SELECT cluster, tenant, database, holder, former, confirmed, written AS "writtenMs",
-          ${this.store.now} - written AS "ageMs" FROM cnosdb_migrate_ttl ORDER BY written DESC, holder`;
-    return rows.filter((row) => cluster === undefined || row.cluster === cluster).map(
-      ({ former, confirmed, ...row }) => ({
-        ...row,
-        formerSeconds: former ?? Infinity,
-        isConfirmed: confirmed === 1,
-      }),
+  /** Notes a TTL that may be raised. */
+  async writeTtl({ cluster, tenant, database, formerSeconds }: RaisedTtl): Promise<void> {
+    await this.#do(
+      "INSERT INTO cnosdb_migrate_ttl VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+      [cluster, tenant, database, formerSeconds],
     );
   }
 
-  /** Gives back what it holds and closes. */
+  async removeTtl({ cluster, tenant, database }: RaisedTtl): Promise<void> {
+    await this.#do(
+      "DELETE FROM cnosdb_migrate_ttl WHERE cluster = ? AND tenant = ? AND database = ?",
+      [cluster, tenant, database],
+    );
+  }
+
+  /** The TTLs that may be raised, whatever list that was for. */
+  async ttls(): Promise<RaisedTtl[]> {
+    return await this.#do(
+      `SELECT cluster, tenant, database, former AS "formerSeconds" FROM cnosdb_migrate_ttl ORDER BY 1, 2, 3`,
+    );
+  }
+
+  /** Gives back all that it holds and closes. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.#renewing;
     // where that fails, the leases expire
-    if (this.#timer !== undefined) await this.release().catch(() => {});
+    const release = "UPDATE cnosdb_migrate_table SET holder = NULL, until = 0 WHERE holder = ?";
+    if (this.#timer !== undefined) await this.#do(release, [this.worker]).catch(() => {});
     await this.store.close();
   }
 }

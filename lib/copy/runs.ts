@@ -103,7 +103,7 @@ export async function work(
   try {
     if (following) {
       // what was equal once is to be followed again
-      await ledger?.reopen(await Array.fromAsync(ledger.rows(), ({ name }) => name));
+      await ledger?.reopen(await Array.fromAsync(ledger.rows()));
       const clockMs = await readClock(from!, list?.names[0]?.tenant ?? "cnosdb", signal, say);
       await follow(options, { ...following, clockMs, show }, signal);
     } else await new TableRun(options).run(signal);
@@ -111,7 +111,6 @@ export async function work(
     stopped = error;
   }
   endPauses();
-  await ledger?.release().catch(() => {});
   // Also where nothing was left to do: a run before may have been killed before it came to this.
   const ttlsLeft = await restoreTtls(options);
   if (stopped && !ttlsLeft) { for (const sentence of await ttls?.waiting() ?? []) say(sentence); }
@@ -130,8 +129,8 @@ export async function work(
  */
 export async function runTables(plan: RunPlan, output: RunOutput, signal: AbortSignal): Promise<number> {
   const { task, from, to, list, ledger, stage, range, verify } = plan;
-  const isKnown = ledger ? await ledger.start(proofOf(plan), list?.names) : list !== undefined;
-  if (!isKnown) {
+  const total = ledger ? await ledger.start(proofOf(plan), list?.names) : list?.names.length;
+  if (total === undefined) {
     throw new UsageError(
       "no tables: neither a file, nor anything on stdin" +
         (ledger ? `, and ${ledger.name} knows none for these clusters` : ""),
@@ -143,9 +142,6 @@ export async function runTables(plan: RunPlan, output: RunOutput, signal: AbortS
   const [tenant = "cnosdb"] = tenants;
   for (const sentence of await options.ttls?.raised([...tenants]) ?? []) output.say(sentence);
   for (const side of [from, to]) if (stage && side) await probeStage(stage, side, tenant, signal);
-  const total = ledger
-    ? (await ledger.counts()).reduce((sum, { tables }) => sum + tables, 0)
-    : list?.names.length ?? 0;
   const tell = (side: Cluster | undefined) => side && { url: side.url, version: side.version };
   await output.begin(total + (list?.definitions.length ?? 0), {
     ...{ from: tell(from), to: tell(to), verify, since: range.from, until: range.to },

@@ -17,11 +17,11 @@ async function readStatus(ledger: Ledger) {
   const atWork: { table: string; holder: string }[] = [];
   const notWell: { table: string; status: string; error: string }[] = [];
   let [startMs, endMs] = [Infinity, 0];
-  for await (const { name, status, result, holder } of ledger.rows()) {
+  for await (const { status, result, holder, ...name } of ledger.rows()) {
     const table = displayTable(name);
     standing.tables++;
     if (holder) atWork.push({ table, holder });
-    if (!status || result === undefined) continue;
+    if (!status || result === null) continue;
     const { source, copied, started, seconds = 0, error = "" } = JSON.parse(result) as TableResult;
     countEnded(standing, status);
     standing.rowsPlanned += source?.rows ?? 0;
@@ -56,20 +56,21 @@ const clearScreen = new TextEncoder().encode("\x1b[H\x1b[2J");
 
 /** Prints how far the newest run of `--ledger` is, with `--watch` again and again. @returns the exit code */
 export async function printStatus(args: Args, signal: AbortSignal): Promise<number> {
-  const ledger = await openLedger(args.value("ledger"), { readOnly: true });
   const watch = args.on("watch");
-  try {
-    do {
+  do {
+    // anew each time, as what reads it may not see what is written from then on
+    const ledger = await openLedger(args.value("ledger"), { readOnly: true });
+    try {
       const status = await readStatus(ledger);
       const ttls = (await ledger.ttls()).map(describeTtl);
       if (watch && Deno.stdout.isTerminal()) await writeStdout(clearScreen);
       await (args.on("json")
         ? printJson(status)
         : printLine([...describeStatus(status), ...ttls].join("\n")));
-      if (watch) await pause(watchMs, signal).catch(() => {});
-    } while (watch && !signal.aborted);
-    return 0;
-  } finally {
-    await ledger.close();
-  }
+    } finally {
+      await ledger.close();
+    }
+    if (watch) await pause(watchMs, signal).catch(() => {});
+  } while (watch && !signal.aborted);
+  return 0;
 }

@@ -1,35 +1,29 @@
 /**
  * TTLs of databases: read as every version prints them, raised while expired rows are imported, set back when their tables are done.
  *
- * Whoever raises one writes it down, unconfirmed; sends ALTER; and writes it down again, confirmed. A worker may be suspended between
- * any two of these while others set back what it raised. So nobody removes an unconfirmed row of another: its ALTER may still
- * come. Whoever wakes writes its row again after the ALTER, and that row is found by whoever is done last, or by the next run.
+ * A raised TTL says itself what it was before: it is longer by a time that nobody would choose. So whoever finds it can set it back,
+ * whatever became of the process that raised it and of its ledger; and what the operator sets meanwhile is told from it and stays. The
+ * ledger notes where to look while a run goes on, and for `--status`.
  */
 import { Failure, messageOf } from "../cli/errors.ts";
 import { displayName } from "../cnosdb/names.ts";
-import { meaningOf } from "../cnosdb/refusals.ts";
-import { quoteName, quoteText, type Row } from "../cnosdb/sql.ts";
+import { quoteName, quoteText } from "../cnosdb/sql.ts";
 import { parseDuration } from "../cnosdb/time.ts";
-import type { Ledger, RaisedTtl, TtlRow } from "./ledger.ts";
+import type { Cluster } from "./cluster.ts";
+import type { Ledger, RaisedTtl } from "./ledger.ts";
 
-/** What a TTL is raised to: every version takes it; 2.3 to 2.4.1 know no INF there. */
-const raised = "100000d";
-const raisedSeconds = 100_000 * 86_400;
-/** After so long no suspended worker is waited for that wrote a row and has raised nothing. */
-const graceMs = 86_400_000;
+/**
+ * What a TTL is raised by, 60000 days and 17 minutes: to before any row; and no operator would choose what comes of it, which is no whole
+ * number of hours. Every 2.4 takes it (2.4.0 and 2.4.1 know no INF there), up to 100000 days.
+ */
+const addedSeconds = 60_000 * 86_400 + 17 * 60;
+const mostSeconds = 40_000 * 86_400 - 17 * 60;
 
 /** How long to try, also when the run itself has to stop: what was raised is to be set back. */
 const patienceMs = 60_000;
 
-/** The cluster where they are, which a `Cluster` is. `run` tries again what passes by itself. */
-export interface TtlTarget {
-  readonly url: string;
-  /** three parts */
-  readonly version: string;
-  run(sql: string, options: { tenant: string }, trying: { signal: AbortSignal }): Promise<Row[]>;
-}
-
-const patience = () => ({ signal: AbortSignal.timeout(patienceMs) });
+/** What is needed of a cluster. */
+export type TtlTarget = Pick<Cluster, "url" | "run">;
 
 /** A TTL in seconds from `information_schema.databases`, Infinity for INF. @throws {Failure} where it is none */
 export function parseTtl(text: string): number {
@@ -38,41 +32,42 @@ export function parseTtl(text: string): number {
   return seconds;
 }
 
-/**
- * A TTL as `ALTER DATABASE … SET TTL` takes it: one number of d, h or m up to 2.4.1, seconds or INF from 2.4.2.
- * @param version three parts
- * @throws {Failure} where that version cannot be told it
- */
-export function formatTtl(seconds: number, version: string): string {
-  if (/^2\.(4\.([2-9]|\d\d)|[5-9])/.test(version)) return seconds === Infinity ? "INF" : `${seconds}s`;
-  for (const [unit, size] of [["d", 86_400], ["h", 3600], ["m", 60]] as const) {
-    if (seconds % size === 0) return `${seconds / size}${unit}`;
-  }
-  throw new Failure(`CnosDB ${version} takes no TTL of ${seconds === Infinity ? "INF" : `${seconds} s`}`);
+/** A TTL as `ALTER DATABASE … SET TTL` takes it: one number of d, h or m, or of s, which up to 2.4.1 no TTL needs. */
+export function formatTtl(seconds: number): string {
+  const units = [["d", 86_400], ["h", 3600], ["m", 60], ["s", 1]] as const;
+  const [unit, size] = units.find(([, size]) => seconds % size === 0)!;
+  return `${seconds / size}${unit}`;
 }
 
-/** The TTL of a database, in seconds. */
+/** What a raised TTL was, in seconds; undefined where it is not one. */
+function formerOf(seconds: number): number | undefined {
+  const former = seconds - addedSeconds;
+  return former >= 0 && former <= mostSeconds && seconds % 3600 !== 0 ? former : undefined;
+}
+
+/** The TTLs of a tenant's databases, in seconds. */
+async function readTtls(target: TtlTarget, tenant: string): Promise<Map<string, number>> {
+  const sql = "SELECT database_name, ttl FROM information_schema.databases";
+  const rows = await target.run(sql, { tenant }, { signal: AbortSignal.timeout(patienceMs) });
+  return new Map(rows.map(({ database_name, ttl }) => [String(database_name), parseTtl(String(ttl))]));
+}
+
+/** The TTL of a database, in seconds. @throws {Failure} where the cluster has no such database */
 export async function readTtl(target: TtlTarget, tenant: string, database: string): Promise<number> {
-  const sql = `SELECT ttl FROM information_schema.databases WHERE database_name = ${quoteText(database)}`;
-  const ttl = (await target.run(sql, { tenant }, patience()))[0]?.ttl;
-  if (typeof ttl !== "string") {
-    throw new Failure(`${target.url} knows no database ${displayName(tenant, database)}`);
-  }
-  return parseTtl(ttl);
+  const seconds = (await readTtls(target, tenant)).get(database);
+  if (seconds !== undefined) return seconds;
+  throw new Failure(`${target.url} knows no database ${displayName(tenant, database)}`);
 }
 
-/** A TTL of the ledger, for the operator. */
-export function describeTtl({ tenant, database, formerSeconds, isConfirmed }: TtlRow): string {
-  const former = formerSeconds % 86_400 ? `${formerSeconds} s` : `${formerSeconds / 86_400}d`;
-  const how = isConfirmed ? "raised" : "raised, or about to be,";
-  return `the TTL of ${
-    displayName(tenant, database)
-  } is ${how} from ${former} to ${raised}, until its tables are done`;
+/** A raised TTL, for the operator. */
+export function describeTtl({ tenant, database, formerSeconds }: RaisedTtl): string {
+  const name = displayName(tenant, database);
+  return `the TTL of ${name} is raised from ${formatTtl(formerSeconds)}, until its tables are done`;
 }
 
 /** The TTLs of the new cluster. */
 export class Ttls {
-  /** @param cluster the id of the cluster, by which the ledger knows it */
+  /** @param cluster by which the ledger knows it */
   constructor(
     private readonly target: TtlTarget,
     private readonly ledger: Ledger,
@@ -82,56 +77,38 @@ export class Ttls {
   /** Raises the TTL of a database, so that its expired rows can be imported. @throws {Failure} where it may not be */
   async raise(tenant: string, database: string): Promise<void> {
     const formerSeconds = await readTtl(this.target, tenant, database);
-    if (formerSeconds >= raisedSeconds) return;
+    // raised already, or what could not be told apart then
+    if (formerOf(formerSeconds + addedSeconds) === undefined) return;
     const ttl = { cluster: this.cluster, tenant, database, formerSeconds };
-    await this.ledger.writeTtl(ttl, false);
-    try {
-      await this.#set(ttl, raised);
-    } catch (error) {
-      // nothing was raised, and nothing will be
-      if (/refused|cluster/.test(meaningOf(error))) await this.ledger.writeTtl(ttl, true);
-      throw error;
-    }
-    await this.ledger.writeTtl(ttl, true);
+    await this.ledger.writeTtl(ttl);
+    await this.#set(ttl, formerSeconds + addedSeconds);
+    // another worker may have removed the note before there was anything to set back
+    await this.ledger.writeTtl(ttl);
   }
 
   /**
-   * Sets back the TTLs whose databases have no table left to do or at work, by whomever they were raised. One that does not read as we
-   * raised it was set by somebody else meanwhile, and stays.
+   * Sets back the TTLs whose databases have no table left to do or at work, by whomever they were raised. One that does not read as raised
+   * was set by somebody else meanwhile, and stays.
    * @returns what could not be set back, each with the statement to run
    */
   async restore(): Promise<Failure[]> {
     const failures: Failure[] = [];
-    const rows = await this.ledger.ttls(this.cluster);
-    for (
-      const [newest, ...others] of Map.groupBy(rows, (row) => JSON.stringify([row.tenant, row.database]))
-        .values()
-    ) {
-      const { tenant, database, formerSeconds } = newest!;
+    for (const ttl of await this.#noted()) {
+      const { tenant, database } = ttl;
       if (await this.ledger.isBusy(tenant, database)) continue;
-      const former = formatTtl(formerSeconds, this.target.version);
       try {
-        const was = await readTtl(this.target, tenant, database);
-        if (was === raisedSeconds) {
-          await this.#set(newest!, former);
-          const seconds = await readTtl(this.target, tenant, database);
-          if (seconds !== formerSeconds) {
-            throw new Failure(`it was set to ${former} but reads as ${seconds} s`);
-          }
-        }
-        // of one row alone it is known that its ALTER has come
-        const isSpent = was === raisedSeconds && others.length === 0;
-        for (const row of [newest!, ...others]) {
-          if (row.isConfirmed || isSpent || row.ageMs > graceMs) await this.ledger.removeTtl(row);
-        }
+        const former = formerOf(await readTtl(this.target, tenant, database));
+        if (former !== undefined) await this.#set(ttl, former);
+        await this.ledger.removeTtl(ttl);
+        if (former === undefined) continue;
+        // last, as a worker that raised it just now has lost its note
+        const now = await readTtl(this.target, tenant, database);
+        if (now !== former) throw new Failure(`it was set to ${former} s but reads as ${now} s`);
       } catch (error) {
-        failures.push(
-          new Failure(
-            `the TTL of ${displayName(tenant, database)} is still raised: ${messageOf(error)}`,
-            `run this again, or in tenant ${tenant}: ${setTtlSql(database, former)}`,
-            { cause: error },
-          ),
-        );
+        await this.ledger.writeTtl(ttl);
+        const what = `the TTL of ${displayName(tenant, database)} is still raised: ${messageOf(error)}`;
+        const hint = `run this again, or in tenant ${tenant}: ${alterTtl(database, ttl.formerSeconds)}`;
+        failures.push(new Failure(what, hint, { cause: error }));
       }
     }
     return failures;
@@ -139,31 +116,33 @@ export class Ttls {
 
   /** Names the TTLs that wait for tables that are still to be done. */
   async waiting(): Promise<string[]> {
-    return (await this.ledger.ttls(this.cluster)).map(describeTtl);
+    return (await this.#noted()).map(describeTtl);
   }
 
-  /** Names the TTLs that read as we raise them, whether this ledger knows of them or none does. */
+  /** Names the TTLs that are raised, also those that no ledger knows of, to be set back by this run. */
   async raised(tenants: readonly string[]): Promise<string[]> {
-    const rows = await this.ledger.ttls(this.cluster);
     const said: string[] = [];
     for (const tenant of tenants) {
-      const sql = "SELECT database_name, ttl FROM information_schema.databases";
-      for (const { database_name: database, ttl } of await this.target.run(sql, { tenant }, patience())) {
-        if (parseTtl(String(ttl)) !== raisedSeconds) continue;
-        const row = rows.find((row) => row.tenant === tenant && row.database === database);
-        const unknown =
-          `the TTL of ${displayName(tenant, String(database))} is ${raised}, as a copy raises it, ` +
-          "and this ledger does not know of it: if a run with another ledger was killed, set it back";
-        said.push(row ? describeTtl(row) : unknown);
+      for (const [database, seconds] of await readTtls(this.target, tenant)) {
+        const formerSeconds = formerOf(seconds);
+        if (formerSeconds === undefined) continue;
+        const ttl = { cluster: this.cluster, tenant, database, formerSeconds };
+        await this.ledger.writeTtl(ttl);
+        said.push(describeTtl(ttl));
       }
     }
     return said;
   }
 
-  async #set({ tenant, database }: RaisedTtl, ttl: string): Promise<void> {
-    await this.target.run(setTtlSql(database, ttl), { tenant }, patience());
+  async #noted(): Promise<RaisedTtl[]> {
+    return (await this.ledger.ttls()).filter(({ cluster }) => cluster === this.cluster);
+  }
+
+  async #set({ tenant, database }: RaisedTtl, seconds: number): Promise<void> {
+    const signal = AbortSignal.timeout(patienceMs);
+    await this.target.run(alterTtl(database, seconds), { tenant }, { signal });
   }
 }
 
-const setTtlSql = (database: string, ttl: string) =>
-  `ALTER DATABASE ${quoteName(database)} SET TTL ${quoteText(ttl)}`;
+const alterTtl = (database: string, seconds: number) =>
+  `ALTER DATABASE ${quoteName(database)} SET TTL ${quoteText(formatTtl(seconds))}`;

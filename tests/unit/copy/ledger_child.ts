@@ -17,7 +17,7 @@ if (import.meta.main) {
       console.log("stopped");
       await new Promise((resolve) => setTimeout(resolve, 1e9));
     }
-    await ledger.finish(names.map((name) => ({ name, status: "equal", result: "{}", rows: 1 })));
+    await ledger.finish(names.map((name) => ({ ...name, status: "equal" as const })));
     for (const { database, table } of names) console.log(`${database}.${table}`);
     done += names.length;
   }

@@ -32,20 +32,16 @@ Deno.test("parseTtl() reads what information_schema.databases prints on every ve
   for (const text of ["", "soon", "30", "5 fortnights", "-1d"]) assertThrows(() => parseTtl(text), Failure);
 });
 
-Deno.test("formatTtl() writes what ALTER DATABASE takes: one unit up to 2.4.1, seconds from 2.4.2", () => {
-  for (const version of ["2.4.0", "2.4.1"]) {
-    assertEquals([2_592_000, 7_200, 5_400].map((s) => formatTtl(s, version)), ["30d", "2h", "90m"]);
-    for (const seconds of [90, Infinity]) {
-      assertThrows(() => formatTtl(seconds, version), Failure, "takes no TTL");
-    }
-  }
-  for (const version of ["2.4.2", "2.4.3", "2.4.10"]) {
-    assertEquals([formatTtl(2_592_000, version), formatTtl(Infinity, version)], ["2592000s", "INF"]);
-  }
+Deno.test("formatTtl() writes one number of the largest unit that fits, as every version takes it", () => {
+  assertEquals([2_592_000, 7_200, 5_400].map(formatTtl), ["30d", "2h", "90m"]);
+  assertEquals(formatTtl(90), "90s");
 });
 
 const cluster = "new_cluster";
 const day = 86_400;
+/** by how many days a TTL is raised */
+const addedDays = 60_000 + 17 / 1440;
+const raisedDays = 30 + addedDays;
 
 /** A stand-in with a database `db` of 30 days, seen by workers that share a ledger. */
 class Scene implements AsyncDisposable {
@@ -77,7 +73,6 @@ class Scene implements AsyncDisposable {
     const client = new SqlClient(parseEndpoint(this.standIn.sqlUrl, 8902), new AbortController().signal);
     const target: TtlTarget = {
       url: this.standIn.sqlUrl,
-      version: await client.version(),
       run: async (sql, options) => {
         if (sql.startsWith("ALTER")) await before();
         const rows = await client.query(sql, options);
@@ -96,7 +91,7 @@ class Scene implements AsyncDisposable {
 
 async function finish(ledger: Ledger): Promise<void> {
   const names = await ledger.claim(9);
-  await ledger.finish(names.map((name) => ({ name, status: "equal", result: "{}", rows: 1 })));
+  await ledger.finish(names.map((name) => ({ ...name, status: "equal" as const })));
 }
 
 /** What kills a worker where it is called, for its ledger's rows are all that others see of it then. */
@@ -111,11 +106,11 @@ Deno.test("a TTL that is raised and set back reads as before on every version", 
   for (const version of VERSIONS.filter((version) => version.startsWith("2.4"))) {
     await using scene = await Scene.make(kinds[0]!, version);
     const { ledger, ttls } = await scene.worker();
-    for (const ttl of ["1d", "36h", "90m", "400d"]) {
+    for (const ttl of ["1d", "36h", "90m", "400d", "36500d", ...version >= "2.4.2" ? ["90s"] : []]) {
       await scene.run(`ALTER DATABASE db SET TTL '${ttl}'`);
       const before = await scene.days();
       await ttls.raise("cnosdb", "db");
-      assertEquals(await scene.days(), 100_000);
+      assertEquals(Math.round((await scene.days() - before) * 1440), addedDays * 1440);
       await finish(ledger);
       assertEquals(await ttls.restore(), []);
       assertEquals(await scene.days(), before, `${version} ${ttl}`);
@@ -130,13 +125,13 @@ both(
     await using scene = await Scene.make(kind);
     const [a, b] = [await scene.worker(), await scene.worker()];
     await Promise.all([a, a, b, b].map(({ ttls }) => ttls.raise("cnosdb", "db")));
-    assertEquals(await scene.days(), 100_000);
+    assertEquals(await scene.days(), raisedDays);
     assertEquals(await a.ttls.restore(), []);
-    assertEquals(await scene.days(), 100_000, "tables are still to be done");
+    assertEquals(await scene.days(), raisedDays, "tables are still to be done");
     const [one, two] = [await a.ledger.claim(1), await b.ledger.claim(1)];
     for (const [{ ledger }, names] of [[a, one], [b, two]] as const) {
-      assertEquals(await scene.days(), 100_000);
-      await ledger.finish(names.map((name) => ({ name, status: "equal", result: "{}", rows: 1 })));
+      assertEquals(await scene.days(), raisedDays);
+      await ledger.finish(names.map((name) => ({ ...name, status: "equal" as const })));
       await b.ttls.restore();
     }
     assertEquals(await scene.days(), 30);
@@ -157,14 +152,15 @@ both("that the operator changed meanwhile is left as it is", async (kind) => {
 });
 
 both("of a run that was killed before, in or after its ALTER is set back by the next one", async (kind) => {
-  for (const [before, after, raisedDays] of [[kill, undefined, 30], [undefined, kill, 100_000]] as const) {
+  for (const [before, after, days] of [[kill, undefined, 30], [undefined, kill, raisedDays]] as const) {
     await using scene = await Scene.make(kind);
     const dead = await scene.worker(before, after);
     await assertRejects(() => dead.ttls.raise("cnosdb", "db"), Killed);
     await dead.ledger.close();
-    assertEquals(await scene.days(), raisedDays);
+    assertEquals(await scene.days(), days);
     const next = await scene.worker();
-    assertEquals((await next.ttls.raised(["cnosdb"])).length, raisedDays === 30 ? 0 : 1);
+    assertEquals((await next.ledger.ttls()).length, 1);
+    assertEquals((await next.ttls.raised(["cnosdb"])).length, days === 30 ? 0 : 1);
     await finish(next.ledger);
     assertEquals(await next.ttls.restore(), []);
     assertEquals(await scene.days(), 30);
@@ -182,24 +178,29 @@ both("that a suspended worker raises after others have set it back is known to t
     assertEquals(await scene.days(), 30);
   });
   await suspended.ttls.raise("cnosdb", "db");
-  assertEquals(await scene.days(), 100_000);
+  assertEquals(await scene.days(), raisedDays);
   assertEquals((await other.ledger.ttls()).length, 1);
   await other.ttls.restore();
   assertEquals([await scene.days(), await other.ledger.ttls()], [30, []]);
 });
 
-both("that a suspended worker raises is known even if it is killed right after its ALTER", async (kind) => {
-  await using scene = await Scene.make(kind);
-  const other = await scene.worker();
-  const suspended = await scene.worker(async () => {
-    await finish(other.ledger);
-    assertEquals(await other.ttls.restore(), []);
-  }, kill);
-  await assertRejects(() => suspended.ttls.raise("cnosdb", "db"), Killed);
-  assertEquals(await scene.days(), 100_000);
-  await other.ttls.restore();
-  assertEquals([await scene.days(), await other.ledger.ttls()], [30, []]);
-});
+both(
+  "that a suspended worker raises is set back by the next run if it is killed right after its ALTER",
+  async (kind) => {
+    await using scene = await Scene.make(kind);
+    const other = await scene.worker();
+    const suspended = await scene.worker(async () => {
+      await finish(other.ledger);
+      assertEquals(await other.ttls.restore(), []);
+    }, kill);
+    await assertRejects(() => suspended.ttls.raise("cnosdb", "db"), Killed);
+    assertEquals(await scene.days(), raisedDays);
+    const next = await scene.worker();
+    assertEquals((await next.ttls.raised(["cnosdb"])).length, 1);
+    await next.ttls.restore();
+    assertEquals([await scene.days(), await other.ledger.ttls()], [30, []]);
+  },
+);
 
 both(
   "that was set back between a suspended worker's ALTER and its confirmation is not taken for raised",
@@ -217,19 +218,34 @@ both(
   },
 );
 
-both("that is raised in no ledger is named", async (kind) => {
+both(
+  "that is raised in no ledger is named, and set back when its database's tables are done",
+  async (kind) => {
+    await using scene = await Scene.make(kind);
+    await (await scene.worker()).ttls.raise("cnosdb", "db");
+    const { ledger, ttls } = await scene.worker(undefined, undefined, await kind.fresh());
+    const sentence = "the TTL of cnosdb.db is raised from 30d, until its tables are done";
+    assertEquals(await ttls.raised(["cnosdb"]), [sentence]);
+    assertEquals(await ttls.waiting(), [sentence]);
+    await ttls.raise("cnosdb", "db");
+    assertEquals(await scene.days(), raisedDays);
+    await finish(ledger);
+    assertEquals(await ttls.restore(), []);
+    assertEquals(await scene.days(), 30);
+  },
+);
+
+both("that an operator has chosen is not taken for raised, however long it is", async (kind) => {
   await using scene = await Scene.make(kind);
-  await (await scene.worker()).ttls.raise("cnosdb", "db");
-  const { ttls } = await scene.worker(undefined, undefined, await kind.fresh());
-  const [sentence, ...more] = await ttls.raised(["cnosdb"]);
-  assertStringIncludes(
-    sentence!,
-    "the TTL of cnosdb.db is 100000d, as a copy raises it, and this ledger does not know",
-  );
-  assertEquals(more, []);
-  await ttls.raise("cnosdb", "db");
-  await ttls.restore();
-  assertEquals(await scene.days(), 100_000, "what it was is not known");
+  const { ledger, ttls } = await scene.worker();
+  await finish(ledger);
+  for (const ttl of ["36500d", "60030d", "73000d", "99999d", "100000d", "INF"]) {
+    await scene.run(`ALTER DATABASE db SET TTL '${ttl}'`);
+    const days = await scene.days();
+    assertEquals(await ttls.raised(["cnosdb"]), []);
+    await ledger.writeTtl({ cluster, tenant: "cnosdb", database: "db", formerSeconds: 30 * day });
+    assertEquals([await ttls.restore(), await scene.days(), await ledger.ttls()], [[], days, []], ttl);
+  }
 });
 
 both("that cannot be set back is told with the statement to run, and stays in the ledger", async (kind) => {
@@ -243,7 +259,7 @@ both("that cannot be set back is told with the statement to run, and stays in th
   refuse = true;
   const [failure] = await ttls.restore();
   assertStringIncludes(failure!.message, "the TTL of cnosdb.db is still raised: no");
-  assertStringIncludes(failure!.hint!, `in tenant cnosdb: ALTER DATABASE "db" SET TTL '2592000s'`);
+  assertStringIncludes(failure!.hint!, `in tenant cnosdb: ALTER DATABASE "db" SET TTL '30d'`);
   assertEquals((await ledger.ttls()).length, 1);
   refuse = false;
   assertEquals(await ttls.restore(), []);
