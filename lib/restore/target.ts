@@ -83,16 +83,13 @@ export class Problems {
   }
 }
 
-/** What entries are: items by key, and why others are nothing CnosDB knows. A cluster's own bookkeeping is neither. */
-export interface ReadEntries {
-  items: Map<string, Item>;
-  unknown: Map<Entry, string>;
-}
-
-/** Reads entries of one cluster. */
-export function readItems(entries: readonly Entry[]): ReadEntries {
+/** What entries of a cluster are: items by key, and why others are nothing CnosDB knows. Its own bookkeeping is neither. */
+export function readItems(
+  entries: readonly Entry[],
+): { items: Map<string, Item>; unknown: Map<Entry, string> } {
   const users = userNames(entries);
-  const read: ReadEntries = { items: new Map(), unknown: new Map() };
+  const items = new Map<string, Item>();
+  const unknown = new Map<Entry, string>();
   for (const entry of entries) {
     try {
       const object = identifyEntry(entry);
@@ -100,14 +97,18 @@ export function readItems(entries: readonly Entry[]): ReadEntries {
       const name = object.kind === "member"
         ? `${displayName(users.get(object.userId) ?? object.userId)} of tenant ${displayName(object.tenant)}`
         : displayName(...namesOf(object));
-      const label = `${object.kind} ${name}`;
-      read.items.set(entry.key, { ...entry, object, json: parseJson(entry.value), label });
+      items.set(entry.key, {
+        ...entry,
+        object,
+        json: parseJson(entry.value),
+        label: `${object.kind} ${name}`,
+      });
     } catch (error) {
       if (!(error instanceof InvalidValue)) throw error;
-      read.unknown.set(entry, error.message);
+      unknown.set(entry, error.message);
     }
   }
-  return read;
+  return { items, unknown };
 }
 
 /** The tenant that has to be logged in to for SQL on an item; "" for users and tenants themselves. */

@@ -150,11 +150,18 @@ async function listBySql(sql: SqlClient, items: readonly Item[], meta: MetaClien
   );
   const missing: string[] = [];
   for (const [tenant, wanted] of Map.groupBy(listed, tenantOf)) {
+    const kinds = tenant ? ["database", "table"] as const : ["tenant", "user"] as const;
+    const above = tenant ? [tenant] : [];
     const notYet = new Transient("not all is there yet");
     let labels = wanted.map(({ label }) => label);
     await meta.patiently(async () => {
-      const shown = await labelsBySql(sql, tenant);
-      labels = labels.filter((label) => !shown.has(label));
+      for (const kind of kinds) {
+        const rows = await sql.query(listings[kind], { tenant: tenant || "cnosdb", timeoutMs: 30_000 });
+        const shown = new Set(
+          rows.map((row) => `${kind} ${displayName(...above, ...Object.values(row).map(String))}`),
+        );
+        labels = labels.filter((label) => !shown.has(label));
+      }
       if (labels.length) throw notYet;
     }).catch((error) => {
       if (error !== notYet) throw error;
@@ -162,17 +169,6 @@ async function listBySql(sql: SqlClient, items: readonly Item[], meta: MetaClien
     });
   }
   return missing.length ? [`SQL does not show ${someOf(missing, 5)}`] : [];
-}
-
-/** The databases and tables that SQL lists in a tenant; for "" all tenants and users. */
-async function labelsBySql(sql: SqlClient, tenant: string): Promise<Set<string>> {
-  const labels = new Set<string>();
-  for (const kind of tenant ? ["database", "table"] as const : ["tenant", "user"] as const) {
-    for (const row of await sql.query(listings[kind], { tenant: tenant || "cnosdb", timeoutMs: 30_000 })) {
-      labels.add(`${kind} ${displayName(...tenant ? [tenant] : [], ...Object.values(row).map(String))}`);
-    }
-  }
-  return labels;
 }
 
 /** What failed, as a finding: all is written by then. @throws what is no failure, and at SIGINT */

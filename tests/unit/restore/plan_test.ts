@@ -1,7 +1,5 @@
 /** What a restore would do, and all that it refuses before anything is written. */
-import { Difference, Failure } from "../../../lib/cli/errors.ts";
-import { parseEndpoint } from "../../../lib/cnosdb/endpoint.ts";
-import type { RestoreOptions } from "../../../lib/restore/target.ts";
+import { Failure } from "../../../lib/cli/errors.ts";
 import {
   assert,
   assertEquals,
@@ -9,26 +7,13 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "../../helpers/deps.ts";
-import { type StandIn, startStandIn } from "../../standin/standin.ts";
-import { accepted, holds, mark, posts, run, test, user } from "./restoring.ts";
+import { accepted, holds, mark, posts, refuses, run, test, user } from "./restoring.ts";
 
 const root = new URL("../../../", import.meta.url);
 
-interface Refusal {
-  name: string;
-  dump: (text: string) => string;
-  target?: Partial<Parameters<typeof startStandIn>[0]>;
-  before?: (target: StandIn) => void;
-  options?: (target: StandIn) => Partial<RestoreOptions>;
-  message: string[];
-  raw?: true;
-}
-
-const same = (text: string) => text;
-const refusals: Refusal[] = [
+refuses([
   {
     name: "a dump without its end mark",
-    dump: same,
     raw: true,
     message: ["stdin: ", "--unmarked"],
   },
@@ -117,13 +102,11 @@ const refusals: Refusal[] = [
   },
   {
     name: "a target without data nodes",
-    dump: same,
     before: (target) => target.store.delete("/cluster_xxx/data_nodes/1001"),
     message: ["no data node has joined the target"],
   },
   {
     name: "a target that has objects of its own",
-    dump: same,
     before: (target) => {
       target.store.set(
         "/cluster_xxx/tenants/own",
@@ -138,93 +121,11 @@ const refusals: Refusal[] = [
     ],
   },
   {
-    name: "a target of 2.3",
-    dump: same,
-    target: { version: "2.3.5", mode: "separate" },
-    message: ["the target is 2.3, which has no /restore", "the old cluster's address"],
-  },
-  {
-    name: "a target that holds what it cannot read",
-    dump: same,
-    before: (target) =>
-      target.store.set(
-        "/cluster_xxx/users/old",
-        '{"id":9,"name":"old","options":{"password":"x"},"is_admin":false}',
-      ),
-    message: [
-      "the target (2.4.2) holds /cluster_xxx/users/old, which it cannot read: is_root_admin: missing",
-      "user old",
-    ],
-  },
-  {
-    name: "a data node of another version than the meta service",
-    dump: same,
-    options: () => ({ sql: parseEndpoint(other!.sqlUrl, 8902) }),
-    message: [
-      "the data node at --sql says 2.4.3, the meta service answers as 2.4.0, 2.4.1, 2.4.2 does",
-      "of one cluster?",
-    ],
-  },
-  {
-    name: "a target that does not answer /read",
-    dump: same,
-    before: (target) => {
-      target.fault = ({ path }) => path === "/read" ? { kind: "answer", status: 404, body: "" } : undefined;
-    },
-    message: ["the target does not answer /read", "answered 404"],
-  },
-  {
-    name: "a META_URL that is a data node's",
-    dump: same,
-    options: (target) => ({ urls: [target.sqlUrl] }),
-    message: ["is the SQL port of a data node, not the meta service", "8901"],
-  },
-  {
-    name: "a META_URL where nobody listens",
-    dump: same,
-    options: () => ({ urls: ["127.0.0.1:1"] }),
-    message: ["GET http://127.0.0.1:1/metrics: cannot connect"],
-  },
-  {
-    name: "a META_URL that answers with a web page",
-    dump: same,
-    before: (target) => {
-      target.fault = () => ({ kind: "answer", status: 200, body: "<html>", contentType: "text/html" });
-    },
-    message: ["answered with a web page", "8901"],
-  },
-  {
-    name: "a META_URL that answers with a redirect",
-    dump: same,
-    before: (target) => {
-      target.fault = () => ({ kind: "answer", status: 302, body: "" });
-    },
-    message: ["answered 302, a redirect", "redirects are not followed"],
-  },
-  {
     name: "a backup over a file that is there",
-    dump: same,
     options: () => ({ backup: new URL("deno.json", root).pathname }),
     message: ["the file is there already, and is no backup of this target", "name another file"],
   },
-];
-let other: StandIn | undefined;
-
-for (const { name, dump, target: options, before, options: overrides, message, raw } of refusals) {
-  test(`restore() refuses ${name}, and writes nothing`, async ({ start }) => {
-    const target = await start({ version: "2.4.2", ...options });
-    other = await start({ version: "2.4.3" });
-    before?.(target);
-    const text = dump(await Deno.readTextFile(new URL("fixtures/accepted/2.4.2.dump", root)));
-    const error = await assertRejects(
-      () => run(target, raw ? text : mark(text), overrides?.(target)),
-      Failure,
-    );
-    for (const part of message) assertStringIncludes(`${error.message}\n${error.hint}`, part);
-    assertEquals(error.exitCode, 1);
-    assertEquals(posts(target).length, 0);
-  });
-}
+]);
 
 test("restore() names all problems at once", async ({ start }) => {
   const target = await start({ version: "2.4.2" });
@@ -260,28 +161,6 @@ test("restore() under dryRun prints the plan and writes nothing", async ({ start
   assertMatch(said, /^tenant +3 +0 +1$/m);
   assertMatch(said, /^table +20 +0 +0$/m);
   assertMatch(said, /\n--dry-run: nothing was written$/);
-});
-
-test("restore() lets --sql decide where a botched restore made the shapes disagree", async ({ start }) => {
-  const target = await start({ version: "2.4.2", auth: false });
-  target.store.set(
-    "/cluster_xxx/users/bob",
-    '{"id":9,"name":"bob","options":{"password":"x"},"is_admin":false}',
-  );
-  const dump = await accepted("2.4.2");
-  await run(target, dump, { force: true, sql: parseEndpoint(target.sqlUrl, 8902) });
-  assert(holds(target, dump));
-  await target.restart();
-});
-
-test("restore() under force writes into a target whose root cannot be read, and finds that", async ({ start }) => {
-  const target = await start({ version: "2.4.2" });
-  const key = "/cluster_xxx/users/root";
-  target.store.set(key, target.store.get(key)!.replace("is_root_admin", "is_admin"));
-  const dump = await accepted("2.4.2");
-  const error = await assertRejects(() => run(target, dump, { force: true }), Difference);
-  assert(holds(target, dump));
-  assertStringIncludes(error.message, "(/cluster_xxx/users/root: is_root_admin: missing)");
 });
 
 test("restore() runs a second time into 2.4.0, whose former root's member row is nobody's", async ({ start }) => {
@@ -326,51 +205,4 @@ test("restore() with add refuses a user whom the target knows by another id, as 
   const error = await assertRejects(async () => run(target, await accepted("2.4.2"), { add: true }), Failure);
   assertStringIncludes(error.message, "/cluster_xxx/users/bob: the target has another user of that name");
   assertEquals(posts(target).length, 0);
-});
-
-const three = { version: "2.4.2", mode: "separate", metaNodes: 3 } as const;
-
-test("restore() asks and writes to no address that was not given, and names the leader that is missing", async ({ start }) => {
-  const target = await start(three);
-  const urls = target.followerUrls;
-  const error = await assertRejects(async () => run(target, await accepted("2.4.2"), { urls }), Failure);
-  const { host } = new URL(target.metaUrl);
-  assertStringIncludes(
-    error.message,
-    `the leader is ${host}, which is none of the META_URLs: ${urls[0]} is Follower`,
-  );
-  assertStringIncludes(error.hint!, "give the leader's address too");
-  assert(target.requests.every(({ node }) => node !== 0), "a node was asked that nobody gave");
-});
-
-test("restore() refuses META_URLs of two clusters, one node by two addresses, and single instances", async ({ start }) => {
-  const [target, other, single] = [
-    await start(three),
-    await start(three),
-    await start({ version: "2.4.2", mode: "single" }),
-  ];
-  const dump = await accepted("2.4.2");
-  for (
-    const [urls, why] of [
-      [[target.metaUrl, other.metaUrl], "list different members"],
-      [[target.metaUrl, target.metaUrl.replace("127.0.0.1", "localhost")], "are both node 1"],
-      [[target.metaUrl, single.metaUrl], `${single.metaUrl} has no /metrics, so it is a single instance`],
-    ] as const
-  ) {
-    await assertRejects(() => run(target, dump, { urls: [...urls] }), Failure, why);
-  }
-  assertEquals(posts(target).length + posts(other).length + posts(single).length, 0);
-});
-
-test("restore() says that no meta node leads, before anything is written", async ({ start }) => {
-  const target = await start(three);
-  target.setLeader(-1);
-  const error = await assertRejects(
-    async () => run(target, await accepted("2.4.2"), { dryRun: true }),
-    Failure,
-  );
-  for (const url of [target.metaUrl, ...target.followerUrls]) {
-    assertStringIncludes(error.message, `${url} is Candidate and knows no leader`);
-  }
-  assertStringIncludes(error.hint!, "more than half of the meta nodes must be up");
 });

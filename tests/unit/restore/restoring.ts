@@ -1,8 +1,10 @@
 /** What the tests of restore_meta share: dumps with an end mark, and runs in this process that wait for nothing. */
 import { createHash } from "node:crypto";
+import { Failure } from "../../../lib/cli/errors.ts";
 import { type Dump, type Entry, formatEndMark, readDump } from "../../../lib/dump/text.ts";
 import { restore } from "../../../lib/restore/restore.ts";
 import type { RestoreOptions } from "../../../lib/restore/target.ts";
+import { assertEquals, assertRejects, assertStringIncludes } from "../../helpers/deps.ts";
 import { type Fault, type RecordedRequest, type StandIn, startStandIn } from "../../standin/standin.ts";
 
 const root = new URL("../../../", import.meta.url);
@@ -128,4 +130,36 @@ export async function script(
   const { stdout, stderr, code } = await output;
   await fed;
   return { stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr), code };
+}
+
+/** Something that a restore refuses, and what it says of it. */
+export interface Refusal {
+  name: string;
+  dump?: (text: string) => string;
+  target?: Partial<Parameters<typeof startStandIn>[0]>;
+  before?: (target: StandIn) => void;
+  options?: (target: StandIn) => Partial<RestoreOptions>;
+  message: string[];
+  raw?: true;
+}
+
+/** Tests that each is refused, at once and before anything is written. */
+export function refuses(refusals: readonly Refusal[]): void {
+  for (
+    const { name, dump = (text: string) => text, target: options, before, options: overrides, message, raw }
+      of refusals
+  ) {
+    test(`restore() refuses ${name}, and writes nothing`, async ({ start }) => {
+      const target = await start({ version: "2.4.2", ...options });
+      before?.(target);
+      const text = dump(await Deno.readTextFile(new URL("fixtures/accepted/2.4.2.dump", root)));
+      const error = await assertRejects(
+        () => run(target, raw ? text : mark(text), overrides?.(target)),
+        Failure,
+      );
+      for (const part of message) assertStringIncludes(`${error.message}\n${error.hint}`, part);
+      assertEquals(error.exitCode, 1);
+      assertEquals(posts(target).length, 0);
+    });
+  }
 }
