@@ -80,7 +80,8 @@ export class RunOutput {
   readonly #startMs = Date.now();
   #endProgress = () => {};
   #printed: Promise<void> = Promise.resolve();
-  #head = "";
+  /** what is shown in place of how far the run is */
+  head = "";
 
   constructor(private readonly script: string, readonly say: Say, private readonly print: Print) {}
 
@@ -107,11 +108,6 @@ export class RunOutput {
     const text = `${verbs[step]} ${displayTable(name)}`;
     if (end) this.#atWork.delete(text);
     else this.#atWork.set(text, Date.now());
-  }
-
-  /** Shows this in place of how far the run is; "" for that again. */
-  head(text: string): void {
-    this.#head = text;
   }
 
   /**
@@ -165,7 +161,7 @@ export class RunOutput {
   }
 
   #describe(): string {
-    const standing = this.#head || describeStanding(this.standing, this.#seconds());
+    const standing = this.head || describeStanding(this.standing, this.#seconds());
     const [oldest] = this.#atWork;
     if (!oldest) return standing;
     const [text, sinceMs] = oldest;

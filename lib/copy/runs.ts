@@ -149,7 +149,7 @@ export async function runTables(plan: RunPlan, output: RunOutput, signal: AbortS
   for (const name of list?.definitions ?? []) await output.result({ ...name, status: "definition" });
   let stopped: unknown;
   try {
-    await work(plan, options, (text) => output.head(text), signal);
+    await work(plan, options, (text) => output.head = text, signal);
   } catch (error) {
     stopped = error;
   }

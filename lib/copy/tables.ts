@@ -1,4 +1,5 @@
 /** The tables that are to be copied: from a dump, from JSON lines (our own output too), or asked of the source. */
+import { Buffer, isUtf8 } from "node:buffer";
 import { Failure, messageOf } from "../cli/errors.ts";
 import { preview } from "../cli/text.ts";
 import { databaseKey, tableKey, type TableName } from "../cnosdb/names.ts";
@@ -55,16 +56,15 @@ export async function readTables(
   name: string,
   wanted: Wanted,
 ): Promise<TableList> {
-  // A chunk is only good until the next (readInput), and a stream reads ahead.
-  const copies: Uint8Array<ArrayBuffer>[] = [];
-  for await (const chunk of chunks) copies.push(chunk.slice());
-  const bytes = await new Blob(copies).bytes();
-  const first = new TextDecoder().decode(bytes.subarray(0, 4096)).trimStart()[0];
+  // A chunk is only good until the next.
+  const bytes = Buffer.concat(await Array.fromAsync(chunks, (chunk) => chunk.slice()));
+  if (!isUtf8(bytes)) throw new Failure(`${name}: not all of it is UTF-8`);
+  const first = bytes.toString("latin1", 0, 4096).trimStart()[0];
   if (first === undefined) return await gather([], wanted);
   return await gather(first === "{" ? tablesOfLines(bytes, name) : tablesOfDump(bytes, name), wanted);
 }
 
-async function* tablesOfDump(bytes: Uint8Array, name: string): AsyncGenerator<Named> {
+async function* tablesOfDump(bytes: Buffer, name: string): AsyncGenerator<Named> {
   for (const { key, value, line } of (await readDump(ReadableStream.from([bytes]), name)).entries) {
     // A key alone cannot tell: a tenant may be called so that its key looks like a table's.
     const [, kind] = /^\{"(TsKv|External|Stream)TableSchema"/.exec(value) ?? [];
@@ -79,8 +79,8 @@ async function* tablesOfDump(bytes: Uint8Array, name: string): AsyncGenerator<Na
 }
 
 /** Lines, of which those of a run of ours stand between its `run` and its `end`: it, or its reader, died where there is no end. */
-function* tablesOfLines(bytes: Uint8Array, name: string): Generator<Named> {
-  const lines = new TextDecoder("utf-8", { fatal: true }).decode(bytes).split("\n");
+function* tablesOfLines(bytes: Buffer, name: string): Generator<Named> {
+  const lines = bytes.toString().split("\n");
   const rest = lines.pop();
   if (rest?.trim()) {
     throw new Failure(`${name}: line ${lines.length + 1} is cut: no newline after ${preview(rest)}`);
