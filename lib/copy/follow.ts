@@ -58,20 +58,21 @@ interface Followed {
   from?: string;
   /** what both sides held of its end when they were equal last */
   held: Summary;
-  /** when it was known to be equal, and when rows of it were copied */
+  /** what the source holds of its end now, while that is brought */
+  tail?: Summary | undefined;
+  /** when it was known to be equal, when rows of it were copied last, and when it is looked at again */
   equalMs: number;
   newMs: number;
   lookAtMs: number;
 }
 
-/** What a table's end has that is new. */
-interface News {
-  readonly table: Followed;
-  /** what the source holds of its end */
-  readonly tail: Summary;
-  /** what both sides held of it before the window */
-  readonly before: Summary;
-  readonly window: Window;
+/** Whether a table's end has become longer. If not, what is new came late, somewhere in it. */
+const hasGrown = ({ held, tail }: Followed) => held.last !== undefined && held.last < (tail?.last ?? "");
+
+/** The stretch of a table's end that holds what is new; undefined where nothing is known to be. */
+function newWindow(table: Followed | undefined): Window | undefined {
+  if (!table?.tail) return undefined;
+  return window(hasGrown(table) ? windowOf(table.held).to : table.from, windowOf(table.tail).to);
 }
 
 /**
@@ -95,14 +96,14 @@ class Follower {
   async follow(end: AbortSignal): Promise<void> {
     const { context, say } = this.run;
     const { recheckMs, quietMs = Infinity, roundMs = 1000, show } = this.options;
-    let wholeAtMs = 0;
+    let recheckAtMs = 0;
     for (let round = 0; !end.aborted && Date.now() - this.#newMs < quietMs; round++) {
       const startMs = Date.now();
-      if (startMs >= wholeAtMs) {
-        await this.#pass([...this.#tables.values()], []);
-        wholeAtMs = startMs + recheckMs;
+      if (startMs >= recheckAtMs) {
         this.#reasons.clear();
-      } else show(await this.#round(round));
+        await this.#pass([...this.#tables.values()], startMs);
+        recheckAtMs = startMs + recheckMs;
+      } else show(`round ${round} ${await this.#round(startMs)}`);
       if (round === 0) {
         const tables = counted(this.#tables.size, "table");
         say(`the first pass is done: following ${tables}; Ctrl-C ends it after a last pass`);
@@ -116,25 +117,24 @@ class Follower {
   }
 
   /** Copies what is new. @returns how far behind it was, in words */
-  async #round(round: number): Promise<string> {
+  async #round(startMs: number): Promise<string> {
     const { tally } = this.run.context;
-    const [startMs, plannedBefore] = [Date.now(), tally.rowsPlanned];
+    const plannedBefore = tally.rowsPlanned;
     const news = await this.#look(startMs);
-    const seconds = Math.max(0, ...news.map(({ table }) => startMs - table.equalMs)) / 1000;
-    await this.#pass(news.map(({ table }) => table), news);
+    const seconds = news.reduce((most, { equalMs }) => Math.max(most, startMs - equalMs), 0) / 1000;
+    await this.#pass(news, startMs);
     const rows = counted(tally.rowsPlanned - plannedBefore, "row");
     const state = news.length
       ? `was ${seconds.toFixed(1)} s and ${rows} behind in ${news.length} of`
       : "is not behind in";
     const all = counted(this.#tables.size, "table");
-    return `round ${round} ${state} ${all}, ${counted(tally.rowsCopied, "row")} copied so far`;
+    return `${state} ${all}, ${counted(tally.rowsCopied, "row")} copied so far`;
   }
 
-  /** What is new at the ends of tables, which the source alone is asked for. Still ones are looked at less and less often. */
-  async #look(startMs: number): Promise<News[]> {
+  /** Tables with something new at their ends, for which the source alone is asked. Still ones are looked at less and less often. */
+  async #look(startMs: number): Promise<Followed[]> {
     const { bounds, context: { source }, jobs } = this.run;
     const due = [...this.#tables.values()].filter(({ lookAtMs }) => lookAtMs <= startMs);
-    const news: News[] = [];
     await atOnce(jobs, inStatements(due, ({ name }) => name.tenant), async (tables) => {
       const asks = await Promise.all(tables.map(async ({ name, from }) => ({
         name,
@@ -144,36 +144,32 @@ class Follower {
       for (const [i, table] of tables.entries()) {
         const tail = tails[i]!;
         if (tail instanceof Failure) this.#leaveAlone(table, messageOf(tail));
-        else if (tail.rows > 0 && !sameSummary(tail, table.held)) news.push(newsOf(table, tail));
+        else if (tail.rows > 0 && !sameSummary(tail, table.held)) table.tail = tail;
         else {
           table.equalMs = startMs;
           table.lookAtMs = startMs + Math.min(startMs - table.newMs, stillMs, this.options.recheckMs);
         }
       }
     });
-    return news;
+    return due.filter(({ tail }) => tail);
   }
 
-  /** Brings tables up to date: in their news' windows, and where there are none up to this moment. What lies in the future is a tail's. */
-  async #pass(tables: readonly Followed[], news: readonly News[]): Promise<void> {
+  /** Brings what is new of tables, or where nothing is known to be all up to this moment. What lies in the future is a tail's. */
+  async #pass(tables: readonly Followed[], startMs: number): Promise<void> {
     const { bounds, context } = this.run;
-    const startMs = Date.now();
-    const now = { to: formatTime(BigInt(startMs + this.options.clockMs) * 1_000_000n) };
-    const newsByKey = new Map(news.map((one) => [tableKey(one.table.name), one]));
+    const now = formatTime(BigInt(startMs + this.options.clockMs) * 1_000_000n);
+    const windowOf = (name: TableName) => newWindow(this.#tables.get(tableKey(name))) ?? { to: now };
     await new TableRun({
       ...this.run,
       context: { ...context, full: false },
       ledger: undefined,
       claim: this.#handOut(tables),
-      bounds: async (name) => overlap(await bounds(name), newsByKey.get(tableKey(name))?.window ?? now),
-      onResult: (result) => {
-        this.#note(result, startMs, newsByKey.get(tableKey(result)), now.to);
-        return Promise.resolve();
-      },
+      bounds: async (name) => overlap(await bounds(name), windowOf(name)),
+      onResult: (result) => Promise.resolve(this.#note(result, startMs, windowOf(result).to!)),
     }).run();
   }
 
-  /** Hands out tables, and now and then those too that no worker holds. */
+  /** Hands out tables, and now and then those that no worker holds. */
   #handOut(tables: readonly Followed[]): Claim {
     const mine = handOut(tables.map(({ name }) => name));
     return async (most) => {
@@ -185,27 +181,26 @@ class Follower {
     };
   }
 
-  /** Notes how far a table is. @param now up to when all of it was compared where it had no news */
-  #note(result: TableResult, startMs: number, news: News | undefined, now: string): void {
+  /** Notes how far a table is. @param to up to when it was compared */
+  #note(result: TableResult, startMs: number, to: string): void {
     const { tenant, database, table: named, status, error, copied, source = noRows } = result;
     const name = { tenant, database, table: named };
     const fresh: Followed = { name, held: noRows, equalMs: startMs, newMs: startMs, lookAtMs: 0 };
     const table = this.#tables.get(tableKey(name)) ?? fresh;
     this.#tables.set(tableKey(name), table);
+    const { from, held, tail } = table;
     table.lookAtMs = 0;
     if (copied?.rows) [table.newMs, this.#newMs] = [startMs, Date.now()];
-    if (!proven.has(status)) {
-      // what writers wrote meanwhile is brought by the next round
-      if (status !== "source-changed") this.#leaveAlone(table, error ?? status);
-      return;
-    }
-    table.equalMs = startMs;
-    const to = news?.window.to ?? now;
-    const isLong = table.from === undefined || parseTime(to)! - parseTime(table.from)! > endNanos;
-    const held = addUp([news?.before ?? noRows, source]);
-    // Where the source had more in its end, rows came late in what was equal before: the next round brings all of it.
-    table.held = news && !isLong && held.rows === news.tail.rows ? held : noRows;
-    if (!news || isLong) table.from = formatTime((parseTime(to) ?? 0n) - overlapNanos);
+    if (proven.has(status)) {
+      const isNewEnd = !tail || from === undefined || parseTime(to)! - parseTime(from)! > endNanos;
+      if (isNewEnd) table.from = formatTime((parseTime(to) ?? 0n) - overlapNanos);
+      const sum = hasGrown(table) ? addUp([held, source]) : source;
+      // Where the source had more, rows came late in what was equal before: the next round brings all of the end.
+      table.held = isNewEnd || sum.rows !== tail.rows ? noRows : sum;
+      table.equalMs = startMs;
+      // what writers wrote meanwhile is no trouble, and brought by the next round
+    } else if (status !== "source-changed") this.#leaveAlone(table, error ?? status);
+    table.tail = undefined;
   }
 
   /** Leaves a table alone for a while, and says why: each reason once until all is looked at again. */
@@ -215,14 +210,4 @@ class Follower {
       this.run.say(`${displayTable(table.name)}: ${why}; it is tried again`);
     }
   }
-}
-
-/** Of an end that has grown what lies behind that which is equal; where its last row is the same, all of it, as rows came late. */
-function newsOf(table: Followed, tail: Summary): News {
-  const { from, held } = table;
-  const { to } = windowOf(tail);
-  const hasGrown = held.last !== undefined && held.last < tail.last!;
-  return hasGrown
-    ? { table, tail, before: held, window: window(windowOf(held).to, to) }
-    : { table, tail, before: noRows, window: window(from, to) };
 }
