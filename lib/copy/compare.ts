@@ -2,16 +2,16 @@
 import type { Failure } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import { eachAlone, type Profiler, Refused } from "./profile.ts";
+import type { Verify } from "./result.ts";
 import { type Ask, type Column, columnDifferences } from "./statements.ts";
-import { addUp, type Bins, closerSeconds, differs, noRows, overlap, pairBins, type Part } from "./windows.ts";
+import { addUp, closerSeconds, differs, noRows, overlap, pairBins, type Part } from "./windows.ts";
 import { sameSummary, type Sides, type Summary, type Window, windowOf } from "./windows.ts";
 
 /** What compares: both sides, or one where the other is out of reach. */
 export interface Comparison {
   readonly source?: Profiler | undefined;
   readonly target?: Profiler | undefined;
-  /** whether every row is digested with every column */
-  readonly full: boolean;
+  readonly verify: Verify;
   /** a window holds some so many rows at most, and fewer where they have many columns */
   readonly rowsPerWindow: number;
   /** whether rows of the target outside of the source's first and last are left alone */
@@ -48,7 +48,7 @@ export function lookAtTables(comparison: Comparison, asks: readonly Ask[]): Prom
   return eachAlone(asks, async (some) => {
     const columns = await Promise.all(some.map(({ name }) => commonColumns(comparison, name)));
     const seen = await askBoth(comparison, some, columns);
-    return comparison.full ? await withDigests(comparison, seen) : seen;
+    return comparison.verify === "full" ? await withDigests(comparison, seen) : seen;
   });
 }
 
@@ -98,24 +98,23 @@ async function withDigests(comparison: Comparison, seen: readonly Seen[]): Promi
 /**
  * A table as windows, which together cover all that is compared of it. One that holds little is a single window; where a window differs
  * and it saves copying, it is looked at by finer ones.
+ * @param part what is looked at, all of the table unless told
  */
-export function compareWindows(comparison: Comparison, seen: Seen): Promise<Part[]> {
-  return lookCloser(comparison, seen, { ...seen.outer, source: seen.source, target: seen.target });
-}
-
-async function lookCloser(comparison: Comparison, seen: Seen, part: Part): Promise<Part[]> {
+export async function compareWindows(
+  comparison: Comparison,
+  seen: Seen,
+  part: Part = { ...seen.outer, source: seen.source, target: seen.target },
+): Promise<Part[]> {
   const seconds = closer(comparison, seen, part);
   if (seconds === undefined) return [part];
-  const { source, target, full } = comparison;
-  const ask = { name: seen.name, window: part, columns: full ? seen.columns : undefined };
+  const { source, target, verify } = comparison;
+  const ask = { name: seen.name, window: part, columns: verify === "full" ? seen.columns : undefined };
   const early = addUp([part.source, part.target]).first! < "1970";
-  const bins = (side: Profiler | undefined): Promise<Bins> | Bins =>
-    side?.bins(ask, seconds, early) ?? new Map();
-  const [old, young] = await Promise.all([bins(source), bins(target)]);
-  const parts = pairBins(old, young, part);
+  const bins = await Promise.all([source, target].map((side) => side?.bins(ask, seconds, early)));
+  const parts = pairBins(bins[0], bins[1], part);
   if (parts.length === 1) return parts;
   const finer: Part[] = [];
-  for (const one of parts) finer.push(...differs(one) ? await lookCloser(comparison, seen, one) : [one]);
+  for (const one of parts) finer.push(...differs(one) ? await compareWindows(comparison, seen, one) : [one]);
   return finer;
 }
 

@@ -41,7 +41,7 @@ async function estimate(
   const hasMore = ({ source, target }: Seen) => !intoExisting && target.rows > source.rows;
   await atOnce(jobs, inStatements(list.names, databaseKey), async (group) => {
     const asks = group.map((name) => ({ name, window: range }));
-    for (const [i, one] of (await lookAtTables({ ...context, full: false }, asks)).entries()) {
+    for (const [i, one] of (await lookAtTables({ ...context, verify: "count" }, asks)).entries()) {
       if (!(one instanceof Failure)) seen.push(one);
       if (one instanceof Failure) addReason(reasons, group[i]!, messageOf(one));
       else if (hasMore(one)) addReason(reasons, one.name, "the target has more rows than the source");

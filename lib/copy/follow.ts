@@ -161,7 +161,7 @@ class Follower {
     const windowOf = (name: TableName) => newWindow(this.#tables.get(tableKey(name))) ?? { to: now };
     await new TableRun({
       ...this.run,
-      context: { ...context, full: false },
+      context: { ...context, verify: context.verify === "full" ? "count" : context.verify },
       ledger: undefined,
       claim: this.#handOut(tables),
       bounds: async (name) => overlap(await bounds(name), windowOf(name)),

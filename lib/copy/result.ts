@@ -16,6 +16,9 @@ export type Status =
   | "imported"
   | "definition";
 
+/** What is compared: rows, first and last time by window; with `full` a digest of whole rows too; with `none` nothing after an import. */
+export type Verify = "count" | "full" | "none";
+
 /** A line for a table. */
 export interface TableResult extends TableName {
   status: Status;
@@ -23,7 +26,7 @@ export interface TableResult extends TableName {
   earlier?: true;
   source?: Summary;
   target?: Summary;
-  verify?: "count" | "full" | "none";
+  verify?: Verify;
   copied?: { rows: number; bytes: number; windows: number };
   /** ISO 8601 */
   started?: string;

@@ -59,7 +59,7 @@ export function runOptions(
     side && new Profiler(side, schedule, halt.signal, { onStep, onAgain });
   const context: CopyContext = {
     ...{ task, stage, schedule, signal: halt.signal, source: profiler(from), target: profiler(to) },
-    ...{ proves: verify !== "none", full: verify === "full", intoExisting },
+    ...{ verify, intoExisting },
     rowsPerWindow: 5_000_000,
     lookAgainMs: 500,
     tally: output.standing,

@@ -23,8 +23,6 @@ export type Task = "copy" | "compare" | "plan" | "export" | "import";
 /** What all tables of a run share. */
 export interface CopyContext extends Comparison {
   readonly task: Task;
-  /** whether the target is profiled again after an import */
-  readonly proves: boolean;
   readonly stage?: Stage | undefined;
   readonly schedule: Schedule;
   /** no further statement is begun when it is aborted */
@@ -96,7 +94,7 @@ export class TableCopy {
       status,
       ...(context.source || this.given ? { source: addUp(this.#parts.map(({ source }) => source)) } : {}),
       ...(isKnown ? { target: addUp(this.#parts.map(({ target }) => target)) } : {}),
-      verify: !context.proves ? "none" : context.full ? "full" : "count",
+      verify: context.verify,
       copied: this.#copied,
       started: started.toISOString(),
       seconds: Math.round(Date.now() - started.getTime()) / 1000,
@@ -106,7 +104,7 @@ export class TableCopy {
   }
 
   async #bring(): Promise<Status> {
-    const { context: { task, intoExisting, proves, tally }, given, seen } = this;
+    const { context: { task, intoExisting, verify, tally }, given, seen } = this;
     this.#parts = given ? await this.#windowsOfExport(given) : await compareWindows(this.context, seen);
     const excess = this.#parts.filter(hasMore);
     if (excess.length && task !== "compare" && !intoExisting) {
@@ -129,7 +127,7 @@ export class TableCopy {
         const part = await this.#carry(unit);
         if (part) arrived.set(unit, { ...part, target: part.source });
       });
-      if (task !== "export" && proves) {
+      if (task !== "export" && verify !== "none") {
         const look = async ([unit, part]: [Part, Part]) =>
           void arrived.set(unit, await this.#lookAgain(part));
         await atOnce(units.length, [...arrived], look);
@@ -140,7 +138,7 @@ export class TableCopy {
     if (this.#parts.some(differs)) return this.#moved.length ? "source-changed" : "differs";
     if (task === "export") return "exported";
     if (task === "import") { for (const { directory } of this.#parts) await this.#remove(directory); }
-    return round > 0 && !proves ? "imported" : "equal";
+    return round > 0 && verify === "none" ? "imported" : "equal";
   }
 
   /** The windows of an export half's line, with what the target holds in them. */
@@ -152,7 +150,7 @@ export class TableCopy {
         const told = `${JSON.stringify(directory)} is no directory of a stage`;
         throw new Refused(told, "expected what --only export prints.");
       }
-      if (this.context.full && source.digest === undefined) {
+      if (this.context.verify === "full" && source.digest === undefined) {
         throw new Refused("it was exported without --verify full, so there is no digest to compare with");
       }
     }
@@ -249,7 +247,8 @@ export class TableCopy {
 
   async #ask(role: Role, parts: readonly Part[], step?: Step): Promise<Summary[]> {
     const { context, seen: { name, columns } } = this;
-    const asks = parts.map((window) => ({ name, window, columns: context.full ? columns : undefined }));
+    const digested = context.verify === "full" ? columns : undefined;
+    const asks = parts.map((window) => ({ name, window, columns: digested }));
     return await context[role]!.summaries(asks, step);
   }
 
@@ -258,7 +257,7 @@ export class TableCopy {
     const { context, seen } = this;
     if (status === "exported") return this.#parts.map(({ target: _, ...part }) => part);
     const parts = this.#parts.filter(differs).slice(0, windowsTold);
-    if (!context.full || status !== "differs" || context.task === "plan") return parts;
+    if (context.verify !== "full" || status !== "differs" || context.task === "plan") return parts;
     return await Promise.all(parts.map(async (part, i) => {
       const columns = i < columnsTold ? await differingColumns(context, seen, part) : [];
       return columns.length ? { ...part, columns } : part;

@@ -1,7 +1,6 @@
 /**
- * Stretches of a table's time and what lies in them: which differ between two clusters, how wide they are chosen, and how they are put
- * together for copying. Times are texts in UTC as `formatTime` writes them: they sort as what they mean, and stand so in SQL and in
- * result lines.
+ * Stretches of a table's time and what lies in them: which differ between two clusters, and how wide they are chosen. Times are texts in
+ * UTC as `formatTime` writes them: they sort as what they mean, and stand so in SQL and in result lines.
  */
 import { formatTime, parseTime } from "../cnosdb/time.ts";
 
@@ -102,7 +101,7 @@ export function closerSeconds({ source, target }: Sides, mostRows: number): numb
  * Parts that together cover all of `outer`, from the bins of both sides: a bin reaches to where the next one begins, so that rows which
  * come late between two bins belong to one of them.
  */
-export function pairBins(source: Bins, target: Bins, outer: Window): Part[] {
+export function pairBins(source: Bins = new Map(), target: Bins = new Map(), outer: Window): Part[] {
   const starts = [...new Set([...source.keys(), ...target.keys()])].sort();
   if (!starts.length) starts.push("");
   return starts.map((start, i) => ({
