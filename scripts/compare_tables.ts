@@ -6,7 +6,7 @@
  *
  * Exit codes: 0 all tables are equal, 1 some could not be compared, 2 usage, 3 some differ, 130 interrupted.
  */
-import { type Args, type Command, flagsOf } from "../lib/cli/command.ts";
+import { type Args, type Command } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
 import type { Say } from "../lib/cli/say.ts";
 import { readPlan, sharedFlags } from "../lib/copy/command.ts";
@@ -18,12 +18,10 @@ export const command: Command = {
   summary: "compare the tables of two CnosDB clusters, window by window, and change nothing",
   usage: ["--from URL --to URL [FLAGS] [DUMP or list] > results"],
   positional: { name: "DUMP or list", most: 1 },
-  flags: [
-    ...sharedFlags,
-    ...flagsOf(
-      "--verify count|full  count (default): rows, first and last time by window; full: every row with every column",
-    ),
-  ],
+  flags: `${sharedFlags}
+    Flags:
+    --verify count|full  count (default): rows, first and last time by window; full: every row with every column
+  `,
   notes: [
     `In FILE or on stdin: a dump with its end mark, or lines {"tenant":…,"database":…,"table":…}, such as copy_tables prints. On stdout: a JSON
 line a table, with the windows that differ, and with --verify full the columns. Credentials: in the URLs, or CNOSDB_USER and

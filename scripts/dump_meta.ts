@@ -6,7 +6,7 @@
  *
  * Exit codes: 0 done, 1 failed, 2 usage, 3 --compare found a difference, 130 interrupted.
  */
-import { type Args, caFlag, type Command, flagsOf, outputFlag } from "../lib/cli/command.ts";
+import { type Args, caFlag, type Command, outputFlag } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
 import type { Say } from "../lib/cli/say.ts";
 import { Difference, UsageError } from "../lib/cli/errors.ts";
@@ -24,13 +24,13 @@ export const command: Command = {
   summary: "dump the meta store of a CnosDB cluster, 2.3 or 2.4",
   usage: ["META_URL... [-o FILE]", "META_URL... --compare FILE"],
   positional: { name: "META_URL", least: 1 },
-  flags: flagsOf(`
+  flags: `
     ${outputFlag}
     --compare FILE  write no dump, but how the cluster differs from the dump in FILE, a line per key; what every
                     cluster has of its own is no difference
     --redact        replace password hashes, keys and comments, for a bug report; the result can still be converted
     ${caFlag}
-  `),
+  `,
   notes: [
     "META_URL is host:port or a URL of a meta node (port 8901 by default): give all of them. The leader's dump is written, whole or not at all: " +
     "a follower may lag behind. A dump holds password hashes: keep it like a password.",

@@ -6,7 +6,7 @@
  *
  * Exit codes: 0 done, 1 the dump cannot be converted, 2 usage, 130 interrupted.
  */
-import { type Args, type Command, flagsOf, outputFlag, unmarkedFlag } from "../lib/cli/command.ts";
+import { type Args, type Command, outputFlag, unmarkedFlag } from "../lib/cli/command.ts";
 import { messageOf, UsageError } from "../lib/cli/errors.ts";
 import { readInput, saveFile, type Sink, writeLines, writeStdout } from "../lib/cli/files.ts";
 import { main } from "../lib/cli/main.ts";
@@ -25,7 +25,7 @@ export const command: Command = {
   summary: "turns a dump of one version's meta store into one for another version",
   usage: ["--target VERSION [FLAGS] [DUMP]", "[FLAGS] --print-rules"],
   positional: { name: "DUMP", most: 1 },
-  flags: flagsOf(`
+  flags: `
     -t, --target VERSION        the version of the new cluster (2.4.0 to 2.4.3.4), or the URL of one of its data nodes, which is asked.
                                 Required
     --source VERSION            the version of the dump, if it does not show: in 2.3.0 and 2.3.1 a missing TTL means 365 days
@@ -46,7 +46,7 @@ export const command: Command = {
     --report FILE               what became of each entry, as JSON lines
     --diff                      print each changed entry before and after, instead of a dump
     --check                     write no dump, only say whether it would convert
-  `),
+  `,
   examples: [
     "# a 2.3 cluster into 2.4.2",
     "filter_meta.ts --target 2.4.2 old.dump -o new.dump",

@@ -6,7 +6,7 @@
  *
  * Exit codes: 0 done, 1 a file cannot be read or is not one of ours, 2 usage, 130 interrupted.
  */
-import { type Args, type Command, flagsOf, version } from "../lib/cli/command.ts";
+import { type Args, type Command, version } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
 import { readText, writeStdout } from "../lib/cli/files.ts";
 import { page } from "../lib/report/page.ts";
@@ -18,7 +18,7 @@ export const command: Command = {
   summary: "make one page, to read and to sign, of what the other scripts printed",
   usage: ["FILE... > page.html"],
   positional: { name: "FILE", least: 1 },
-  flags: flagsOf("--operator NAME  who answers for the migration; shown on the page"),
+  flags: "--operator NAME  who answers for the migration; shown on the page",
   notes: [
     "FILE is what filter_meta --report, copy_tables or compare_tables printed. Give the files in the order in " +
     "which they were made: a table's later result replaces an earlier one. The page loads nothing from anywhere.",

@@ -6,7 +6,7 @@
  *
  * Exit codes: 0 done, 1 refused or failed, 2 usage, 3 all is written but does not read back as it should, 130 interrupted.
  */
-import { type Args, caFlag, type Command, flagsOf, unmarkedFlag } from "../lib/cli/command.ts";
+import { type Args, caFlag, type Command, unmarkedFlag } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
 import { type Say, showProgress } from "../lib/cli/say.ts";
 import { UsageError } from "../lib/cli/errors.ts";
@@ -22,7 +22,7 @@ export const command: Command = {
   summary: "restore a converted dump into a CnosDB 2.4 cluster, and prove that it arrived",
   usage: ["META_URL... [FLAGS] [DUMP] > dump", "META_URL... --undo BACKUP [--yes]"],
   positional: { name: "META_URL", least: 1 },
-  flags: flagsOf(`
+  flags: `
     --dry-run              check everything and print the plan, write nothing
     --backup FILE          keep what the target holds before the first write (mode 0600)
     --add                  restore only what the target has not yet, and leave and list what differs: for tenant by tenant
@@ -36,7 +36,7 @@ export const command: Command = {
     defaults.timeoutMs / 1_000
   })
     ${caFlag}
-  `),
+  `,
   notes: [
     `META_URL is host:port or a URL of a meta node (port 8901 by default): give all of them. Only these are asked or written to. DUMP is a file
 that begins with ./ or / or ends in .dump; else stdin is read. What was restored is passed on to stdout, unless that is a terminal; after a

@@ -7,19 +7,6 @@ import { translate } from "./language.ts";
 import { echoed } from "./presentable.ts";
 import { widthOf, wrap } from "./text.ts";
 
-/** A flag. Without `value` it is a switch; `many` flags may be repeated. */
-export interface Flag {
-  name: string;
-  short?: string | undefined;
-  /** what stands for its value in the help, such as FILE */
-  value?: string | undefined;
-  many?: boolean;
-  /** the heading that it stands under in the help */
-  group?: string | undefined;
-  /** what it does; wrapped where it is shown */
-  help: string;
-}
-
 /** What a script is called with, for parsing and for `--help`. */
 export interface Command {
   name: string;
@@ -28,7 +15,8 @@ export interface Command {
   usage: string[];
   /** arguments beside the flags, such as META_URL; none where it is missing */
   positional?: { name: string; least?: number; most?: number };
-  flags: Flag[];
+  /** as `flagsOf` reads them */
+  flags: string;
   /** whole command lines, each with a comment before it */
   examples: string[];
   /** false: it reads nothing back, and never ends with 3 */
@@ -37,18 +25,29 @@ export interface Command {
   notes?: string[];
 }
 
+/** A flag. Without `value` it is a switch; `many` flags may be repeated. `group` is the heading that it stands under in the help. */
+export interface Flag {
+  name: string;
+  short: string | undefined;
+  /** what stands for its value in the help, such as FILE */
+  value: string | undefined;
+  many: boolean;
+  group: string;
+  help: string;
+}
+
 /**
- * Flags, written as the help shows them: `-o, --output FILE  what it does`, with two blanks before the help, and `FILE...` where the flag
+ * Reads flags written as the help shows them: `-o, --output FILE  what it does`, with two blanks before the help, and `FILE...` if the flag
  * may be repeated. A line that ends with a colon is the heading of those that follow; any other goes on with the help before it.
  */
 export function flagsOf(text: string): Flag[] {
   const flags: Flag[] = [];
-  let group: string | undefined;
+  let group = "Flags";
   for (const line of text.trim().split(/\s*\n\s*/)) {
-    const [flag, short, name, value, many, help] =
+    const [, short, name, value, many, help = ""] =
       /^(?:-(\w), )?--([\w-]+)(?: (\S+?)(\.{3})?)?(?: {2,}(.*))?$/.exec(line) ?? [];
     const last = flags.at(-1);
-    if (flag) flags.push({ name: name!, short, value, many: many !== undefined, group, help: help ?? "" });
+    if (name !== undefined) flags.push({ name, short, value, many: many !== undefined, group, help });
     else if (/^[A-Z].*:$/.test(line)) group = line.slice(0, -1);
     else if (last) last.help = `${last.help} ${line}`.trim();
   }
@@ -62,12 +61,12 @@ export const unmarkedFlag =
 export const caFlag = "--ca FILE  PEM of a certificate authority to trust, for https";
 
 /** Flags of all scripts. */
-export const sharedFlags: readonly Flag[] = flagsOf(`
+export const sharedFlags = `
   -q, --quiet    say nothing but errors
   --debug        print stack traces with errors
   -h, --help     print this
   --version      print the version
-`);
+`;
 
 /** The version of these scripts, from deno.json. */
 export const version: string = config.version;
@@ -136,7 +135,7 @@ export class Args {
  * too few arguments beside them. No value is echoed that may hold a password
  */
 export function parse(command: Command, argv: readonly string[]): Args {
-  const flags = [...command.flags, ...sharedFlags];
+  const flags = [...flagsOf(command.flags), ...flagsOf(sharedFlags)];
   const options = flags.map(({ name, short, value }) =>
     [name, { type: value ? "string" : "boolean", ...(short ? { short } : {}) }] as const
   );
@@ -194,9 +193,9 @@ const exitCodes = [
 
 /** The help text, in the operator's language; flags stand under the heading of their group. */
 export function help(command: Command): string {
-  const groups = Map.groupBy(command.flags, ({ group = "Flags" }) => group);
+  const groups = Map.groupBy(flagsOf(command.flags), ({ group }) => group);
   const last = groups.size > 1 || !groups.has("Flags") ? "General" : "Flags";
-  groups.set(last, [...groups.get(last) ?? [], ...sharedFlags]);
+  groups.set(last, [...groups.get(last) ?? [], ...flagsOf(sharedFlags)]);
   const notes = (command.notes ?? []).flatMap((note) => translate(note).split("\n\n"));
   return [
     `${command.name}: ${translate(command.summary)}`,

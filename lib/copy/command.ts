@@ -1,5 +1,5 @@
 /** The command lines of copy_tables and compare_tables. */
-import { type Args, caFlag, type Flag, flagsOf } from "../cli/command.ts";
+import { type Args, caFlag } from "../cli/command.ts";
 import { UsageError } from "../cli/errors.ts";
 import { readInput, readText } from "../cli/files.ts";
 import { sqlEndpoint } from "../cnosdb/sql.ts";
@@ -15,7 +15,7 @@ import { listTables, readTables, type TableList } from "./tables.ts";
 import { type Window, window } from "./windows.ts";
 
 /** The flags of both scripts. */
-export const sharedFlags: Flag[] = flagsOf(`
+export const sharedFlags = `
   Clusters:
     --from URL...   a data node of the source (host:8902), or several of it; or CNOSDB_FROM
     --to URL...     a data node of the target, or several of it; or CNOSDB_TO
@@ -31,7 +31,7 @@ export const sharedFlags: Flag[] = flagsOf(`
   The run:
     -j, --jobs N    statements at once, on both sides together (default 4)
     -o, --output FILE   where the lines go instead of stdout
-`);
+`;
 
 /** What a run is to do. */
 export type RunPlan = Awaited<ReturnType<typeof readPlan>> & {

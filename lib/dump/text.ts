@@ -211,12 +211,7 @@ function shown(line: string): string {
   return JSON.stringify(at < 0 ? preview(line, 20) : preview(line.slice(0, at)));
 }
 
-/** The last line of a dump that these scripts write. CnosDB skips it, as it has no `: `. */
-export function formatEndMark(entries: number, sha256: string): string {
-  return `# end entries=${entries} sha256=${sha256}\n`;
-}
-
-/** Writes a dump and its end mark. */
+/** Writes a dump and its end mark, which CnosDB skips, as it has no `: `. */
 export async function writeDump(
   entries: Iterable<Pick<Entry, "key" | "value">>,
   sink: Sink,
@@ -233,7 +228,8 @@ export async function writeDump(
     await hash.update(bytes);
     await sink(bytes);
   });
-  await sink(new TextEncoder().encode(formatEndMark(written, await hash.digest())));
+  const mark = `# end entries=${written} sha256=${await hash.digest()}\n`;
+  await sink(new TextEncoder().encode(mark));
 }
 
 /** Writes a dump to a file (mode 0600, as dumps hold password hashes) that appears whole or not at all. */

@@ -10,7 +10,7 @@ import { command as filterMeta } from "../../scripts/filter_meta.ts";
 import { command as report } from "../../scripts/report.ts";
 import { command as restoreMeta } from "../../scripts/restore_meta.ts";
 import chinese from "../../lib/cli/chinese.json" with { type: "json" };
-import { type Command, help, parse } from "../../lib/cli/command.ts";
+import { type Command, flagsOf, help, parse } from "../../lib/cli/command.ts";
 import { translator } from "../../lib/cli/language.ts";
 import { assert, assertEquals, assertStringIncludes } from "../helpers/deps.ts";
 import { permissions } from "../live/pipe.ts";
@@ -50,14 +50,14 @@ function flagTables(): Record<string, FlagLine[]> {
   const tables = Object.values(commands).map(({ name, flags }) =>
     [
       name,
-      flags.map((flag) => ({
+      flagsOf(flags).map((flag) => ({
         head: headOf(flag.short, flag.name, flag.value),
         text: flag.help.replaceAll("\n", " "),
-        many: flag.many ?? false,
+        many: flag.many,
       })),
     ] as const
   );
-  const none = help({ name: "", summary: "", usage: [], flags: [], examples: [] });
+  const none = help({ name: "", summary: "", usage: [], flags: "", examples: [] });
   const shared = [
     ...none.matchAll(/^ {2}(?: {4}|-(\w), )--(\S+)(?: (\S+))?(?: {2,}|\n {20,})(\S.*)$/gm),
   ].map(([, short, name = "", value, text = ""]) => ({

@@ -8,11 +8,11 @@ const command: Command = {
   summary: "does it",
   usage: ["[FLAGS] [FILE...]"],
   positional: { name: "FILE", most: 2 },
-  flags: [
-    { name: "jobs", short: "j", value: "N", help: "how many" },
-    { name: "table", value: "T", many: true, help: "which" },
-    { name: "all", help: "all" },
-  ],
+  flags: `
+    -j, --jobs N  how many
+    --table T...  which
+    --all         all
+  `,
   examples: [],
 };
 
@@ -53,7 +53,7 @@ Deno.test("flags are written as the help shows them", () => {
   assertEquals(
     flags.map(({ name, short, value, many, group, help }) => [name, short, value, many, group, help]),
     [
-      ["all", undefined, undefined, false, undefined, "all of it"],
+      ["all", undefined, undefined, false, "Flags", "all of it"],
       ["jobs", "j", "N", false, "Numbers", "how many"],
       ["one-of", undefined, "T.D", true, "Numbers", "which: of all, one"],
     ],
@@ -61,8 +61,7 @@ Deno.test("flags are written as the help shows them", () => {
 });
 
 Deno.test("a size is read with its unit, decimal or binary", () => {
-  const bytes = (text: string) =>
-    parse({ ...command, flags: [{ name: "a", value: "B", help: "" }] }, ["--a", text]).bytes("a");
+  const bytes = (text: string) => parse({ ...command, flags: "--a B" }, ["--a", text]).bytes("a");
   assertEquals(["1000", "2GiB", "500MB", "1k", "3 TiB"].map(bytes), [1000, 2 ** 31, 5e8, 1000, 3 * 2 ** 40]);
   assertThrows(() => bytes("2 gallons"), UsageError, "expected a size");
 });
@@ -98,11 +97,13 @@ const documented: Command = {
   name: "x",
   summary: "does it",
   usage: ["[FLAGS]"],
-  flags: [
-    { name: "jobs", short: "j", value: "N", help: "how many" },
-    { name: "from", value: "URL", group: "Clusters", many: true, help: "where the rows are" },
-    { name: "a-flag-with-a-long-name", value: "VALUE", group: "Clusters", help: "what it means" },
-  ],
+  flags: `
+    -j, --jobs N    how many
+    Clusters:
+      --from URL...    where the rows are
+      --a-flag-with-a-long-name VALUE
+                       what it means
+  `,
   examples: ["# look", "x -j 4"],
 };
 

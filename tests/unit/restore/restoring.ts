@@ -1,7 +1,7 @@
 /** What the tests of restore_meta share: dumps with an end mark, and runs in this process that wait for nothing. */
 import { createHash } from "node:crypto";
 import { Failure } from "../../../lib/cli/errors.ts";
-import { type Dump, type Entry, formatEndMark, readDump } from "../../../lib/dump/text.ts";
+import { type Dump, type Entry, readDump } from "../../../lib/dump/text.ts";
 import { restore } from "../../../lib/restore/restore.ts";
 import type { RestoreOptions } from "../../../lib/restore/target.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "../../helpers/deps.ts";
@@ -17,8 +17,8 @@ export async function accepted(version: string, change = (text: string) => text)
 
 /** A dump with its end mark. */
 export function mark(lines: string): string {
-  return lines +
-    formatEndMark(lines.split("\n").length - 1, createHash("sha256").update(lines).digest("hex"));
+  const sha256 = createHash("sha256").update(lines).digest("hex");
+  return `${lines}# end entries=${lines.split("\n").length - 1} sha256=${sha256}\n`;
 }
 
 /** A text as a dump. */
