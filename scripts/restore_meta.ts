@@ -8,7 +8,7 @@
  */
 import { type Args, caFlag, type Command, unmarkedFlag } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";
-import { type Say, showProgress } from "../lib/cli/say.ts";
+import type { Say } from "../lib/cli/say.ts";
 import { UsageError } from "../lib/cli/errors.ts";
 import { printLine, readInput, readText, warnOfReaders, writeStdout } from "../lib/cli/files.ts";
 import { sqlEndpoint } from "../lib/cnosdb/sql.ts";
@@ -16,6 +16,8 @@ import { readDump, writeDump } from "../lib/dump/text.ts";
 import { restore } from "../lib/restore/restore.ts";
 import { defaults, type RestoreOptions } from "../lib/restore/target.ts";
 import { undo } from "../lib/restore/undo.ts";
+
+const timeoutS = defaults.timeoutMs / 1_000;
 
 export const command: Command = {
   name: "restore_meta",
@@ -32,9 +34,7 @@ export const command: Command = {
     ${unmarkedFlag}
     --sql URL              a data node of the target (host:8902): tells its version exactly, and SQL is asked for what was restored
     -j, --jobs N           posts at once (default ${defaults.jobs})
-    --timeout SECONDS      give up when nothing could be written for this long (default ${
-    defaults.timeoutMs / 1_000
-  })
+    --timeout SECONDS      give up when nothing could be written for this long (default ${timeoutS})
     ${caFlag}
   `,
   notes: [
@@ -81,9 +81,8 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     force: args.on("force"),
     dryRun: args.on("dry-run"),
     jobs: args.integer("jobs", 1, 256) ?? defaults.jobs,
-    timeoutMs: (args.integer("timeout", 1) ?? defaults.timeoutMs / 1_000) * 1_000,
+    timeoutMs: (args.integer("timeout", 1) ?? timeoutS) * 1_000,
     ...{ signal, say },
-    progress: (line) => showProgress(line, say),
   };
   if (backup !== undefined) {
     const dump = await readDump(readInput(backup, signal), backup);

@@ -37,7 +37,6 @@ export function makePlan(
       `filter_meta --cluster ${cluster} renames it.`,
     );
   }
-  if (!nodes) problems.add("no data node has joined the target", "start its data nodes first.");
   const bookkeeping = entries.filter((entry) => !items.has(entry.key) && !unknown.has(entry));
   if (bookkeeping.length) {
     const some = someOf(bookkeeping.map(({ key, line }) => `line ${line}: ${key}`), 3);
@@ -78,7 +77,7 @@ export function makePlan(
     }
     // In `config` up to 2.4.1.
     const replica = Number(objectIn(json, "options")["replica"] ?? objectIn(json, "config")["replica"] ?? 1);
-    if (object.kind === "database" && nodes && replica > nodes) {
+    if (object.kind === "database" && replica > nodes) {
       problems.add(
         `${at}: replica ${replica}, but the target has ${nodes} data node(s): every import would fail`,
         `filter_meta --replica ${nodes} lowers it.`,

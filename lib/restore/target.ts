@@ -1,5 +1,5 @@
 /** The cluster that is restored into: how it is reached, what it holds, which version it is. */
-import { Failure, messageOf } from "../cli/errors.ts";
+import { Failure } from "../cli/errors.ts";
 import type { Say } from "../cli/say.ts";
 import type { Endpoint } from "../cnosdb/endpoint.ts";
 import { MetaClient, type MetaOptions, unknownCommand } from "../cnosdb/meta.ts";
@@ -32,8 +32,6 @@ export interface RestoreOptions extends MetaOptions {
   /** milliseconds to go on trying while nothing gets through */
   timeoutMs: number;
   say: Say;
-  /** shows how far it is until the function that it returns is called */
-  progress?: (line: () => string) => () => void;
 }
 
 export const defaults = { jobs: 16, timeoutMs: 120_000 };
@@ -142,7 +140,7 @@ export function unreadable(items: ReadonlyMap<string, Item>, format: Format): Ma
 /**
  * Looks at a target, before anything is written.
  * @param force whether entries that it cannot read itself are no problem: they may be about to be overwritten
- * @throws {Failure} where no leader is among the given nodes, it does not answer /read, or is no 2.4
+ * @throws {Failure} where no leader is among the given nodes, no data node has joined it, it does not answer /read, or is no 2.4
  */
 export async function lookAt(options: RestoreOptions, force = false): Promise<Target> {
   const meta = new MetaClient(options.urls, options);
@@ -152,14 +150,9 @@ export async function lookAt(options: RestoreOptions, force = false): Promise<Ta
   const { entries } = await meta.dump(node);
   const dataNodes = entries.filter(({ key }) => /^\/[^/]+\/data_nodes\//.test(key));
   // What was once restored under a wrong name stays there, without nodes.
-  const named = dataNodes[0] ?? entries.find(({ key }) => /^\/[^/]+\/tenants\//.test(key));
-  const cluster = named?.key.split("/")[1];
-  if (!cluster) throw new Failure(`${node.url}: its dump holds no cluster`);
-  const { error, wrapped } = await meta.read([node], tenantCommand("2.4.2", cluster, "cnosdb"))
-    .catch((error) => {
-      const hint = "what is restored could not be checked, so nothing was written.";
-      throw new Failure(`the target does not answer /read: ${messageOf(error)}`, hint);
-    });
+  const cluster = dataNodes[0]?.key.split("/")[1];
+  if (!cluster) throw new Failure("no data node has joined the target", "start its data nodes first.");
+  const { error, wrapped } = await meta.read([node], tenantCommand("2.4.2", cluster, "cnosdb"));
   if (wrapped || version?.startsWith("2.3.")) {
     const hint = "was the old cluster's address given in place of the new one's?";
     throw new Failure(`${node.url}: the target is 2.3, which has no /restore`, hint);
@@ -168,13 +161,13 @@ export async function lookAt(options: RestoreOptions, force = false): Promise<Ta
   const spoken = targetFormats.filter((format) =>
     misspelling.includes(format) !== (error === unknownCommand)
   );
-  const said = version === undefined ? undefined : targetFormat(version);
-  if (said !== undefined && !spoken.includes(said)) {
+  const said = version && targetFormat(version);
+  if (said && !spoken.includes(said)) {
     const text = `the data node at --sql says ${said}, the meta service answers as ${spoken.join(", ")} does`;
     problems.add(text, "are they of one cluster?");
   }
   const { items } = readItems(entries);
-  const [format, ...more] = said === undefined ? fittest(spoken, items) : [said];
+  const [format, ...more] = said ? [said] : fittest(spoken, items);
   if (more.length) {
     const text = `what the target holds does not tell whether it is ${[format, ...more].join(" or ")}`;
     problems.add(text, "give --sql: a data node tells its version.");

@@ -1,7 +1,7 @@
 /** Takes a restore back, as far as the meta service can: former values by writing them, what was added by SQL that is printed. */
 import { harmless } from "../cli/presentable.ts";
 import { quoteName } from "../cnosdb/sql.ts";
-import { differingFields, isVolatile, userNames } from "../dump/compare.ts";
+import { isVolatile, userNames } from "../dump/compare.ts";
 import { someOf } from "../cli/text.ts";
 import { namesOf } from "../dump/key.ts";
 import type { Dump } from "../dump/text.ts";
@@ -41,11 +41,12 @@ export async function undo(backup: Dump, yes: boolean, options: RestoreOptions):
     problems.add(`${backup.name} is no backup of this version: ${text}`, backupHint);
   }
   problems.throwIfAny();
-  const kept = [...items.values()];
+  // What a server fills by itself, such as its metrics, is nobody's to take back.
+  const usersOwn = (all: ReadonlyMap<string, Item>) =>
+    [...all.values()].filter(({ object }) => !isVolatile(object));
+  const kept = usersOwn(items);
   const changed = kept.filter((item) => fieldsBefore(item, target.values)?.length);
-  const added = [...target.items.values()].filter(({ key, object }) =>
-    !items.has(key) && !isVolatile(object)
-  );
+  const added = usersOwn(target.items).filter(({ key }) => !items.has(key));
   // As they are after the undo: a user that it changes has its former id again, and rows of the other id are nobody's.
   const users = userNames([...backup.entries, ...target.entries.filter(({ key }) => !items.has(key))]);
   for (const { key, label } of kept) {
@@ -63,11 +64,7 @@ export async function undo(backup: Dump, yes: boolean, options: RestoreOptions):
 
 /** Whether a dump is of the same cluster: with a data node that is still there. */
 export function isBackupOf({ entries }: Dump, { dataNodes }: Target): boolean {
-  const values = new Map(dataNodes.map(({ key, value }) => [key, value]));
-  return entries.some(({ key, value }) => {
-    const node = values.get(key);
-    return node !== undefined && !differingFields(key, value, node).length;
-  });
+  return dataNodes.some((node) => entries.some(({ key, value }) => key === node.key && value === node.value));
 }
 
 /** SQL that removes items, children of removed parents left out. What is in a tenant is removed from within it. */

@@ -1,7 +1,7 @@
 /** Writes entries to a meta service: parents before children, in batches, through whichever node leads by then. */
 import { Failure, Interrupted } from "../cli/errors.ts";
 import { atOnce } from "../cli/deps.ts";
-import { describeProgress } from "../cli/say.ts";
+import { describeProgress, showProgress } from "../cli/say.ts";
 import type { Endpoint } from "../cnosdb/endpoint.ts";
 import { Transient } from "../cnosdb/http.ts";
 import type { MetaClient } from "../cnosdb/meta.ts";
@@ -20,7 +20,7 @@ const mostInBatch = 64;
 export async function write(
   meta: MetaClient,
   items: readonly Item[],
-  { jobs, signal, timeoutMs, progress }: RestoreOptions,
+  { jobs, signal, timeoutMs, say }: RestoreOptions,
 ): Promise<void> {
   const startMs = Date.now();
   let [done, lastWriteMs] = [0, startMs];
@@ -42,7 +42,7 @@ export async function write(
   /** Until nothing at all has got through for `timeoutMs`; a key gets the same value each time. */
   const goesOn = () => Date.now() - lastWriteMs <= timeoutMs;
 
-  const stop = progress?.(() => describeProgress(done, items.length, "entries", startMs));
+  const stop = showProgress(() => describeProgress(done, items.length, "entries", startMs), say);
   try {
     for (const kinds of waves) {
       const wave = items.filter(({ object }) => kinds.includes(object.kind));
@@ -62,6 +62,6 @@ export async function write(
     const long = error instanceof Transient ? `nothing could be written for ${timeoutMs / 1000} s: ` : "";
     throw new Failure(`${long}${error.message} (${written})`, error.hint ?? again, { cause: error });
   } finally {
-    stop?.();
+    stop();
   }
 }

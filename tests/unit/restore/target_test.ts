@@ -27,7 +27,7 @@ refuses([
     before: (target) => {
       target.fault = ({ path }) => path === "/read" ? { kind: "answer", status: 404, body: "" } : undefined;
     },
-    message: ["the target does not answer /read", "answered 404"],
+    message: ["/read answered 404", "expected the meta service"],
   },
   {
     name: "a META_URL that is a data node's",

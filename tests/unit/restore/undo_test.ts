@@ -117,8 +117,14 @@ test("undo() leaves the tables that the server has made for its metrics since", 
   const air = "/cluster_xxx/tenants/acme/dbs/iot/schemas/air";
   const line = (await accepted("2.4.2")).split("\n").find((line) => line.startsWith(`${air}: `))!;
   const value = line.slice(air.length + 2).replace('"acme"', '"cnosdb"').replace('"iot"', '"usage_schema"');
-  target.store.set("/cluster_xxx/tenants/cnosdb/dbs/usage_schema/schemas/air", value);
+  const key = "/cluster_xxx/tenants/cnosdb/dbs/usage_schema/schemas/air";
+  target.store.set(key, value);
   assertEquals(await undo(before, false, settings(target)), []);
+  // Nor is one taken back that it has changed.
+  const later = await dumpOf([...target.store].map(([key, value]) => `${key}: ${value}\n`).join(""), true);
+  target.store.set(key, value.replace('"schema_version":0', '"schema_version":1'));
+  await undo(later, true, settings(target));
+  assertEquals(posts(target).length, 0);
 });
 
 test("undo() prints no statement that a name could break out of", async ({ start }) => {
