@@ -16,9 +16,8 @@ import type { Ttls } from "./ttl.ts";
 import type { Window } from "./windows.ts";
 
 /** A run over all tables. */
-export interface RunOptions {
-  readonly context: CopyContext;
-  /** aborts the context's signal */
+export interface RunOptions extends CopyContext {
+  /** aborts the signal */
   readonly halt: AbortController;
   /** hands out what is to be done */
   readonly claim: Claim;
@@ -84,7 +83,7 @@ export class TableRun {
   }
 
   async #tellGroup(results: readonly TableResult[]): Promise<void> {
-    const { ledger, context: { target, task } } = this.options;
+    const { ledger, target, task } = this.options;
     const filled = task === "export" ? [] : results.filter(({ source }) => source?.rows);
     // Where one of them is gone, the statement is refused, and none is believed.
     const asks = filled.map((name) => ({ name, window: {}, any: true as const }));
@@ -99,7 +98,7 @@ export class TableRun {
 
   /** Works on so many tables that every job finds one of another database, and leaves the others to other workers. */
   async #takeTables(): Promise<void> {
-    const { claim, jobs, ledger, context: { signal } } = this.options;
+    const { claim, jobs, ledger, signal } = this.options;
     const running = new Map<Promise<void>, number>();
     try {
       while (!signal.aborted) {
@@ -129,10 +128,10 @@ export class TableRun {
   }
 
   #lookAt(names: readonly TableName[]): Promise<(Seen | Failure)[]> {
-    const { context, bounds } = this.options;
+    const { bounds } = this.options;
     return eachAlone(names, async (some) => {
       const asks = await Promise.all(some.map(async (name) => ({ name, window: await bounds(name) })));
-      return await lookAtTables(context, asks);
+      return await lookAtTables(this.options, asks);
     });
   }
 
@@ -152,12 +151,12 @@ export class TableRun {
   }
 
   async #bring(name: TableName, seen: Seen | Failure): Promise<TableResult> {
-    const { context, told } = this.options;
+    const { task, told } = this.options;
     if (seen instanceof Failure) throw seen;
-    if (context.task !== "import") return await new TableCopy(context, seen).run();
+    if (task !== "import") return await new TableCopy(this.options, seen).run();
     const given = told.get(tableKey(name))?.windows;
     if (!given) throw new Refused("it was not exported: its line has no windows");
-    return await new TableCopy(context, seen, given).run();
+    return await new TableCopy(this.options, seen, given).run();
   }
 
   /** Writes down what became of a table, together with those that end meanwhile. */
@@ -186,7 +185,7 @@ export class TableRun {
 
   /** Lines of tables that other workers ended meanwhile. */
   async #tellOthers(): Promise<void> {
-    if (this.options.context.signal.aborted) return;
+    if (this.options.signal.aborted) return;
     for await (const row of this.options.ledger?.rows() ?? []) {
       if (row.status === "" || row.result === null || this.#printed.has(tableKey(row))) continue;
       await this.#print({ ...JSON.parse(row.result), earlier: true });

@@ -148,9 +148,9 @@ export async function printEstimate(
   output: RunOutput,
   signal: AbortSignal,
 ): Promise<number> {
-  const { context, halt } = runOptions(plan, output);
-  signal.addEventListener("abort", () => halt.abort(signal.reason));
-  const found = await estimate(plan, context);
+  const run = runOptions(plan, output);
+  signal.addEventListener("abort", () => run.halt.abort(signal.reason));
+  const found = await estimate(plan, run);
   await (args.on("json") ? printJson(found) : printLine(describeEstimate(found)));
   return 0;
 }

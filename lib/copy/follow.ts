@@ -94,7 +94,7 @@ class Follower {
   constructor(private readonly run: RunOptions, private readonly options: FollowOptions) {}
 
   async follow(end: AbortSignal): Promise<void> {
-    const { context, say } = this.run;
+    const { source, target, say } = this.run;
     const { recheckMs, quietMs = Infinity, roundMs = 1000, show } = this.options;
     let recheckAtMs = 0;
     for (let round = 0; !end.aborted && Date.now() - this.#newMs < quietMs; round++) {
@@ -112,13 +112,13 @@ class Follower {
     }
     say("the last pass, over everything; Ctrl-C leaves without it");
     show("");
-    for (const side of [context.source, context.target]) side?.forgetColumns();
+    for (const side of [source, target]) side?.forgetColumns();
     await new TableRun({ ...this.run, claim: this.#handOut([...this.#tables.values()]) }).run();
   }
 
   /** Copies what is new. @returns how far behind it was, in words */
   async #round(startMs: number): Promise<string> {
-    const { tally } = this.run.context;
+    const { tally } = this.run;
     const plannedBefore = tally.rowsPlanned;
     const news = await this.#look(startMs);
     const seconds = news.reduce((most, { equalMs }) => Math.max(most, startMs - equalMs), 0) / 1000;
@@ -133,7 +133,7 @@ class Follower {
 
   /** Tables with something new at their ends, for which the source alone is asked. Still ones are looked at less and less often. */
   async #look(startMs: number): Promise<Followed[]> {
-    const { bounds, context: { source }, jobs } = this.run;
+    const { bounds, source, jobs } = this.run;
     const due = [...this.#tables.values()].filter(({ lookAtMs }) => lookAtMs <= startMs);
     await atOnce(jobs, inStatements(due, ({ name }) => name.tenant), async (tables) => {
       const asks = await Promise.all(tables.map(async ({ name, from }) => ({
@@ -156,12 +156,12 @@ class Follower {
 
   /** Brings what is new of tables, or where nothing is known to be all up to this moment. What lies in the future is a tail's. */
   async #pass(tables: readonly Followed[], startMs: number): Promise<void> {
-    const { bounds, context } = this.run;
+    const { bounds, verify } = this.run;
     const now = formatTime(BigInt(startMs + this.options.clockMs) * 1_000_000n);
     const windowOf = (name: TableName) => newWindow(this.#tables.get(tableKey(name))) ?? { to: now };
     await new TableRun({
       ...this.run,
-      context: { ...context, verify: context.verify === "full" ? "count" : context.verify },
+      verify: verify === "full" ? "count" : verify,
       ledger: undefined,
       claim: this.#handOut(tables),
       bounds: async (name) => overlap(await bounds(name), windowOf(name)),

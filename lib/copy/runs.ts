@@ -16,7 +16,6 @@ import { keepPauses } from "./pauses.ts";
 import { probeStage } from "./probe.ts";
 import { Profiler } from "./profile.ts";
 import { Schedule } from "./schedule.ts";
-import type { CopyContext } from "./table.ts";
 import { handOut } from "./tables.ts";
 import { overlap, type Window } from "./windows.ts";
 
@@ -31,21 +30,15 @@ export function proofOf({ task, from, to, range, verify, list, expired }: RunPla
 }
 
 /** What a run goes by. @param output is told what is done */
-export function runOptions(
-  plan: RunPlan,
-  output: RunOutput,
-): RunOptions {
-  const { task, from, to, list, ledger, range, verify, stage, jobs, aheadBytes, intoExisting } = plan;
+export function runOptions(plan: RunPlan, output: RunOutput): RunOptions {
+  const { from, to, list, ledger, range, expired, jobs, aheadBytes } = plan;
   const ttls = ledger && to && new Ttls(to, ledger, to.url);
   const names = list?.names ?? [];
+  /** tables that are to be done, by database */
   const left = new Map([...Map.groupBy(names, databaseKey)].map(([key, { length }]) => [key, length]));
   const halt = new AbortController();
-  const schedule = new Schedule({
-    jobs,
-    aheadBytes,
-    left: (database) => left.get(database) ?? 0,
-    signal: halt.signal,
-  });
+  const { signal } = halt;
+  const schedule = new Schedule({ jobs, aheadBytes, left: (database) => left.get(database) ?? 0, signal });
   const said = new Set<string>();
   const onAgain = (error: unknown) => {
     const gist = gistOf(error);
@@ -56,33 +49,22 @@ export function runOptions(
   };
   const onStep = output.step.bind(output);
   const profiler = (side: Cluster | undefined) =>
-    side && new Profiler(side, schedule, halt.signal, { onStep, onAgain });
-  const context: CopyContext = {
-    ...{ task, stage, schedule, signal: halt.signal, source: profiler(from), target: profiler(to) },
-    ...{ verify, intoExisting },
+    side && new Profiler(side, schedule, signal, { onStep, onAgain });
+  return {
+    ...plan,
+    ...{ source: profiler(from), target: profiler(to), schedule, halt, signal, ttls },
     rowsPerWindow: 5_000_000,
     lookAgainMs: 500,
     tally: output.standing,
-    raiseTtl: plan.expired === "skip"
-      ? undefined
-      : ttls && ((name) => ttls.raise(name.tenant, name.database)),
-  };
-  return {
-    ...{
-      context,
-      halt,
-      jobs,
-      ttls,
-      ledger,
-      claim: ledger ? (most) => ledger.claim(most) : handOut(names),
-      told: list?.told ?? new Map(),
-    },
-    bounds: plan.expired === "skip" ? notExpired((to ?? from)!, range) : () => Promise.resolve(range),
+    raiseTtl: expired === "raise" && ttls ? (name) => ttls.raise(name.tenant, name.database) : undefined,
+    bounds: expired === "raise" ? () => Promise.resolve(range) : notExpired((to ?? from)!, range),
+    told: list?.told ?? new Map(),
+    claim: ledger ? (most) => ledger.claim(most) : handOut(names),
     onResult: async (result) => {
       left.set(databaseKey(result), (left.get(databaseKey(result)) ?? 1) - 1);
       await output.result(result);
     },
-    say: (text) => output.say(text),
+    say: output.say,
   };
 }
 
@@ -97,7 +79,7 @@ export async function work(
   show: (text: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const endPauses = keepPauses(options.context.schedule, options.say, hours);
+  const endPauses = keepPauses(options.schedule, options.say, hours);
   const { ttls, say } = options;
   let stopped: unknown;
   try {

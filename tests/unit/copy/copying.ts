@@ -230,7 +230,7 @@ export async function copyTables(
     const output = new RunOutput("copy_tables", (text) => void said.push(text), print);
     output.step = options.onStep ?? output.step;
     const prepared = runOptions(whole, output);
-    const quick = { ...prepared, context: { ...prepared.context, rowsPerWindow, lookAgainMs: 1 } };
+    const quick = { ...prepared, rowsPerWindow, lookAgainMs: 1 };
     const startMs = performance.now();
     const stopped = await work(whole, quick, (text) => void shown.push(text), options.stop ?? signal)
       .then(() => undefined, (error) => error);
