@@ -2,8 +2,8 @@
  * HTTP/1.1 as the served stage needs it: `Deno.serve`'s requests and answers, one a connection, with bounds on whoever connects.
  * Tried instead with Deno 2.9.6, against 300 idle connections where 64 or 256 files may be open: `Deno.serve` bounds neither connections
  * nor the time for a head, ends, and ends again each time that it is begun anew. `node:http` takes a whole burst before its first event,
- * also with `maxConnections`; then it is deaf for good without saying so, or the process panics. Its parser alone, on connections that
- * are taken here (`emit("connection", …)`), has no time-outs and needs half as long again for a small request.
+ * also with `maxConnections`; then it is deaf for good without saying so, or the process panics. Given connections that are taken here
+ * (`emit("connection", …)`) it drops no slow head, as its time-outs work only where it listens itself.
  */
 import { Buffer } from "node:buffer";
 import { setTimeout as delay } from "node:timers/promises";

@@ -82,11 +82,9 @@ export class S3Bucket {
   async #route(request: Request, sha256: string): Promise<Response> {
     const { method, headers } = request;
     const { pathname, search, searchParams } = new URL(request.url);
-    const [, bucket, directory, name] = /^\/([\w-]+)\/?(?:([\w-]+)\/([\w-][\w.-]{0,254}))?$/.exec(pathname) ??
-      [];
-    if (bucket !== this.name) {
-      throw new Refusal(403, "AccessDenied", "no name of a file in this run's bucket");
-    }
+    const form = /^\/([\w-]+)(?:\/?|\/([\w-]+)\/([\w-][\w.-]{0,254}))$/;
+    const [, bucket, directory, name] = form.exec(pathname) ?? [];
+    if (bucket !== this.name) throw new Refusal(403, "AccessDenied", "no file's name in this run's bucket");
     if (directory === undefined || name === undefined) {
       if (method === "GET" && searchParams.get("list-type") === "2") {
         return this.#list(searchParams.get("prefix") ?? "");
@@ -103,38 +101,34 @@ export class S3Bucket {
   /** Takes a file, in place of the one that had its name: object_store repeats a PUT whose answer it did not get. */
   async #put(directory: string, name: string, request: Request, sha256: string): Promise<Response> {
     const files = this.#directories.get(directory);
+    const closed = new Refusal(403, "AccessDenied", `${directory} belongs to no running export`);
+    if (!files) throw closed;
     const path = join(this.root, `${++this.#number}`);
+    const bytes = Number(request.headers.get("content-length"));
     try {
-      if (files) {
-        await Deno.writeFile(
-          path,
-          ReadableStream.from(this.#pieces(`${directory}/${name}`, request, sha256)),
-        );
-      }
-      if (!files || this.#directories.get(directory) !== files) {
-        throw new Refusal(403, "AccessDenied", `${directory} belongs to no running export`);
-      }
-      const before = files.get(name);
-      files.set(name, {
-        path,
-        bytes: Number(request.headers.get("content-length")),
-        sha256,
-        modified: new Date(),
-      });
-      if (before) await remove(before.path);
+      const pieces = this.#pieces(`${directory}/${name}`, request.body, bytes, sha256);
+      await Deno.writeFile(path, ReadableStream.from(pieces));
+      if (this.#directories.get(directory) !== files) throw closed; // given up meanwhile
     } catch (error) {
       await remove(path);
       if (error instanceof Refusal) throw error;
       // 5xx and not 4xx: object_store repeats those ten times within seconds, and the cluster's own error shows the status.
       throw new Refusal(503, "SlowDown", `cannot write in ${this.root}: ${messageOf(error)}`);
     }
+    const before = files.get(name);
+    files.set(name, { path, bytes, sha256, modified: new Date() });
+    if (before) await remove(before.path);
     return new Response(null, { headers: { etag: `"${sha256}"`, "content-length": "0" } });
   }
 
-  /** @throws {Refusal} where they are not what was announced */
-  async *#pieces(key: string, { headers, body }: Request, sha256: string): AsyncGenerator<Uint8Array> {
+  /** What is to be written of an upload. @throws {Refusal} where it is not what was announced */
+  async *#pieces(
+    key: string,
+    body: Request["body"],
+    leftBytes: number,
+    sha256: string,
+  ): AsyncGenerator<Uint8Array> {
     const hash = createHash("sha256");
-    let leftBytes = Number(headers.get("content-length"));
     try {
       for await (const piece of body?.values({ preventCancel: true }) ?? []) {
         leftBytes -= piece.length;
@@ -184,7 +178,7 @@ const remove = (path: string) => Deno.remove(path).catch(() => {}); // where it 
 
 /** Opens the file once its bytes are asked for. */
 async function* read(path: string, start: number, end: number): AsyncGenerator<Uint8Array> {
-  if (start < end) yield* createReadStream(path, { start, end: end - 1, highWaterMark: 262_144 });
+  if (start < end) yield* createReadStream(path, { start, end: end - 1, highWaterMark: 524_288 });
 }
 
 const escape = (text: string) => text.replace(/[<>&"]/g, (c) => `&#${c.charCodeAt(0)};`);

@@ -29,15 +29,12 @@ export interface ServedOptions {
  */
 export async function servedStage(options: ServedOptions): Promise<Stage> {
   const { hosts, port } = await whereToListen(options);
-  await loadSigner(); // now, as it takes descriptors, which may be rare later
-  const directory = await makeDirectory(options.parent);
-  let listeners: Deno.TcpListener[];
-  try {
-    listeners = hosts.map((host) => listen(host, port, options.say));
-  } catch (error) {
-    await directory.remove();
+  const listeners = hosts.map((host) => listen(host, port, options.say));
+  const directory = await makeDirectory(options.parent).catch((error) => {
+    for (const listener of listeners) listener.close();
     throw error;
-  }
+  });
+  await loadSigner(); // now, as it takes descriptors, which may be rare later
   const stop = new AbortController();
   let problem: string | undefined;
   const tell = (told: string) => void (problem = told);
@@ -97,10 +94,9 @@ const isLoopback = (address: string) => /^127\.|^::1$/.test(address);
 const unbracketed = (hostname: string) => hostname.replace(/^\[|\]$/g, "");
 const bracketed = (address: string) => address.includes(":") ? `[${address}]` : address;
 
-/** An own address that each side reaches, or one for both. */
-async function whereToListen(
-  { address, from, to }: ServedOptions,
-): Promise<{ hosts: string[]; port: number }> {
+/** An address of ours that each side reaches, or one for both. */
+async function whereToListen(options: ServedOptions): Promise<{ hosts: string[]; port: number }> {
+  const { address, from, to } = options;
   if (address !== undefined) {
     const url = /^[^@/?#]+:\d+$/.test(address) ? URL.parse(`http://${address}`) : null;
     if (!url) throw new UsageError("--serve-address: expected HOST:PORT, or [IPV6]:PORT");

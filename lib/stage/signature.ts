@@ -46,11 +46,7 @@ export async function checkSignature(
   }).authHeader();
   const [a, b] = [Buffer.from(given), Buffer.from(expected)];
   if (a.length !== b.length || !timingSafeEqual(a, b)) {
-    throw new Refusal(
-      403,
-      "SignatureDoesNotMatch",
-      "the request is not signed with the key of this run's stage",
-    );
+    throw new Refusal(403, "SignatureDoesNotMatch", "it is not signed with the key of this run's stage");
   }
   if (!/^[0-9a-f]{64}$/.test(sha256)) {
     throw new Refusal(403, "InvalidRequest", "x-amz-content-sha256 must be the body's sha256 in hex");
