@@ -40,7 +40,7 @@ const downMs = 30_000;
 
 interface Node {
   readonly endpoint: Endpoint;
-  downUntilMs: number;
+  askedMs: number;
 }
 
 /** The source or the target. */
@@ -49,7 +49,6 @@ export class Cluster {
   version = "";
   readonly #nodes: Node[];
   readonly #flag: string;
-  #next = 0;
 
   /** @param endpoints of data nodes of one cluster, at least one */
   constructor(
@@ -57,7 +56,7 @@ export class Cluster {
     endpoints: readonly Endpoint[],
     private readonly options: ClusterOptions = {},
   ) {
-    this.#nodes = endpoints.map((endpoint) => ({ endpoint, downUntilMs: 0 }));
+    this.#nodes = endpoints.map((endpoint) => ({ endpoint, askedMs: 0 }));
     this.#flag = role === "source" ? "--from" : "--to";
   }
 
@@ -148,15 +147,11 @@ export class Cluster {
 
   /** HOST:PORT of the meta service's leader, which 2.4 tells whoever names himself; undefined for 2.3, and while there is no leader. */
   async metaLeader(signal: AbortSignal, node = this.#pick()): Promise<string | undefined> {
-    const url = `${node.endpoint.url}/api/v1/meta_leader`;
-    const headers = { authorization: basicAuthorization(node.endpoint) };
     const answer = await send({
       method: "GET",
-      url,
-      headers,
-      timeoutMs: 10_000,
-      signal,
-      ca: this.options.ca,
+      url: `${node.endpoint.url}/api/v1/meta_leader`,
+      headers: { authorization: basicAuthorization(node.endpoint) },
+      ...{ timeoutMs: 10_000, signal, ca: this.options.ca },
     });
     return answer.status === 200 ? answer.body.trim().replaceAll('"', "") : undefined;
   }
@@ -173,18 +168,17 @@ export class Cluster {
     return JSON.stringify(databases.map((row) => row.database_name).sort());
   }
 
-  /** The next node in turn that is up; where none is, the one that was given up first. */
+  /** The node that was not asked for longest; where none is up, the one that was left out first. */
   #pick(): Node {
-    const nowMs = Date.now();
-    const up = this.#nodes.filter(({ downUntilMs }) => downUntilMs <= nowMs);
-    if (up.length) return up[this.#next++ % up.length]!;
-    return this.#nodes.reduce((a, b) => a.downUntilMs <= b.downUntilMs ? a : b);
+    const node = this.#nodes.reduce((a, b) => a.askedMs <= b.askedMs ? a : b);
+    node.askedMs = Math.max(node.askedMs, performance.now());
+    return node;
   }
 
-  /** Leaves a node out for a while. @returns whether another one is up */
+  /** Leaves a node out for a while, by taking it for asked then. @returns whether another one is up */
   #leaveOut(node: Node): boolean {
-    node.downUntilMs = Date.now() + downMs;
-    return this.#nodes.some(({ downUntilMs }) => downUntilMs <= Date.now());
+    node.askedMs = performance.now() + downMs;
+    return this.#nodes.some(({ askedMs }) => askedMs <= performance.now());
   }
 
   /** Runs a statement for as long as it takes, unless its node answers no ping any more while it should be at work. */

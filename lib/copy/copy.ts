@@ -9,7 +9,7 @@ import type { Ledger } from "./ledger.ts";
 import { eachAlone, Refused } from "./profile.ts";
 import { proven, type TableResult } from "./result.ts";
 import { inStatements, unionMost } from "./statements.ts";
-import { type CopyContext, TableCopy } from "./table.ts";
+import { type CopyContext, TableCopy, tellFailure } from "./table.ts";
 import type { Claim } from "./tables.ts";
 import { concernsTable } from "./trouble.ts";
 import type { Ttls } from "./ttl.ts";
@@ -44,8 +44,8 @@ export class TableRun {
   /** why it has to end before all is done */
   #stopped: { reason: unknown } | undefined;
   readonly #printed = new Set<string>();
-  #ended: TableResult[] = [];
-  #writing: Promise<void> | undefined;
+  readonly #ended: TableResult[] = [];
+  #written: Promise<void> = Promise.resolve();
 
   constructor(private readonly options: RunOptions) {}
 
@@ -142,7 +142,7 @@ export class TableRun {
       const result = await this.#bring(name, seen).catch((error) => {
         const isExpired = meaningOf(error) === "expired";
         if (isExpired && look < looksMost) return undefined;
-        if (isExpired || concernsTable(error)) return failed(name, error);
+        if (isExpired || concernsTable(error)) return { ...name, ...tellFailure(error) };
         throw error;
       });
       if (result) return await this.#end(result);
@@ -159,23 +159,14 @@ export class TableRun {
     return await new TableCopy(this.options, seen, given).run();
   }
 
-  /** Writes down what became of a table, together with those that end meanwhile. */
+  /** Writes down what became of a table, together with those that end while others are written. */
   #end(result: TableResult): Promise<void> {
     this.#ended.push(result);
-    return this.#writing ??= this.#write();
-  }
-
-  async #write(): Promise<void> {
-    try {
-      while (this.#ended.length) {
-        const results = this.#ended.splice(0);
-        await this.options.ledger?.finish(results);
-        for (const one of results) await this.#print(one);
-      }
-    } finally {
-      // in the same moment in which nothing is left: what is added later begins another one
-      this.#writing = undefined;
-    }
+    return this.#written = this.#written.then(async () => {
+      const results = this.#ended.splice(0);
+      if (results.length) await this.options.ledger?.finish(results);
+      for (const one of results) await this.#print(one);
+    });
   }
 
   async #print(result: TableResult): Promise<void> {
@@ -204,10 +195,4 @@ export async function restoreTtls({ ttls, say }: Pick<RunOptions, "ttls" | "say"
   const failures = await ttls?.restore() ?? [];
   for (const { message, hint } of failures) say(`error: ${message}; ${hint}`);
   return failures.length;
-}
-
-function failed({ tenant, database, table }: TableName, failure: Failure): TableResult {
-  const status = failure instanceof Refused ? "refused" : "failed";
-  const hint = failure.hint ? { hint: failure.hint } : {};
-  return { tenant, database, table, status, error: messageOf(failure), ...hint };
 }

@@ -158,14 +158,14 @@ class Follower {
   async #pass(tables: readonly Followed[], startMs: number): Promise<void> {
     const { bounds, verify } = this.run;
     const now = formatTime(BigInt(startMs + this.options.clockMs) * 1_000_000n);
-    const windowOf = (name: TableName) => newWindow(this.#tables.get(tableKey(name))) ?? { to: now };
+    const stretchOf = (name: TableName) => newWindow(this.#tables.get(tableKey(name))) ?? { to: now };
     await new TableRun({
       ...this.run,
       verify: verify === "full" ? "count" : verify,
       ledger: undefined,
       claim: this.#handOut(tables),
-      bounds: async (name) => overlap(await bounds(name), windowOf(name)),
-      onResult: (result) => Promise.resolve(this.#note(result, startMs, windowOf(result).to!)),
+      bounds: async (name) => overlap(await bounds(name), stretchOf(name)),
+      onResult: (result) => Promise.resolve(this.#note(result, startMs, stretchOf(result).to!)),
     }).run();
   }
 

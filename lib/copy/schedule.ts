@@ -37,12 +37,6 @@ export interface Turn {
   readonly hold?: Hold | undefined;
 }
 
-interface Waiter {
-  readonly turn: Turn;
-  readonly start: () => void;
-  readonly reject: (reason: unknown) => void;
-}
-
 /** By how much a good statement raises the limit of a side that had too much to do. */
 const recovery = 1 / 4;
 /** So many windows of a database may be staged before its exports make way for all else: one that is imported, one that is ready. */
@@ -52,7 +46,7 @@ const inStep = 2;
 export class Schedule {
   /** how many statements a side bears: as many as `jobs`, unless it said that it had too much to do */
   readonly #most: Record<Role, number>;
-  readonly #waiting = new Set<Waiter>();
+  readonly #waiting = new Map<Turn, PromiseWithResolvers<void>>();
   readonly #running = new Set<Turn>();
   readonly #staged = new Map<Hold, string>();
   #paused = false;
@@ -61,7 +55,7 @@ export class Schedule {
     const { jobs, signal } = options;
     this.#most = { source: jobs, target: jobs };
     signal.addEventListener("abort", () => {
-      for (const { reject } of this.#waiting) reject(signal.reason);
+      for (const { reject } of this.#waiting.values()) reject(signal.reason);
       this.#waiting.clear();
     });
   }
@@ -69,19 +63,19 @@ export class Schedule {
   /** Runs `action` when its turn comes. */
   async turn<T>(turn: Turn, action: () => Promise<T>): Promise<T> {
     this.options.signal.throwIfAborted();
-    await new Promise<void>((start, reject) => {
-      this.#waiting.add({ turn, start, reject });
-      this.#pump();
-    });
-    let overloaded = false;
+    const place = Promise.withResolvers<void>();
+    this.#waiting.set(turn, place);
+    this.#pump();
+    await place.promise;
+    let isOverloaded = false;
     try {
       return await action();
     } catch (error) {
-      overloaded = meaningOf(error) === "overloaded";
+      isOverloaded = meaningOf(error) === "overloaded";
       throw error;
     } finally {
       this.#running.delete(turn);
-      this.#adapt(turn.role, overloaded);
+      this.#adapt(turn.role, isOverloaded);
       this.#pump();
     }
   }
@@ -107,9 +101,9 @@ export class Schedule {
   }
 
   /** A side that has too much to do bears as many statements as still run there, but half of what was thought at least. */
-  #adapt(role: Role, overloaded: boolean): void {
+  #adapt(role: Role, isOverloaded: boolean): void {
     const most = this.#most[role];
-    this.#most[role] = overloaded
+    this.#most[role] = isOverloaded
       ? Math.max(1, most / 2, this.#runningOn(role))
       : Math.min(this.options.jobs, most + recovery);
   }
@@ -120,16 +114,15 @@ export class Schedule {
 
   #pump(): void {
     while (!this.#paused && this.#running.size < this.options.jobs) {
-      let next: Waiter | undefined;
-      for (const waiter of this.#waiting) {
-        if (!this.#fits(waiter.turn)) continue;
-        if (!next || this.#urgency(waiter.turn) > this.#urgency(next.turn)) next = waiter;
+      let next: Turn | undefined;
+      for (const turn of this.#waiting.keys()) {
+        if (this.#fits(turn) && !(next && this.#urgency(turn) <= this.#urgency(next))) next = turn;
       }
       if (!next) return;
+      this.#waiting.get(next)!.resolve();
       this.#waiting.delete(next);
-      this.#running.add(next.turn);
-      if (next.turn.hold) this.#staged.set(next.turn.hold, next.turn.database);
-      next.start();
+      this.#running.add(next);
+      if (next.hold) this.#staged.set(next.hold, next.database);
     }
   }
 
