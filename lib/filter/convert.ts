@@ -184,7 +184,7 @@ export function remember(convert: (item: Item) => Outcome): (item: Item) => Outc
   return (item) => {
     const { entry: { value }, key: { kind, cluster = "" }, headLength } = item;
     if (headLength === undefined) return convert(item);
-    const group = `${kind} ${cluster} ${kind === "table" ? wrapperOf(value) : ""}`;
+    const group = `${cluster}/${kind === "table" ? wrapperOf(value) : kind}`;
     const known = groups.getOrInsertComputed(group, () => new Map());
     const rest = value.slice(headLength);
     const before = known.get(rest);

@@ -1,8 +1,9 @@
 /** From the dump of one version to the entries of another: each takes one way through the rules. */
 import { loadBcrypt } from "../cli/deps.ts";
 import { Failure } from "../cli/errors.ts";
+import { displayName } from "../cnosdb/names.ts";
 import { InvalidValue } from "../dump/json.ts";
-import { kinds, readKey } from "../dump/key.ts";
+import { kinds, namesOf, readKey } from "../dump/key.ts";
 import type { Dump, Entry } from "../dump/text.ts";
 import type { Context } from "../versions/step.ts";
 import { convert, keyOf, type Outcome, readItem, remember, valueOf } from "./convert.ts";
@@ -120,7 +121,10 @@ function wayThrough(
     const item = readItem(entry);
     const { key } = item;
     const drop = dropsOf.get(key.kind)!.find((rule) => rule.applies(entry, key));
-    if (drop?.name === "slashed-names") notes.slashed(key);
+    if (drop?.name === "slashed-names") {
+      const name = `${key.kind} ${displayName(...namesOf(key))}`;
+      notes.add("names with a slash", () => `${name} is left out: no version of CnosDB lists or opens it`);
+    }
     if (drop) return dropped(key.kind, drop.name);
     const own = patches.filter((patch) => patch.applies(entry));
     const outcome = own.length ? convert(item, own, conversion) : convertOnce(item);

@@ -1,6 +1,5 @@
 /** What an operator should know of a dump that was filtered. */
 import { displayName } from "../cnosdb/names.ts";
-import { type Key, namesOf } from "../dump/key.ts";
 import type { Item, Outcome, Remark } from "./convert.ts";
 
 const remarks: Record<Remark, (user: string) => string> = {
@@ -13,10 +12,11 @@ const remarks: Record<Remark, (user: string) => string> = {
 /** Notes; of one sort the first few are kept, the others counted. */
 export class Notes {
   readonly #known = new Map<string, { first: string[]; more: number }>();
-  /** members and roles that come out, and the key of the user or the database that has to come out, too */
-  readonly #references: { line: number; key: Key; name: string | undefined; to: string }[] = [];
   /** the keys of users and databases that come out */
   readonly #there: string[] = [];
+  /** members and rights that come out, with the key of the user or the database that has to come out, too */
+  readonly #members: { line: number; tenant: string; user: string | undefined; to: string }[] = [];
+  readonly #rights: { line: number; tenant: string; database: string; to: string }[] = [];
 
   /** @param users their names by id */
   constructor(readonly users: ReadonlyMap<string, string>) {}
@@ -28,45 +28,36 @@ export class Notes {
     else known.more++;
   }
 
-  slashed(key: Key): void {
-    const name = () => displayName(...namesOf(key));
-    this.add(
-      "names with a slash",
-      () => `${key.kind} ${name()} is left out: no version of CnosDB lists or opens it`,
-    );
-  }
-
   /** Takes note of an entry that comes out. */
-  take({ entry, key }: Item, { remarks: found = [], rights = [] }: Outcome): void {
-    const refer = (name: string | undefined, to: string) =>
-      this.#references.push({ line: entry.line, key, name, to });
-    if (key.kind === "user" || key.kind === "database") this.#there.push(entry.key);
-    if (key.kind === "user") {
+  take({ entry: { key: text, line }, key }: Item, { remarks: found = [], rights = [] }: Outcome): void {
+    if (key.kind === "database") this.#there.push(text);
+    else if (key.kind === "user") {
+      this.#there.push(text);
       for (const remark of found) this.add(remark, () => remarks[remark](displayName(key.user)));
-    }
-    if (key.kind === "member") {
+    } else if (key.kind === "member") {
       const user = this.users.get(key.userId);
-      refer(user, user === undefined ? "" : `/${key.cluster}/users/${user}`);
-    }
-    if (key.kind === "role") {
-      for (const database of rights) refer(database, `/${key.cluster}/tenants/${key.tenant}/dbs/${database}`);
+      const to = user === undefined ? "" : `/${key.cluster}/users/${user}`;
+      this.#members.push({ line, tenant: key.tenant, user, to });
+    } else if (key.kind === "role") {
+      const { cluster, tenant } = key;
+      for (const database of rights) {
+        this.#rights.push({ line, tenant, database, to: `/${cluster}/tenants/${tenant}/dbs/${database}` });
+      }
     }
   }
 
   /** All notes, once every entry was taken. */
   lines(): string[] {
-    const missing = new Set(this.#references.map(({ to }) => to));
+    const missing = new Set([...this.#members, ...this.#rights].map(({ to }) => to));
     for (const key of this.#there) missing.delete(key);
-    for (const { line, key, name, to } of this.#references) {
-      if (!missing.has(to) || !("tenant" in key)) continue;
-      const who = name === undefined ? "a user who is not in the dump" : `user ${displayName(name)}`;
-      const [sort, note] = key.kind === "member"
-        ? ["members", `${who} is a member of tenant ${displayName(key.tenant)}, but does not come out`]
-        : [
-          "roles",
-          `a role has rights on database ${displayName(key.tenant, name!)}, which does not come out`,
-        ];
-      this.add(sort, () => `line ${line}: ${note}`);
+    for (const { line, tenant, database } of this.#rights.filter(({ to }) => missing.has(to))) {
+      const name = displayName(tenant, database);
+      this.add("roles", () => `line ${line}: a role has rights on database ${name}, which does not come out`);
+    }
+    for (const { line, tenant, user } of this.#members.filter(({ to }) => missing.has(to))) {
+      const who = user === undefined ? "a user who is not in the dump" : `user ${displayName(user)}`;
+      const where = displayName(tenant);
+      this.add("members", () => `line ${line}: ${who} is a member of tenant ${where}, but does not come out`);
     }
     return [...this.#known].flatMap(([sort, { first, more }]) => [
       ...first,

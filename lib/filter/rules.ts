@@ -7,14 +7,14 @@ import { isUnlisted, type Key } from "../dump/key.ts";
 import type { Entry } from "../dump/text.ts";
 import {
   anyFormat,
-  defaultsOf,
   type Format,
   type Range,
   stepsBetween,
   targetFormat,
   targets,
+  walMaxFileSizeBytesOf,
 } from "../versions/versions.ts";
-import { changingPart } from "../versions/entry.ts";
+import { partOf } from "../versions/entry.ts";
 import type { Context } from "../versions/step.ts";
 import { glob, namesUnder, type Selection } from "./selection.ts";
 
@@ -155,15 +155,17 @@ export function printRules(options: Omit<FilterOptions, "target">, target = targ
 }
 
 function conversions(source: Range, target: Format): Rule[] {
-  const defaults = defaultsOf(target);
+  const walMaxFileSizeBytes = walMaxFileSizeBytesOf(target);
   return stepsBetween(source, target).map(({ releases: [version], convert }) => ({
     name: version,
     text: `# converts to ${version}: ${Object.keys(convert).join(", ")}`,
     applies: () => true,
     change: (value, key, hash) => {
-      const changing = changingPart(key, value);
-      const step = changing && convert[changing.kind];
-      return step ? changing.whole(step(changing.part, { defaults, hash })) : value;
+      const read = partOf(key, value);
+      const step = read && convert[read.kind];
+      if (!step) return value;
+      const part = step(read.part, { walMaxFileSizeBytes, hash });
+      return read.member ? { [read.member]: part } : part;
     },
   }));
 }

@@ -1,60 +1,56 @@
 /** An entry of a dump: what it is about, and what a version reads of it. */
 import { InvalidValue, isObject, type Json, type JsonObject, objectIn, parseJson } from "../dump/json.ts";
 import { candidates, type Key } from "../dump/key.ts";
+import type { ValueKind } from "./step.ts";
 import { anyFormat, type Format, positionOf, type Range, rangeOf, schemaOf } from "./versions.ts";
-import * as s from "./schema.ts";
-import type { Changing } from "./step.ts";
 
-const systemRole = s.variant(["Owner", "Member"]);
-const role = s.struct({
-  ...{ id: s.u128, name: s.string, system_role: systemRole },
-  additional_privileges: s.map(s.variant(["Read", "Write", "Full"])),
-});
-const member = s.variant([], { System: systemRole, Custom: s.string });
-const arrowSchema = s.struct({ fields: s.list(s.anything) });
-const external = s.struct({
-  ...{ tenant: s.string, db: s.string, name: s.string, file_compression_type: s.string, file_type: s.string },
-  ...{ location: s.string, target_partitions: s.u64, table_partition_cols: s.list(s.anything) },
-  ...{ has_header: s.bool, delimiter: s.u8, schema: arrowSchema },
-});
-const stream = s.struct({
-  ...{ tenant: s.string, db: s.string, name: s.string, schema: arrowSchema, stream_type: s.string },
-  ...{ watermark: s.struct({ column: s.string, delay: s.anything }), extra_options: s.map(s.string) },
-});
-const tableKinds = ["TsKvTableSchema", "ExternalTableSchema", "StreamTableSchema"] as const;
+/** What a table's value has as its one member, and which kind of value that is. */
+const tableKinds: Readonly<Record<string, ValueKind>> = {
+  TsKvTableSchema: "table",
+  ExternalTableSchema: "external",
+  StreamTableSchema: "stream",
+};
 
-/** A table's one member: which kind of table it is, and its schema. @throws {InvalidValue} */
-export function readTable(value: Json): { kind: (typeof tableKinds)[number]; schema: JsonObject } {
-  const [member, ...more] = isObject(value) ? Object.entries(value) : [];
-  const kind = tableKinds.find((known) => known === member?.[0]);
-  if (!member || !kind || more.length) throw new InvalidValue(`expected one of ${tableKinds.join(", ")}`);
-  if (!isObject(member[1])) throw new InvalidValue(`${kind}: expected an object`);
-  return { kind, schema: member[1] };
+/** A value of a kind that has a form, without what stands around it. */
+interface Part {
+  kind: ValueKind;
+  part: JsonObject;
+  /** what stands around it, "" if nothing does */
+  member: string;
 }
 
-/** The names that a value and its key both have. @throws {InvalidValue} if the value lacks one */
-function namesIn(key: Key, value: Json): { inValue: string; inKey: string }[] {
-  const pairs = (object: JsonObject, names: Record<string, string>) =>
-    Object.entries(names).map(([field, inKey]) => {
-      const inValue = object[field];
-      if (typeof inValue === "string") return { inValue, inKey };
-      throw new InvalidValue(`${field}: ${inValue === undefined ? "missing" : "expected a string"}`);
-    });
-  const object = isObject(value) ? value : {};
-  switch (key.kind) {
-    case "user":
-      return pairs(object, { name: key.user });
-    case "tenant":
-      return pairs(object, { name: key.tenant });
-    case "role":
-      return pairs(object, { name: key.role });
-    case "database":
-      return pairs(object, { tenant: key.tenant, database: key.database });
-    case "table":
-      return pairs(readTable(value).schema, { tenant: key.tenant, db: key.database, name: key.table });
-    default:
-      return [];
-  }
+/** @returns undefined for buckets and what is internal, of which nothing is read @throws {InvalidValue} if it is no object */
+export function partOf({ kind }: Key, value: Json): Part | undefined {
+  if (kind === "bucket" || kind === "internal") return undefined;
+  if (!isObject(value)) throw new InvalidValue("the value: expected an object");
+  if (kind !== "table") return { kind, part: value, member: "" };
+  const [member = "", ...more] = Object.keys(value);
+  const tableKind = Object.hasOwn(tableKinds, member) && !more.length && tableKinds[member];
+  if (!tableKind) throw new InvalidValue(`expected one of ${Object.keys(tableKinds).join(", ")}`);
+  const part = value[member];
+  if (!isObject(part)) throw new InvalidValue(`${member}: expected an object`);
+  return { kind: tableKind, part, member };
+}
+
+/** The fields in which a value has the names of its key, and what those are called in a `Key`. */
+const namingFields: { readonly [kind in Key["kind"]]?: Readonly<Record<string, string>> } = {
+  user: { name: "user" },
+  tenant: { name: "tenant" },
+  role: { name: "role" },
+  database: { tenant: "tenant", database: "database" },
+  table: { tenant: "tenant", db: "database", name: "table" },
+};
+
+/** Whether a value has the names of its key. @throws {InvalidValue} if it lacks one */
+function hasNamesOf(key: Key, value: Json): boolean {
+  const object = partOf(key, value)?.part ?? {};
+  const inKey: Record<string, string | undefined> = key;
+  const differing = Object.entries(namingFields[key.kind] ?? {}).filter(([field, part]) => {
+    const name = object[field];
+    if (typeof name === "string") return name !== inKey[part];
+    throw new InvalidValue(`${field}: ${name === undefined ? "missing" : "expected a string"}`);
+  });
+  return !differing.length;
 }
 
 /**
@@ -68,7 +64,7 @@ export function identify(key: string, value: Json): Key {
     if (read.kind === "internal") return read;
     if (read.kind === "bucket" && !("id" in objectIn({ value }, "value"))) continue;
     try {
-      if (namesIn(read, value).every(({ inValue, inKey }) => inValue === inKey)) return read;
+      if (hasNamesOf(read, value)) return read;
       disagrees = true;
     } catch (error) {
       if (!(error instanceof InvalidValue)) throw error;
@@ -90,27 +86,10 @@ export function identifyEntry({ key, value }: { readonly key: string; readonly v
   return read.kind === "internal" ? read : identify(key, parseJson(value));
 }
 
-/** The part of a value whose form changes between versions, and how to put it back; undefined for kinds that never changed. */
-export function changingPart(
-  key: Key,
-  value: Json,
-): { kind: Changing; part: JsonObject; whole: (part: JsonObject) => Json } | undefined {
-  if (key.kind === "table") {
-    const { kind, schema } = readTable(value);
-    if (kind !== "TsKvTableSchema") return undefined;
-    return { kind: "table", part: schema, whole: (part) => ({ TsKvTableSchema: part }) };
-  }
-  if (key.kind !== "user" && key.kind !== "tenant" && key.kind !== "database" && key.kind !== "limiter") {
-    return undefined;
-  }
-  if (!isObject(value)) throw new InvalidValue("the value: expected an object");
-  return { kind: key.kind, part: value, whole: (part) => part };
-}
-
 /** The forms that an entry's value may have. @throws {InvalidValue} if it is of none at all */
 export function formatsOf(key: Key, value: Json): Range {
-  const changing = changingPart(key, value);
-  return changing ? rangeOf(changing.kind, changing.part) : anyFormat;
+  const read = partOf(key, value);
+  return read ? rangeOf(read.kind, read.part) : anyFormat;
 }
 
 /**
@@ -119,15 +98,8 @@ export function formatsOf(key: Key, value: Json): Range {
  * @throws {InvalidValue} saying which field, what is expected and what is there
  */
 export function assertReadable(key: Key, value: Json, form: Format | number): void {
-  if (key.kind === "role") return role(value, "");
-  if (key.kind === "member") return member(value, "");
-  if (key.kind === "table") {
-    const { kind, schema } = readTable(value);
-    if (kind === "ExternalTableSchema") return external(schema, kind);
-    if (kind === "StreamTableSchema") return stream(schema, kind);
-  }
-  const changing = changingPart(key, value);
-  if (!changing) return;
+  const read = partOf(key, value);
+  if (!read) return;
   const position = typeof form === "number" ? form : positionOf(form);
-  schemaOf(changing.kind, position)?.(changing.part, key.kind === "table" ? "TsKvTableSchema" : "");
+  schemaOf(read.kind, position)?.(read.part, read.member);
 }

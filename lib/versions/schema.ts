@@ -23,23 +23,23 @@ export const bool: Schema = (value, path) => {
 
 export const anything: Schema = () => {};
 
-function integer(name: string, least: bigint, most: bigint): Schema {
+/** @param bits how many there are @param signed whether one of them is the sign */
+function integer(bits: number, signed = false): Schema {
+  const most = 1n << BigInt(signed ? bits - 1 : bits);
+  const least = signed ? -most : 0n;
+  const name = bits === 8 ? "255" : `2^${signed ? bits - 1 : bits}-1`;
   return (value, path) => {
     const digits = digitsOf(value) ?? "";
-    if (!/^-?\d+$/.test(digits) || BigInt(digits) < least || BigInt(digits) > most) {
+    if (!/^-?\d+$/.test(digits) || BigInt(digits) < least || BigInt(digits) >= most) {
       refuse(path, `a whole number of ${least} to ${name}`, value);
     }
   };
 }
 
-export const u8 = integer("255", 0n, 255n);
-export const u32 = integer("2^32-1", 0n, (1n << 32n) - 1n);
-export const u64 = integer("2^64-1", 0n, (1n << 64n) - 1n);
-export const u128 = integer("2^128-1", 0n, (1n << 128n) - 1n);
-export const i64 = integer("2^63-1", -(1n << 63n), (1n << 63n) - 1n);
-export const i16 = integer("2^15-1", -(1n << 15n), (1n << 15n) - 1n);
+export const [u8, u32, u64, u128] = [integer(8), integer(32), integer(64), integer(128)];
+export const [i16, i64] = [integer(16, true), integer(64, true)];
 
-/** A value or null. A field of this schema may be missing. */
+/** A value or null. */
 export function nullable(schema: Schema): Schema {
   return (value, path) => value === null || schema(value, path);
 }
@@ -52,7 +52,7 @@ export function list(schema: Schema): Schema {
   };
 }
 
-/** An object with free names and values of one schema. */
+/** An object with free names and values of one schema. @param names those that there may be */
 export function map(schema: Schema, names?: readonly string[]): Schema {
   return (value, path) => {
     for (const [name, inner] of Object.entries(fields(value, path))) {
@@ -64,22 +64,22 @@ export function map(schema: Schema, names?: readonly string[]): Schema {
 
 /**
  * An object with fields of its own.
- * @param required must be there
- * @param optional may be missing
+ * @param expected one whose name here ends in ? may be missing or null
  * @param closed whether another field is refused
  */
-export function struct(
-  required: Record<string, Schema>,
-  optional: Record<string, Schema> = {},
-  closed = false,
-): Schema {
+export function struct(expected: Record<string, Schema>, closed = false): Schema {
+  const required = Object.keys(expected).filter((name) => !name.endsWith("?"));
+  const schemas = new Map(
+    Object.entries(expected).map(([name, schema]) =>
+      name.endsWith("?") ? [name.slice(0, -1), nullable(schema)] : [name, schema]
+    ),
+  );
   return (value, path) => {
     const object = fields(value, path);
-    for (const name of Object.keys(required)) {
-      if (!Object.hasOwn(object, name)) throw new InvalidValue(`${join(path, name)}: missing`);
-    }
+    const missing = required.find((name) => !Object.hasOwn(object, name));
+    if (missing !== undefined) throw new InvalidValue(`${join(path, missing)}: missing`);
     for (const [name, inner] of Object.entries(object)) {
-      const schema = own(required, name) ?? own(optional, name);
+      const schema = schemas.get(name);
       if (schema) schema(inner, join(path, name));
       else if (closed) throw new InvalidValue(`${join(path, name)}: a field that this version refuses`);
     }
@@ -92,23 +92,18 @@ export function variant(bare: readonly string[], holding: Record<string, Schema>
   return (value, path) => {
     if (typeof value === "string" && bare.includes(value)) return;
     const [member, ...more] = isObject(value) ? Object.entries(value) : [];
-    const schema = member && own(holding, member[0]);
+    const schema = member && Object.hasOwn(holding, member[0]) && holding[member[0]];
     if (!member || !schema || more.length) return refuse(path, expected, value);
     schema(member[1], join(path, member[0]));
   };
 }
 
-/** Both shapes hold. */
+/** Both schemas hold. */
 export function both(first: Schema, second: Schema): Schema {
   return (value, path) => {
     first(value, path);
     second(value, path);
   };
-}
-
-/** What a record says of a name that an operator may have chosen, such as "constructor". */
-function own(record: Record<string, Schema>, name: string): Schema | undefined {
-  return Object.hasOwn(record, name) ? record[name] : undefined;
 }
 
 function fields(value: Json, path: string): JsonObject {

@@ -1,44 +1,39 @@
 /** What a version of CnosDB is to a conversion, and the parts of values that several versions share. */
 import { changes } from "../dump/compare.ts";
 import { digitsOf, InvalidValue, isObject, type Json, type JsonObject } from "../dump/json.ts";
+import type { Key } from "../dump/key.ts";
 import * as s from "./schema.ts";
 
 /** What a conversion depends on beside the value. */
 export interface Context {
-  /** what CREATE DATABASE of the target's version writes, for what a database gets anew */
-  defaults: Defaults;
+  /** what CREATE DATABASE of the target's version writes */
+  walMaxFileSizeBytes: number;
   /** bcrypt (cost 12) of a plain-text password, with a salt that follows from the user's id */
   hash: (password: string, userId: string) => string;
 }
 
-/** Sizes in bytes that CREATE DATABASE writes. */
-export interface Defaults {
-  walMaxFileSizeBytes: number;
-}
-
-/** The kinds of values whose form changed between 2.3.0 and 2.4.3. `table` is what stands inside TsKvTableSchema. */
-export type Changing = "user" | "tenant" | "limiter" | "database" | "table";
+/** The kinds of values; `table`, `external` and `stream` are what stands inside TsKvTableSchema and so on. */
+export type ValueKind = Exclude<Key["kind"], "bucket" | "internal"> | "external" | "stream";
 
 /** A version at which the form of some values changed. */
 export interface VersionStep {
   /** the releases with this form, this version first */
   readonly releases: readonly [string, ...string[]];
   /** a value in this version's form; what is in it already comes back equal. Pure but for `context.hash` */
-  readonly convert: { readonly [kind in Changing]?: (value: JsonObject, context: Context) => JsonObject };
+  readonly convert: { readonly [kind in ValueKind]?: (value: JsonObject, context: Context) => JsonObject };
   /** what this version reads; a kind that is not named is read as by the version before */
-  readonly reads: { readonly [kind in Changing]?: s.Schema };
+  readonly reads: { readonly [kind in ValueKind]?: s.Schema };
   /** whether a value has this form (or a later one), or an earlier one; undefined if it does not show */
-  readonly recognizes?: { readonly [kind in Changing]?: (value: JsonObject) => boolean | undefined };
-  readonly defaults?: Partial<Defaults>;
+  readonly recognizes?: { readonly [kind in ValueKind]?: (value: JsonObject) => boolean | undefined };
+  /** what CREATE DATABASE writes, if that changed */
+  readonly walMaxFileSizeBytes?: number;
   /** `convert` would change values of later versions, and no dump shows which it has: only `--source` asks for it */
   readonly onlyIfSaid?: true;
 }
 
-/** A copy of an object with a member renamed, at its place. */
-export function renamed(object: JsonObject, from: string, to: string): JsonObject {
-  return Object.fromEntries(
-    Object.entries(object).map(([name, value]) => [name === from ? to : name, value]),
-  );
+/** A copy of an object with members renamed, each at its place. */
+export function renamed(object: JsonObject, rename: (name: string) => string): JsonObject {
+  return Object.fromEntries(Object.entries(object).map(([name, value]) => [rename(name), value]));
 }
 
 /** An object with a member at its end, unless it is there. */
@@ -46,14 +41,16 @@ export function withDefault(object: JsonObject, name: string, value: Json): Json
   return Object.hasOwn(object, name) ? object : { ...object, [name]: value };
 }
 
-/** A copy of an object with one of its members, an object too, changed; the object itself if that member is something else. */
+/** A copy of an object with an object in it changed, such as "options.limiter_config"; the object itself if none is there. */
 export function changed(
   object: JsonObject,
-  name: string,
+  path: string,
   change: (inner: JsonObject) => JsonObject,
 ): JsonObject {
+  const [name = "", ...deeper] = path.split(".");
   const inner = object[name];
-  return isObject(inner) ? { ...object, [name]: change(inner) } : object;
+  if (!isObject(inner)) return object;
+  return { ...object, [name]: deeper.length ? changed(inner, deeper.join("."), change) : change(inner) };
 }
 
 /** A duration of 2.3 to 2.4.1: `{"time_num":30,"unit":"Day"}`. */
@@ -61,6 +58,8 @@ export const timeNumDuration = s.struct({
   time_num: s.u64,
   unit: s.variant(["Minutes", "Hour", "Day", "Inf"]),
 });
+/** 2.3's effective year; 2.4.2's own default is 31557600 s. */
+export const year = { time_num: 365, unit: "Day" };
 
 /** The limits of requests before 2.3.4. */
 export const formerLimits = ["data_in", "data_out", "queries", "writes"];
@@ -72,33 +71,31 @@ export function camelCase(name: string): string {
   return name.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-const bucket = s.struct({
-  remote_bucket: s.struct({ initial: s.u64, refill: s.u64, interval: s.i64 }, { max: s.nullable(s.u64) }),
-  local_bucket: s.struct({ initial: s.i64 }, { max: s.nullable(s.i64) }),
-});
+/** The fields of a user but for whether it is an administrator. @param options those of its options */
+export function userFields(options: Record<string, s.Schema>): Record<string, s.Schema> {
+  return { id: s.u128, name: s.string, options: s.struct(options) };
+}
 
 /** A struct whose fields may all be missing or null. */
 function optional(names: readonly string[], schema: s.Schema): s.Schema {
-  return s.struct({}, Object.fromEntries(names.map((name) => [name, s.nullable(schema)])));
+  return s.struct(Object.fromEntries(names.map((name) => [`${name}?`, schema])));
 }
 
-/** A tenant, with the request limits that a version knows and further options. */
-export function tenant(
-  requests: readonly string[],
-  required: Record<string, s.Schema> = {},
-  more: Record<string, s.Schema> = {},
-): s.Schema {
+/** A tenant. @param requests the request limits that a version knows @param options its further options */
+export function tenant(requests: readonly string[], options: Record<string, s.Schema> = {}): s.Schema {
   const objects = ["max_users_number", "max_databases", "max_shard_number", "max_replicate_number"];
-  const limiterConfig = s.struct({}, {
-    object_config: s.nullable(optional([...objects, "max_retention_time"], s.u64)),
-    request_config: s.nullable(optional(requests, bucket)),
+  const bucket = s.struct({
+    remote_bucket: s.struct({ initial: s.u64, refill: s.u64, interval: s.i64, "max?": s.u64 }),
+    local_bucket: s.struct({ initial: s.i64, "max?": s.i64 }),
   });
-  const options = s.struct(required, {
-    comment: s.nullable(s.string),
-    limiter_config: s.nullable(limiterConfig),
-    ...more,
+  const limiterConfig = s.struct({
+    "object_config?": optional([...objects, "max_retention_time"], s.u64),
+    "request_config?": optional(requests, bucket),
   });
-  return s.struct({ id: s.u128, name: s.string, options });
+  return s.struct({
+    ...{ id: s.u128, name: s.string },
+    options: s.struct({ ...options, "comment?": s.string, "limiter_config?": limiterConfig }),
+  });
 }
 
 /** A tenant's `/limiter`, with the request limits that a version knows. */
@@ -108,16 +105,16 @@ export function limiter(requests: readonly string[]): s.Schema {
   return s.struct({ buckets: s.map(level, requests.map(camelCase)) });
 }
 
-/** A database up to 2.4.1. */
+export const precision = s.variant(["MS", "US", "NS"]);
+
+/** A database up to 2.4.1. @param config what a version has in it beside the options of CREATE DATABASE */
 export function database(config: Record<string, s.Schema> = {}): s.Schema {
   return s.struct({
     ...{ tenant: s.string, database: s.string },
-    config: s.struct(config, {
-      ttl: s.nullable(timeNumDuration),
-      shard_num: s.nullable(s.u64),
-      vnode_duration: s.nullable(timeNumDuration),
-      replica: s.nullable(s.u64),
-      precision: s.nullable(s.variant(["MS", "US", "NS"])),
+    config: s.struct({
+      ...config,
+      ...{ "ttl?": timeNumDuration, "shard_num?": s.u64, "vnode_duration?": timeNumDuration },
+      ...{ "replica?": s.u64, "precision?": precision },
     }),
   });
 }
@@ -150,26 +147,23 @@ interface Column extends JsonObject {
   name: string;
 }
 
-/** Ids that differ, names that differ, and an index with each column's position: what 2.4 reads a table's rows by. */
+/** Ids that differ, and an index of each name's one position: what 2.4 reads a table's rows by. */
 export const consistentColumns: s.Schema = (value) => {
   const { columns, columns_index: index } = value as { columns: Column[]; columns_index: JsonObject };
+  /** names by id */
   const ids = new Map<string, string>();
-  const names = new Set<string>();
+  const quoted = JSON.stringify;
   for (const [position, { id, name }] of columns.entries()) {
     const digits = digitsOf(id) ?? "";
     const same = ids.get(digits);
     if (same !== undefined) {
-      throw new InvalidValue(
-        `columns: ${JSON.stringify(same)} and ${JSON.stringify(name)} have the same id ${digits}`,
-      );
+      throw new InvalidValue(`columns: ${quoted(same)} and ${quoted(name)} have the same id ${digits}`);
     }
-    if (names.has(name)) throw new InvalidValue(`columns: two are called ${JSON.stringify(name)}`);
     ids.set(digits, name);
-    names.add(name);
     const at = Object.hasOwn(index, name) ? digitsOf(index[name]) : undefined;
     if (at !== String(position)) {
       throw new InvalidValue(
-        `columns_index: expected ${JSON.stringify(name)} at ${position}, got ${at ?? "nothing"}`,
+        `columns_index: expected ${quoted(name)} at ${position}, got ${at ?? "nothing"}`,
       );
     }
   }

@@ -1,7 +1,5 @@
 /** 2.3.2: a database without a TTL keeps its rows for ever; in 2.3.0 and 2.3.1 a missing TTL means 365 days. */
-import { changed, type VersionStep } from "./step.ts";
-
-const year = { time_num: 365, unit: "Day" };
+import { changed, type VersionStep, year } from "./step.ts";
 
 export const v2_3_2: VersionStep = {
   releases: ["2.3.2", "2.3.3"],

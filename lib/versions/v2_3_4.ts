@@ -1,13 +1,5 @@
 /** 2.3.4: each request limit became two, of the coordinator and of HTTP; the former ones are the coordinator's. */
-import type { JsonObject } from "../dump/json.ts";
-import { camelCase, changed, formerLimits, type VersionStep } from "./step.ts";
-
-/** The former names of limits, with what their names begin with now. */
-function prefixed(limits: JsonObject, former: readonly string[], prefix: string): JsonObject {
-  return Object.fromEntries(
-    Object.entries(limits).map(([name, limit]) => [former.includes(name) ? `${prefix}${name}` : name, limit]),
-  );
-}
+import { camelCase, changed, formerLimits, renamed, type VersionStep } from "./step.ts";
 
 export const v2_3_4: VersionStep = {
   releases: [
@@ -18,18 +10,14 @@ export const v2_3_4: VersionStep = {
     tenant: (tenant) =>
       changed(
         tenant,
-        "options",
-        (options) =>
-          changed(options, "limiter_config", (config) =>
-            changed(config, "request_config", (limits) =>
-              prefixed(limits, formerLimits, "coord_"))),
+        "options.limiter_config.request_config",
+        (limits) => renamed(limits, (name) => formerLimits.includes(name) ? `coord_${name}` : name),
       ),
     limiter: (limiter) =>
-      changed(
-        limiter,
-        "buckets",
-        (buckets) => prefixed(buckets, formerLimits.map(camelCase), "Coord"),
-      ),
+      changed(limiter, "buckets", (buckets) => {
+        const former = formerLimits.map(camelCase);
+        return renamed(buckets, (name) => former.includes(name) ? `Coord${name}` : name);
+      }),
   },
   reads: {},
 };

@@ -11,6 +11,7 @@ import {
   tableFields,
   tenant,
   timeNumDuration,
+  userFields,
   type VersionStep,
   withDefault,
 } from "./step.ts";
@@ -18,13 +19,10 @@ import {
 /** A bcrypt hash as 2.3.4 and later write it; such a password logs into 2.4 unchanged. */
 export const bcryptHash = /^\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}$/;
 
-export const userOptions = {
-  hash_password: s.nullable(s.string),
-  must_change_password: s.nullable(s.bool),
-  rsa_public_key: s.nullable(s.string),
-  comment: s.nullable(s.string),
-  granted_admin: s.nullable(s.bool),
-};
+export const user = userFields({
+  ...{ "hash_password?": s.string, "must_change_password?": s.bool, "rsa_public_key?": s.string },
+  ...{ "comment?": s.string, "granted_admin?": s.bool },
+});
 
 /** Whether a user's options, in the form of any version, have what it can log in with. */
 export function canLogIn(options: JsonObject): boolean {
@@ -51,8 +49,8 @@ export const v2_4_0: VersionStep = {
     table: renumberColumns,
   },
   reads: {
-    user: s.struct({ id: s.u128, name: s.string, options: s.struct({}, userOptions), is_admin: s.bool }),
-    tenant: tenant(limits, { tenant_is_hidden: s.bool }, { drop_after: s.nullable(timeNumDuration) }),
+    user: s.struct({ ...user, is_admin: s.bool }),
+    tenant: tenant(limits, { tenant_is_hidden: s.bool, "drop_after?": timeNumDuration }),
     limiter: limiter(limits),
     database: database({ db_is_hidden: s.bool }),
     table: s.both(s.struct(tableFields({ schema_id: s.u32 }, false)), consistentColumns),
@@ -65,5 +63,5 @@ export const v2_4_0: VersionStep = {
     tenant: (tenant) => "tenant_is_hidden" in objectIn(tenant, "options"),
     database: (database) => "options" in database || "db_is_hidden" in objectIn(database, "config"),
   },
-  defaults: { walMaxFileSizeBytes: 1_073_741_824 },
+  walMaxFileSizeBytes: 1_073_741_824,
 };

@@ -13,7 +13,7 @@ import {
   type VersionStep,
   withDefault,
 } from "./step.ts";
-import { canLogIn, userOptions } from "./v2_4_0.ts";
+import { canLogIn, user } from "./v2_4_0.ts";
 
 export const fields = tableFields({ schema_version: s.u64 }, true);
 
@@ -33,10 +33,11 @@ export const v2_4_1: VersionStep = {
     user: ({ is_admin, ...user }) =>
       is_admin === undefined ? user : { ...changed(user, "options", mayWork), is_root_admin: is_admin },
     tenant: (tenant) => changed(tenant, "options", (options) => withDefault(options, "drop_after", null)),
-    table: (table) => renumberColumns(renamed(table, "schema_id", "schema_version")),
+    table: (table) =>
+      renumberColumns(renamed(table, (name) => name === "schema_id" ? "schema_version" : name)),
   },
   reads: {
-    user: s.struct({ id: s.u128, name: s.string, options: s.struct({}, userOptions), is_root_admin: s.bool }),
+    user: s.struct({ ...user, is_root_admin: s.bool }),
     table: s.both(s.struct(fields), consistentColumns),
   },
   recognizes: {

@@ -1,7 +1,7 @@
 /** 2.4.2 and 2.4.2.1: databases got another form in which nothing may be null, durations are seconds. */
 import { digitsOf, isObject, type Json, type JsonObject, objectIn, wholeNumber } from "../dump/json.ts";
 import * as s from "./schema.ts";
-import { changed, limits, tenant, type VersionStep } from "./step.ts";
+import { changed, limits, precision, tenant, type VersionStep, year } from "./step.ts";
 
 /** A duration from 2.4.2 on: `{"duration":{"secs":…,"nanos":…},"is_inf":false}`. */
 const secsDuration = s.struct({ duration: s.struct({ secs: s.u64, nanos: s.u32 }), is_inf: s.bool });
@@ -17,9 +17,6 @@ function duration(former: Json | undefined): Json {
   return { duration: { secs: forEver ? 0 : wholeNumber(seconds), nanos: 0 }, is_inf: forEver };
 }
 
-/** 2.3's effective year; 2.4.2's own default is 31557600 s. */
-const year = { time_num: 365, unit: "Day" };
-
 export const v2_4_2: VersionStep = {
   releases: ["2.4.2", "2.4.2.1"],
   convert: {
@@ -32,7 +29,7 @@ export const v2_4_2: VersionStep = {
             ? { ...options, drop_after: duration(options.drop_after) }
             : options,
       ),
-    database: (former, { defaults }) => {
+    database: (former, { walMaxFileSizeBytes }) => {
       if ("options" in former) return former;
       const config: JsonObject = objectIn(former, "config");
       return {
@@ -50,7 +47,7 @@ export const v2_4_2: VersionStep = {
           max_memcache_size: 134_217_728,
           // CREATE DATABASE writes the node's cores; CnosDB's own database public has 16.
           memcache_partitions: 16,
-          wal_max_file_size: defaults.walMaxFileSizeBytes,
+          wal_max_file_size: walMaxFileSizeBytes,
           wal_sync: false,
           strict_write: false,
           max_cache_readers: 32,
@@ -59,23 +56,15 @@ export const v2_4_2: VersionStep = {
     },
   },
   reads: {
-    tenant: tenant(limits, { tenant_is_hidden: s.bool }, { drop_after: s.nullable(secsDuration) }),
+    tenant: tenant(limits, { tenant_is_hidden: s.bool, "drop_after?": secsDuration }),
     database: s.struct({
       ...{ tenant: s.string, database: s.string, is_hidden: s.bool },
       options: s.struct({
-        ttl: secsDuration,
-        shard_num: s.u64,
-        vnode_duration: secsDuration,
-        replica: s.u64,
+        ...{ ttl: secsDuration, shard_num: s.u64, vnode_duration: secsDuration, replica: s.u64 },
       }),
       config: s.struct({
-        precision: s.variant(["MS", "US", "NS"]),
-        max_memcache_size: s.u64,
-        memcache_partitions: s.u64,
-        wal_max_file_size: s.u64,
-        wal_sync: s.bool,
-        strict_write: s.bool,
-        max_cache_readers: s.u64,
+        ...{ precision, max_memcache_size: s.u64, memcache_partitions: s.u64, wal_max_file_size: s.u64 },
+        ...{ wal_sync: s.bool, strict_write: s.bool, max_cache_readers: s.u64 },
       }),
     }),
   },

@@ -6,8 +6,9 @@ import { fields } from "./v2_4_1.ts";
 export const v2_4_3: VersionStep = {
   releases: ["2.4.3", "2.4.3.1", "2.4.3.2", "2.4.3.3", "2.4.3.4"],
   convert: {
-    table: (table) => Object.fromEntries(Object.entries(table).filter(([name]) => name in fields)),
+    table: (table) =>
+      Object.fromEntries(Object.entries(table).filter(([name]) => Object.hasOwn(fields, name))),
   },
-  reads: { table: s.both(s.struct(fields, {}, true), consistentColumns) },
-  defaults: { walMaxFileSizeBytes: 134_217_728 },
+  reads: { table: s.both(s.struct(fields, true), consistentColumns) },
+  walMaxFileSizeBytes: 134_217_728,
 };

@@ -5,7 +5,7 @@
 import { UsageError } from "../cli/errors.ts";
 import type { JsonObject } from "../dump/json.ts";
 import type { Schema } from "./schema.ts";
-import type { Changing, Defaults, VersionStep } from "./step.ts";
+import type { ValueKind, VersionStep } from "./step.ts";
 import { v2_3_0 } from "./v2_3_0.ts";
 import { v2_3_2 } from "./v2_3_2.ts";
 import { v2_3_4 } from "./v2_3_4.ts";
@@ -84,7 +84,7 @@ export function describeRange(range: Range): string {
 }
 
 /** The forms that a value may have, by what the steps recognize. */
-export function rangeOf(kind: Changing, value: JsonObject): Range {
+export function rangeOf(kind: ValueKind, value: JsonObject): Range {
   const seen = chain.map(({ recognizes }) => recognizes?.[kind]?.(value));
   const earlier = seen.indexOf(false);
   return {
@@ -104,12 +104,12 @@ export function stepsBetween({ first, last }: Range, target: Format): VersionSte
 }
 
 /** What a form reads of a kind. */
-export function schemaOf(kind: Changing, position: number): Schema | undefined {
+export function schemaOf(kind: ValueKind, position: number): Schema | undefined {
   return chain.slice(0, position + 1).findLast(({ reads }) => reads[kind])?.reads[kind];
 }
 
-/** What CREATE DATABASE writes in a form. */
-export function defaultsOf(form: Format): Defaults {
-  const known = chain.slice(0, positionOf(form) + 1).map(({ defaults }) => defaults ?? {});
-  return Object.assign({ walMaxFileSizeBytes: 0 }, ...known);
+/** What CREATE DATABASE writes in a form that can be restored. */
+export function walMaxFileSizeBytesOf(form: Format): number {
+  const known = chain.slice(0, positionOf(form) + 1).map((step) => step.walMaxFileSizeBytes);
+  return known.findLast((bytes) => bytes !== undefined) ?? 0;
 }
