@@ -3,7 +3,7 @@
  * version answers is in fixtures/recorded.
  */
 import { Failure } from "../cli/errors.ts";
-import { type Dump, readDump } from "../dump/text.ts";
+import { type Dump, type Entry, readDump } from "../dump/text.ts";
 import { preview } from "../cli/text.ts";
 import { basicAuthorization, type Endpoint, parseEndpoint } from "./endpoint.ts";
 import { pause, readBody, type Request, type Response, send, stream, Transient } from "./http.ts";
@@ -122,13 +122,12 @@ export class MetaClient {
 
   /**
    * Writes entries to one node, once. A repeat is harmless, as a key gets the same value again.
-   * @param lines `key: value` lines
-   * @param count how many
    * @throws {Transient} {NoAnswer} where the outcome is unknown, or the node is no leader: it answers 200 all the same
    * @throws {Failure} where the server counts another number
    */
-  async restore(node: Endpoint, lines: string, count: number, timeoutMs: number): Promise<void> {
+  async restore(node: Endpoint, entries: readonly Entry[], timeoutMs: number): Promise<void> {
     const where = `POST ${node.url}/restore`;
+    const lines = entries.map(({ key, value }) => `${key}: ${value}\n`).join("");
     // What is under way is finished at SIGINT, so the signal is not handed on.
     const { signal } = new AbortController();
     const response = await this.send(node, "POST", "/restore", { body: lines, timeoutMs, signal });
@@ -139,9 +138,9 @@ export class MetaClient {
         `${where} answered ${JSON.stringify(preview(response.body, 200))} instead of success`,
       );
     }
-    if (Number(total) === count) return;
+    if (Number(total) === entries.length) return;
     throw new Failure(
-      `${where}: ${count} entries were sent, the server counted ${total}`,
+      `${where}: ${entries.length} entries were sent, the server counted ${total}`,
       "something on the way changes what is sent: a proxy? Post to the meta service itself.",
     );
   }

@@ -30,8 +30,7 @@ export async function write(
   async function post(batch: readonly Item[]): Promise<void> {
     const asked = leader ??= findLeader(meta);
     try {
-      const lines = batch.map(({ key, value }) => `${key}: ${value}\n`).join("");
-      await meta.restore(await asked, lines, batch.length, Math.min(timeoutMs, 30_000));
+      await meta.restore(await asked, batch, Math.min(timeoutMs, 30_000));
     } catch (error) {
       if (leader === asked) leader = undefined;
       throw error;
