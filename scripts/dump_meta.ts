@@ -26,14 +26,15 @@ export const command: Command = {
   positional: { name: "META_URL", least: 1 },
   flags: `
     ${outputFlag}
-    --compare FILE  write no dump, but how the cluster differs from the dump in FILE, a line per key; what every
-                    cluster has of its own is no difference
-    --redact        replace password hashes, keys and comments, for a bug report; the result can still be converted
+    --compare FILE  write no dump, but how the cluster differs from the dump in FILE, a line per key; what
+                    every cluster has of its own is no difference
+    --redact        replace password hashes, keys and comments, for a bug report; the result can still be
+                    converted
     ${caFlag}
   `,
   notes: [
-    "META_URL is host:port or a URL of a meta node (port 8901 by default): give all of them. The leader's dump is written, whole or not at all: " +
-    "a follower may lag behind. A dump holds password hashes: keep it like a password.",
+    "META_URL is host:port or a URL of a meta node (port 8901 by default): give all of them. The leader's dump is " +
+    "written, whole or not at all: a follower may lag behind. A dump holds password hashes: keep it like a password.",
   ],
   examples: [
     "# to a file",

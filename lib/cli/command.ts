@@ -13,7 +13,7 @@ export interface Command {
   summary: string;
   /** argument patterns, without the script's name */
   usage: string[];
-  /** arguments beside the flags, such as META_URL; none where it is missing */
+  /** arguments beside the flags, such as META_URL; without it there are none */
   positional?: { name: string; least?: number; most?: number };
   /** as `flagsOf` reads them */
   flags: string;
@@ -25,20 +25,22 @@ export interface Command {
   notes?: string[];
 }
 
-/** A flag. Without `value` it is a switch; `many` flags may be repeated. `group` is the heading that it stands under in the help. */
+/** A flag. Without `value` it is a switch; `many` flags may be repeated. */
 export interface Flag {
   name: string;
   short: string | undefined;
   /** what stands for its value in the help, such as FILE */
   value: string | undefined;
   many: boolean;
+  /** its heading in the help */
   group: string;
   help: string;
 }
 
 /**
- * Reads flags written as the help shows them: `-o, --output FILE  what it does`, with two blanks before the help, and `FILE...` if the flag
- * may be repeated. A line that ends with a colon is the heading of those that follow; any other goes on with the help before it.
+ * Reads flags written as the help shows them: `-o, --output FILE  what it does`, with two blanks before the
+ * help, and `FILE...` if the flag may be repeated. A line that ends with a colon is the heading of the flags
+ * after it; any other line continues the help before it.
  */
 export function flagsOf(text: string): Flag[] {
   const flags: Flag[] = [];
@@ -95,7 +97,7 @@ export class Args {
     return this.given.get(name) ?? [];
   }
 
-  /** What `read` makes of a flag's value; undefined where it was not given. @throws {UsageError} where that is nothing */
+  /** What `read` makes of a flag's value, if it was given. @throws {UsageError} if that is undefined */
   parsed<T>(name: string, read: (text: string) => T | undefined, expected: string): T | undefined {
     const text = this.value(name);
     if (text === undefined) return undefined;
@@ -104,7 +106,7 @@ export class Args {
     throw new UsageError(`--${name} ${echoed(text)}: expected ${expected}`);
   }
 
-  /** A whole number, or undefined where the flag was not given. @throws {UsageError} where it is none or out of range */
+  /** A whole number, if the flag was given. @throws {UsageError} if it is none or out of range */
   integer(name: string, least = 0, most = Number.MAX_SAFE_INTEGER): number | undefined {
     const range = most < Number.MAX_SAFE_INTEGER ? `${least} to ${most}` : `${least} or more`;
     const read = (text: string) =>
@@ -112,7 +114,7 @@ export class Args {
     return this.parsed(name, read, `a whole number, ${range}`);
   }
 
-  /** Bytes of `2GiB`, `500MB`, `1000`, or undefined where the flag was not given. @throws {UsageError} for anything else */
+  /** Bytes of `2GiB`, `500MB`, `1000`, if the flag was given. @throws {UsageError} for anything else */
   bytes(name: string): number | undefined {
     return this.parsed(name, (text) => {
       const [, number, unit = "", binary] = /^(\d+)\s*([kmgt]?)(i?)b?$/i.exec(text) ?? [];
@@ -131,8 +133,8 @@ export class Args {
 
 /**
  * @param argv as the script got them
- * @throws {UsageError} for a flag that is not in the table (naming the nearest), one without its value or given twice, and for too many or
- * too few arguments beside them. No value is echoed that may hold a password
+ * @throws {UsageError} for an unknown flag (naming the nearest), one without its value or given twice, and
+ * for too many or too few other arguments. No value is echoed that may hold a password
  */
 export function parse(command: Command, argv: readonly string[]): Args {
   const flags = [...flagsOf(command.flags), ...flagsOf(sharedFlags)];

@@ -1,13 +1,13 @@
 /**
- * Every third-party function that the scripts use, with its version in the specifier: a script that is run by URL reads no import map.
- * `deno-std` is Deno's standard library repackaged for npm, without types, so what is taken from it gets its types here. What only some
- * paths need is loaded when it is needed. (Its cli/unicode_width lacks a data file in 1.4.0 and cannot be loaded.)
+ * Every third-party function that the scripts use, with its version in the specifier: a script that is run by
+ * URL reads no import map. `deno-std` is Deno's standard library for npm, without types: they are added here.
+ * What only some runs need is loaded when needed. (Its cli/unicode_width lacks a data file in 1.4.0.)
  */
 import { abortable as untypedAbortable } from "npm:deno-std@1.4.0/async/abortable.js";
 import { pooledMap as untypedPooledMap } from "npm:deno-std@1.4.0/async/pool.js";
 import { closestString as untypedClosestString } from "npm:deno-std@1.4.0/text/closest_string.js";
 
-/** The candidate that is most like `word`; see @std/text. Throws where there are no candidates. */
+/** The candidate that is most like `word`; see @std/text. Throws if there are no candidates. */
 export const closestString = untypedClosestString as (word: string, candidates: readonly string[]) => string;
 
 /** A promise that is rejected with the signal's reason as soon as it is aborted; see @std/async. */
@@ -20,8 +20,8 @@ const pooledMap = untypedPooledMap as <T>(
 ) => AsyncIterable<void>;
 
 /**
- * Runs `action` for each item, `jobs` at once; see @std/async. After a failure nothing further is begun, what is under way is awaited, and
- * the first failure is thrown.
+ * Runs `action` for each item, `jobs` at once; see @std/async. After a failure no further item is begun,
+ * those under way are awaited, and the first failure is thrown.
  */
 export async function atOnce<T>(
   jobs: number,

@@ -1,12 +1,12 @@
 /**
- * What can go wrong for an operator, as the exit code tells it: 0 done, 1 failed, 2 usage, 3 done but reading back found a difference, 130
- * interrupted. Whatever else is thrown is a bug of ours, and is never taken for bad data.
+ * What can go wrong for an operator, by exit code: 0 done, 1 failed, 2 usage, 3 done but reading back found a
+ * difference, 130 interrupted. Anything else that is thrown is a bug of ours, and never taken for bad data.
  */
 import { presentable } from "./presentable.ts";
 
 /**
- * A failure that the operator can act on. `message` says what was tried, where and what came back; `hint` what to do. Neither holds a
- * secret that is known, nor anything that a terminal would act on.
+ * A failure that the operator can act on. `message` says what was tried, where and what came back; `hint`
+ * what to do. Neither holds a known secret, nor anything that a terminal would act on.
  */
 export class Failure extends Error {
   override name = "Failure";

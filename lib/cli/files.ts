@@ -7,9 +7,10 @@ import type { Say } from "./say.ts";
 const encoder = new TextEncoder();
 
 /**
- * The bytes of a file, or of stdin where `path` is undefined or `-`. Each chunk is only good until the next. A pipe stays silent for as long
- * as the script before it works: an interrupt does not wait for its next byte.
- * @throws {UsageError} where stdin is a terminal @throws {Failure} where it cannot be read @throws {Interrupted} as soon as the script is
+ * The bytes of a file, or of stdin if `path` is undefined or `-`. Each chunk is only good until the next. A
+ * pipe is silent as long as the script before it works, so an interrupt does not wait for its next byte.
+ * @throws {UsageError} if stdin is a terminal @throws {Failure} if it cannot be read
+ * @throws {Interrupted} as soon as the script is interrupted
  */
 export async function* readInput(path: string | undefined, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const fromStdin = path === undefined || path === "-";
@@ -31,7 +32,7 @@ export async function* readInput(path: string | undefined, signal: AbortSignal):
   }
 }
 
-/** A small file as text. @throws {Failure} where it cannot be read */
+/** A small file as text. @throws {Failure} if it cannot be read */
 export async function readText(path: string): Promise<string> {
   return await Deno.readTextFile(path).catch((error) => {
     throw new Failure(`${path}: cannot be read: ${messageOf(error)}`);
@@ -46,7 +47,7 @@ export async function writeAll(
   for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
 }
 
-/** Writes bytes to stdout as they are. @throws {Failure} where nobody reads any more, or the disk is full */
+/** Writes bytes to stdout as they are. @throws {Failure} if nobody reads any more, or the disk is full */
 export async function writeStdout(bytes: Uint8Array): Promise<void> {
   try {
     await writeAll(Deno.stdout, bytes);
@@ -65,14 +66,15 @@ export function printLine(text: string): Promise<void> {
 }
 
 /**
- * Writes a value as a line of JSON, with nothing in it that a terminal would act on. It is data: names stay what they are, even where a
- * table is called like a password; errors in it are without secrets since they were made. Throws as `writeStdout` does.
+ * Writes a value as a line of JSON that no terminal acts on. It is data: a name stays as it is, even if a
+ * table is called like a password; errors in it have been without secrets since they were made. Throws as
+ * `writeStdout`.
  */
 export function printJson(value: unknown): Promise<void> {
   return writeStdout(encoder.encode(`${harmless(JSON.stringify(value))}\n`));
 }
 
-/** Warns where stdout is a file that others can read, as `> dump` makes unless the umask is strict: dumps hold password hashes. */
+/** Warns if stdout is a file that others can read, as `> dump` makes it: dumps hold password hashes. */
 export async function warnOfReaders(say: Say): Promise<void> {
   if (Deno.stdout.isTerminal()) return;
   // loaded here alone: node:fs costs 20 ms
@@ -106,10 +108,10 @@ export async function writeLines(lines: Iterable<string>, sink: Sink): Promise<v
 }
 
 /**
- * Writes a file that appears whole or not at all: beside its place (mode 0600), synced and renamed. After a kill in the middle
- * `FILE.XXXXXXXX.partial` stays until FILE is written again. What is no regular file (a pipe, /dev/null) is written as it is.
+ * Writes a file that appears whole or not at all: beside its place (mode 0600), synced and renamed. After a
+ * kill `FILE.XXXXXXXX.partial` stays until FILE is written again. A pipe or a device is written as it is.
  * @param write is given what takes the file's bytes
- * @throws {Failure} where it cannot be written, and whatever `write` throws; nothing is left of it then
+ * @throws {Failure} if it cannot be written, and whatever `write` throws; nothing is left of it then
  */
 export async function saveFile(path: string, write: (sink: Sink) => Promise<void>): Promise<void> {
   const explained = async <T>(action: Promise<T>): Promise<T> => {

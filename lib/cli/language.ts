@@ -1,9 +1,9 @@
-/** Messages and help in the operator's language: English, or Chinese where the locale says so (`LC_ALL`, `LC_MESSAGES` or `LANG` is `zh…`). */
+/** The operator's language: English, or Chinese if LC_ALL, LC_MESSAGES or LANG is `zh…`. */
 import chinese from "./chinese.json" with { type: "json" };
 
 /**
  * Whether the locale asks for Chinese: the first variable that is set decides.
- * @param read gives a variable's value; where it may not (a shebang allows it to), nothing is set
+ * @param read returns a variable; if it is not allowed to (a shebang allows it), none is set
  */
 export function isChinese(read: (name: string) => string | undefined): boolean {
   try {
@@ -15,8 +15,9 @@ export function isChinese(read: (name: string) => string | undefined): boolean {
 }
 
 /**
- * @param catalogue Chinese by English. `{}` in the English stands for any text of a line, which comes back in place of `{1}`, `{2}`, …
- * @returns what translates a text, or leaves it as it is where the catalogue does not have it
+ * @param catalogue Chinese by English. `{}` in the English stands for any text, `{1}`, `{2}` … in the Chinese
+ * for the first and the second of them
+ * @returns a function that translates what the catalogue has, and leaves other texts as they are
  */
 export function translator(catalogue: Readonly<Record<string, string>>): (text: string) => string {
   const patterns = Object.entries(catalogue).filter(([english]) => english.includes("{}")).map(

@@ -7,7 +7,7 @@ import { printLine } from "./files.ts";
 
 /**
  * Runs a script to its end and exits the process with its code.
- * @param run does the work and returns the exit code; its signal is aborted by SIGINT and SIGTERM (a second one ends at once)
+ * @param run does the work and returns the exit code; SIGINT and SIGTERM abort its signal, a second one exits
  */
 export async function main(
   command: Command,

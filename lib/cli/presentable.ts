@@ -1,4 +1,4 @@
-/** Texts as people may read them: without passwords and keys, and with nothing in them that a terminal or a line of SQL would act on. */
+/** Texts as people may read them: without passwords and keys, and nothing that a terminal or SQL acts on. */
 
 const known = new Set<string>();
 
@@ -6,8 +6,8 @@ const known = new Set<string>();
 const bcryptHash = /\$2[abxy]?\$\d\d\$[./A-Za-z0-9]*/g;
 
 /**
- * From now on `secret` appears in no message, plain or as a URL or JSON writes it. One of fewer than four characters does: to blot it
- * out of every word that it is in would tell more than it hides.
+ * From now on `secret` appears in no message, plain or as a URL or JSON writes it. One of fewer than four
+ * characters does: to blot it out of every word that contains it would reveal more than it hides.
  */
 export function keepSecret(secret: string | undefined): void {
   if (secret === undefined || secret.length < 4) return;
@@ -17,8 +17,8 @@ export function keepSecret(secret: string | undefined): void {
 }
 
 /**
- * The same for whatever of a command line looks like `user:password@`, also where no URL or a file is expected: a misplaced URL
- * is then named in messages like any other wrong argument, but for its password.
+ * The same for all that looks like `user:password@` on a command line, also if no URL is expected there: a
+ * misplaced one is then named in messages like any other wrong argument, but without its password.
  */
 export function keepSecretsOf(given: readonly string[]): void {
   const userAndPassword = /^(?:--?[\w-]+=)?(?:[a-z][\w+.-]*:\/+|\/+)?[^:@%/]*(?::|%3a)(.+)@/is;
@@ -28,7 +28,7 @@ export function keepSecretsOf(given: readonly string[]): void {
   }
 }
 
-/** A text of one or more lines without the secrets that are known, without hashes of passwords, and harmless. */
+/** A text of one or more lines without known secrets and hashes of passwords, and harmless. */
 export function presentable(text: string): string {
   let shown = text.replaceAll(bcryptHash, "$2…");
   for (const secret of known) shown = shown.replaceAll(secret, "…");
@@ -36,8 +36,8 @@ export function presentable(text: string): string {
 }
 
 /**
- * A text that does nothing to a terminal, a page or a line of SQL: control characters (C0, C1, line breaks) and those that change the
- * direction of writing appear as `\u001b`. In JSON the result means the same as before.
+ * A text that does nothing to a terminal, a page or a line of SQL: control characters (C0, C1, line breaks)
+ * and those that change the direction of writing become `\u001b`. In JSON the result means the same.
  */
 export function harmless(text: string): string {
   return text.replace(
@@ -47,8 +47,8 @@ export function harmless(text: string): string {
 }
 
 /**
- * What was given on the command line, for a message that says why it cannot be taken. Malformed URLs may hold a password, so nothing is
- * shown of a text with an @, and others only up to the first colon.
+ * An argument that cannot be taken, for a message. A malformed URL may hold a password, so nothing is shown
+ * of a text with an @, and others only up to the first colon.
  */
 export function echoed(given: string): string {
   if (/[@\s]/.test(given) || given.length > 60) return "a value (not shown, as it may hold a password)";

@@ -9,7 +9,7 @@ export type Say = (message: string) => void;
 /** What nothing is said to, as --quiet asks. */
 export const silent: Say = () => {};
 
-/** Writes a message to stderr in the operator's language, each line with the script's name but for those that are indented. */
+/** Writes a message in the operator's language; lines that are not indented begin with the script's name. */
 export function writeMessage(name: string, message: string): void {
   const text = presentable(translate(message)).replaceAll(/\n(?! )/g, `\n${name}: `);
   try {

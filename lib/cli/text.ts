@@ -1,10 +1,10 @@
 /** How texts, numbers and times are written for people. */
 
 /** Characters that take two columns of a terminal: Chinese, Japanese, Korean, emoji. */
-const wide =
-  "\\u1100-\\u115f\\u2e80-\\ua4cf\\uac00-\\ud7a3\\uf900-\\ufaff\\ufe30-\\uff60\\uffe0-\\uffe6\\u{20000}-\\u{3fffd}\\p{Emoji_Presentation}";
+const wide = "\\u1100-\\u115f\\u2e80-\\ua4cf\\uac00-\\ud7a3\\uf900-\\ufaff\\ufe30-\\uff60\\uffe0-\\uffe6" +
+  "\\u{20000}-\\u{3fffd}\\p{Emoji_Presentation}";
 const wideCharacter = new RegExp(`[${wide}]`, "gu");
-/** what a line may be cut before and after: words, blanks, single wide characters with the punctuation that follows them */
+/** a line may be cut between these: words, blanks, single wide characters with the punctuation after them */
 const pieces = new RegExp(`\\s+|[${wide}][、。，；：！？）”]*|[^\\s${wide}]+[、。，；：！？）”]*`, "gu");
 
 /** How many columns of a terminal a text takes. */

@@ -13,20 +13,21 @@ export interface Endpoint {
 /**
  * @param text a URL, or `host:port` or `host` for `http://host:port`
  * @param port for a host alone: 8901 for the meta service, 8902 for SQL
- * @throws {UsageError} where it is neither; nothing of it that may be a password is shown
+ * @throws {UsageError} if it is neither; nothing of it that may be a password is shown
  */
 export function parseEndpoint(text: string, port: 8901 | 8902): Endpoint {
   const short = !/^[a-z][a-z0-9+.-]*:\/\//i.test(text);
   const url = URL.parse(short ? `http://${text}` : text);
-  // A number alone would be taken for an address (8901 for 0.0.34.197), and a slash in a password ends the host, so that an @ follows.
+  // A number alone would be taken for an address (8901 for 0.0.34.197). A slash in a password ends the host:
+  // an @ follows it.
   if (
     !url || !/^https?:$/.test(url.protocol) || !url.hostname || /\s|^\d+$/.test(text) ||
     /@/.test(url.pathname + url.search + url.hash)
   ) {
     throw new UsageError(
       `${echoed(text)} is no URL`,
-      `expected host, host:${port} or http://host:${port}, with credentials http://USER:PASSWORD@host:${port}; in these / is written %2F, ` +
-        "@ %40, # %23, ? %3F and % %25.",
+      `expected host, host:${port} or http://host:${port}, with credentials http://USER:PASSWORD@host:${port}; ` +
+        "in these / is written %2F, @ %40, # %23, ? %3F and % %25.",
     );
   }
   if (short && !/:\d+$/.test(text)) url.port = String(port);
@@ -46,8 +47,8 @@ function decode(text: string): string {
 }
 
 /**
- * The header that names us to a server: as root without a password where there are no credentials, as CnosDB's own client does. From now on
- * no message shows the password, but where it is the user's name: that is shown.
+ * The header that names us to a server: without credentials as root without a password, as CnosDB's own
+ * client does. From now on no message shows the password, unless it is the user's name, which is shown.
  */
 export function basicAuthorization({ user = "root", password = "" }: Endpoint): string {
   const credentials = new TextEncoder().encode(`${user}:${password}`).toBase64();

@@ -1,6 +1,6 @@
 /**
- * HTTP to CnosDB's servers. One connection a request, taken from no pool: a statement that runs for hours must neither
- * be cut by a time-out nor be sent a second time behind our back.
+ * HTTP to CnosDB's servers. One connection a request, taken from no pool: a statement that runs for hours
+ * must neither be cut by a time-out nor be sent a second time behind our back.
  */
 import { once } from "node:events";
 import http, { type IncomingMessage } from "node:http";
@@ -35,7 +35,7 @@ export class Transient extends Failure {
   override name = "Transient";
 }
 
-/** A request that got no whole answer. `sent` tells whether the server may have seen it: then its outcome is unknown. */
+/** A request that got no whole answer. `sent`: the server may have seen it, so its outcome is unknown. */
 export class NoAnswer extends Transient {
   override name = "NoAnswer";
   constructor(message: string, readonly sent: boolean, options?: ErrorOptions) {
@@ -52,7 +52,8 @@ const mostErrorBytes = 1 << 20;
 
 /**
  * Sends a request; redirects are not followed.
- * @throws {NoAnswer} where no whole answer comes @throws {Failure} where it is too long @throws what its signal is aborted with
+ * @throws {NoAnswer} if no whole answer comes @throws {Failure} if it is too long
+ * @throws what its signal is aborted with
  */
 export async function send(request: Request): Promise<Response> {
   const { method, url, mostBytes = 256 << 20 } = request;
@@ -83,7 +84,7 @@ export async function readBody(
   return Buffer.concat(pieces).toString("utf8", 0, mostBytes);
 }
 
-/** A connection for each request, and never by way of a proxy (NODE_USE_ENV_PROXY), which would see passwords and dumps. */
+/** No pool, and never through a proxy (NODE_USE_ENV_PROXY), which would see passwords and dumps. */
 const direct = { keepAlive: false, proxyEnv: {} };
 const agents = { http: new http.Agent(direct), https: new https.Agent(direct) };
 
@@ -129,7 +130,7 @@ export async function stream(request: Request): Promise<Response<AsyncIterable<U
     const onConnect = () => connected = true;
     socket.once("connect", onConnect).once("secureConnect", onConnect);
   });
-  // What goes wrong before the answer is told by `once`, later by its body.
+  // An error before the answer is thrown by `once`, a later one by the body.
   outgoing.on("error", () => {});
   outgoing.end(body);
   const answered = once(outgoing, "response", { signal: stop.signal });

@@ -15,7 +15,7 @@ export const databaseKey = ({ tenant, database }: Pick<TableName, "tenant" | "da
 /** What tables are told apart by in a Map. */
 export const tableKey = ({ tenant, database, table }: TableName) => `${tenant}\0${database}\0${table}`;
 
-/** A name as an operator would write it: parts that hold anything but letters, digits, `_` and `-` in double quotes, as in SQL. */
+/** A name as an operator writes it: what is not only letters, digits, `_` and `-` is quoted, as in SQL. */
 export function displayName(...names: string[]): string {
   return names.map((name) =>
     /^[\p{L}\p{N}_-]+$/u.test(name) ? name : `"${harmless(name.replaceAll('"', '""'))}"`

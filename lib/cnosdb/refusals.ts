@@ -1,13 +1,14 @@
 /**
- * What a failed request to CnosDB means: what passes by itself, what is refused, and what concerns more than the statement. Codes and
- * texts are of real servers (2.3.3 to 2.4.3.4, fixtures/recorded) or from CnosDB's source (coordinator, meta, tskv, query_server/spi).
+ * What a failed request to CnosDB means: what passes by itself, what is refused, and what concerns more than
+ * the statement. Codes and texts are of real servers (2.3.3 to 2.4.3.4, fixtures/recorded) or from CnosDB's
+ * source (coordinator, meta, tskv, query_server/spi).
  */
 import { NoAnswer } from "./http.ts";
 import { SqlError } from "./sql.ts";
 
 /**
  * - `transient`: nothing was done; it passes by itself (a node that has just started, a connection refused)
- * - `unknown`: it may have been done; a repeat does no harm where the statement is idempotent
+ * - `unknown`: it may have been done; a repeat does no harm if the statement is idempotent
  * - `overloaded`: the cluster has too much to do: wait, and send less at once
  * - `expired`: rows are older than the database's TTL
  * - `cluster`: it concerns our user on the whole cluster, so no other statement fares better
@@ -15,7 +16,7 @@ import { SqlError } from "./sql.ts";
  */
 export type Meaning = "transient" | "unknown" | "overloaded" | "expired" | "cluster" | "refused";
 
-/** The first that fits decides, so what may hold a user's names stands first and is known by its beginning. */
+/** The first that fits decides, so texts with users' names stand first and are told by their beginning. */
 const byText: readonly [RegExp, Meaning][] = [
   [/^(Datafusion: )?(Error during planning|Schema error|Semantic error|sql parser error)/i, "refused"],
   [
@@ -32,10 +33,11 @@ const byText: readonly [RegExp, Meaning][] = [
     /memory exhausted|resources exhausted|failed to allocate|no space left|insufficient.?storage/i,
     "overloaded",
   ],
-  // It counts the nodes that are up: one that has just started, or was killed (2.4.2.1, two of them), comes back. Where the database has
-  // more replicas than there are nodes nothing comes, but ALTER DATABASE mends that while this is tried again.
+  // It counts the nodes that are up: one that has just started, or was killed (2.4.2.1, two of them), comes
+  // back. Where the database has more replicas than there are nodes nothing comes, but ALTER DATABASE mends
+  // that while this is tried again.
   [/valid node is not enough/i, "transient"],
-  // raft groups that have no leader yet, nodes that do not reach each other: seconds to two minutes, outcome unknown
+  // raft groups without a leader yet, nodes that do not reach each other: up to two minutes, outcome unknown
   [
     /leader|forward request|valid replica|raft|time.?out|timed out|pre-execution failed|try again/i,
     "unknown",
@@ -45,12 +47,13 @@ const byText: readonly [RegExp, Meaning][] = [
 ];
 
 /**
- * Codes of failures inside the cluster: of the coordinator (05) and of replication (06), but for what no repeat mends (a tenant, a column,
- * a time, a table's name, fields); of meta, those of its own store and its leader; a query that was cancelled or a server that ends.
+ * Codes of failures inside the cluster: of the coordinator (05) and of replication (06), but for what no
+ * repeat mends (a tenant, a column, a time, a table's name, fields); of meta, those of its own store and its
+ * leader; a query that was cancelled or a server that ends.
  */
 const passing = /^(05(?!0009|0024|003[1247])|06|0300(15|22|25|26|28|29|33|36|37|55)|01001[45]|020008)/;
 
-/** What a failure of a statement means. What is neither a server's answer nor the lack of one (a bug) is `refused`. */
+/** What a failure of a statement means. A bug of ours is `refused`. */
 export function meaningOf(error: unknown): Meaning {
   if (error instanceof NoAnswer) return error.sent ? "unknown" : "transient";
   if (!(error instanceof SqlError)) return "refused";

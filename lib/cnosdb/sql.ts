@@ -3,7 +3,7 @@ import { Failure, UsageError } from "../cli/errors.ts";
 import { basicAuthorization, type Endpoint, parseEndpoint } from "./endpoint.ts";
 import { send } from "./http.ts";
 
-/** A statement that the server refused. `code` is CnosDB's error_code, "" where the answer had none. */
+/** A statement that the server refused. `code` is CnosDB's error_code, or "". */
 export class SqlError extends Failure {
   override name = "SqlError";
   constructor(
@@ -16,7 +16,7 @@ export class SqlError extends Failure {
   }
 }
 
-/** A row as JSON gave it; null columns are left out by the server. Numbers beyond 2^53 have to be CAST to STRING. */
+/** A row as JSON. The server leaves out nulls; numbers beyond 2^53 have to be CAST to STRING. */
 export type Row = Record<string, string | number | boolean | undefined>;
 
 export interface QueryOptions {
@@ -38,8 +38,8 @@ export class SqlClient {
 
   /**
    * Runs one statement, once.
-   * @throws {SqlError} where the server refuses it
-   * @throws {NoAnswer} where no whole answer comes: `sent` tells whether it may have run
+   * @throws {SqlError} if the server refuses it
+   * @throws {NoAnswer} if no whole answer comes: `sent` says whether it may have run
    */
   async query(sql: string, { tenant, database, timeoutMs }: QueryOptions): Promise<Row[]> {
     const parameters = new URLSearchParams({ tenant, ...(database === undefined ? {} : { db: database }) });
@@ -70,7 +70,7 @@ export class SqlClient {
 
   /**
    * The version of the node, three parts (2.4.2.1 says 2.4.2).
-   * @throws {Failure} where nothing like a data node answers
+   * @throws {Failure} if nothing like a data node answers
    */
   async version(timeoutMs = 10_000): Promise<string> {
     const { signal, ca } = this;
@@ -85,7 +85,7 @@ export class SqlClient {
   }
 }
 
-/** JSON; undefined where it is none, such as a proxy's page. */
+/** JSON; undefined if it is none, such as a proxy's page. */
 function parsed(body: string): unknown {
   try {
     return JSON.parse(body);
@@ -95,9 +95,9 @@ function parsed(body: string): unknown {
 }
 
 /**
- * A data node as the operator gave it: by a flag, or where its `text` is undefined by the environment's `variable`. Credentials: in the URL,
- * else CNOSDB_USER and CNOSDB_PASSWORD.
- * @throws {UsageError} where neither is there or it is no URL
+ * A data node as the operator gave it: a flag's `text`, else the environment's `variable`. Credentials: in
+ * the URL, else CNOSDB_USER and CNOSDB_PASSWORD.
+ * @throws {UsageError} if neither is there or it is no URL
  */
 export function sqlEndpoint(flag: string, text: string | undefined, variable: string): Endpoint {
   const given = text ?? Deno.env.get(variable);
@@ -122,7 +122,7 @@ export function quoteText(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }
 
-/** A statement as a message may show it: on one line, short, and only what stands before options that hold keys or a password. */
+/** A statement for a message: on one line, short, and cut before options that hold keys or a password. */
 export function shorten(sql: string): string {
   const [shown = "", ...hidden] = sql.split(/\b(?:CONNECTION\s*=|PASSWORD\b)/i);
   const text = shown.replace(/\s+/g, " ");

@@ -1,6 +1,6 @@
 /** Points in time and stretches of it, as CnosDB writes and takes them. */
 
-/** Units and their seconds, as humantime 2 names them (2.4.2+); a year is 365.25 days, a month a twelfth of that. */
+/** Units in seconds, as humantime 2 names them (2.4.2+): a year is 365.25 days, a month a twelfth of it. */
 const units: [RegExp, number][] = [
   [/^s(ecs?|econds?)?$/i, 1],
   [/^(m|min|mins|minutes?)$|^Minutes$/, 60],
@@ -12,8 +12,8 @@ const units: [RegExp, number][] = [
 ];
 
 /**
- * A stretch of time in seconds: `30d`, `1h 30m`, and as `information_schema.databases` prints it, `30 Days` (2.3, 2.4.0, 2.4.1)
- * or `99years 11months 5days` (2.4.2+). Undefined where it is none.
+ * A stretch of time in seconds: `30d`, `1h 30m`, and as `information_schema.databases` prints it, `30 Days`
+ * (2.3, 2.4.0, 2.4.1) or `99years 11months 5days` (2.4.2+). Undefined if it is none.
  */
 export function parseDuration(text: string): number | undefined {
   if (!/^\s*(?:\d+\s*[a-zA-Z]+\s*)+$/.test(text)) return undefined;
@@ -27,8 +27,8 @@ export function parseDuration(text: string): number | undefined {
 }
 
 /**
- * Nanoseconds since 1970 of a time as CnosDB answers it (`2023-11-14T22:13:20.5`) or an operator writes it: a day alone, a blank
- * in place of the T, an offset or Z (UTC without). Undefined where it is none.
+ * Nanoseconds since 1970 of a time as CnosDB answers it (`2023-11-14T22:13:20.5`) or an operator writes it: a
+ * day alone, a blank in place of the T, an offset or Z (UTC without). Undefined if it is none.
  */
 export function parseTime(text: string): bigint | undefined {
   const given = text.trim();
@@ -42,7 +42,7 @@ export function parseTime(text: string): bigint | undefined {
   }
 }
 
-/** A time in UTC as CnosDB takes it in a comparison, with as many digits as it needs. @param nanos since 1970 */
+/** A time in UTC as CnosDB takes it, with as many digits as it needs. @param nanos since 1970 */
 export function formatTime(nanos: bigint): string {
   return Temporal.Instant.fromEpochNanoseconds(nanos).toString().replace("Z", "");
 }

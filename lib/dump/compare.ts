@@ -1,4 +1,4 @@
-/** What differs between two values or two dumps, field by field, for an operator to read: password hashes are masked. */
+/** What differs between two values or two dumps, field by field, with password hashes masked. */
 import { formatJson, InvalidValue, isObject, type Json, parseJson } from "./json.ts";
 import { type Key, readKey } from "./key.ts";
 import type { Entry } from "./text.ts";
@@ -19,7 +19,7 @@ function shown(path: string, value: Json | undefined): string | undefined {
   return secret.test(path) && typeof value === "string" ? '"***"' : formatJson(value);
 }
 
-/** The outermost fields that differ, members of an object in the order of `before`; empty if the values are equal. */
+/** The outermost fields that differ, members in the order of `before`; empty if the values are equal. */
 export function changes(before: Json | undefined, after: Json | undefined, path = ""): Change[] {
   if (isObject(before) && isObject(after)) {
     return Object.keys({ ...before, ...after }).flatMap((name) =>
@@ -36,14 +36,14 @@ export function changes(before: Json | undefined, after: Json | undefined, path 
 }
 
 /**
- * Fields that say nothing about a change: the level of a tenant's token buckets moves with every request, and each meta node gives a
- * role an id of its own, which nothing refers to (2.3.5.4 and 2.4.2.1 with three nodes).
+ * Fields that say nothing about a change: the level of a tenant's token buckets moves with every request, and
+ * on each meta node a role has another id, which nothing refers to (2.3.5.4 and 2.4.2.1 with three nodes).
  */
 const moving: { [kind in Key["kind"]]?: RegExp } = { limiter: /^buckets\.\w+\.critical(\.|$)/, role: /^id$/ };
 
 /**
- * The fields in which two values of an entry differ, as paths such as `options.ttl.is_inf`; empty if they are equal,
- * whatever the order of their members. `value` stands for the whole. Moving fields are passed over.
+ * The fields in which two values of an entry differ, as paths such as `options.ttl.is_inf`; empty if they are
+ * equal, whatever the order of their members. `value` stands for the whole. Moving fields are left out.
  */
 export function differingFields(key: string, a: string, b: string): string[] {
   if (a === b) return [];
@@ -60,7 +60,7 @@ export function differingFields(key: string, a: string, b: string): string[] {
 /** The databases that a server makes and fills by itself: its metrics and its views. */
 const systemDatabases = ["usage_schema", "cluster_schema"];
 
-/** What a running cluster rewrites by itself: counters, nodes and their metrics, queries, buckets, its own databases. */
+/** What a running cluster rewrites by itself: counters, nodes, metrics, queries, buckets, its own databases. */
 export function isVolatile(object: Key): boolean {
   if (object.kind === "internal" || object.kind === "bucket") return true;
   return "database" in object && object.tenant === "cnosdb" && systemDatabases.includes(object.database);
@@ -78,9 +78,9 @@ export function userNames(entries: Iterable<Entry>): Map<string, string> {
 }
 
 /**
- * What a cluster has of its own before anybody has made anything in it: root, the tenant cnosdb with its database public, and what is
- * volatile. 2.4.0 also lists its root as a member; after a restore that overwrote root with another id that row is nobody's (seen on
- * 2.4.0), and so is every member row without a user.
+ * What every new cluster has: root, the tenant cnosdb with its database public, and what is volatile. 2.4.0
+ * also lists its root as a member; after a restore that overwrote root with another id that row is nobody's
+ * (seen on 2.4.0), and so is every member row without a user.
  * @param entries all of that cluster's
  */
 export function ownOf(entries: Iterable<Entry>): (object: Key) => boolean {
@@ -106,7 +106,8 @@ export interface Difference {
 }
 
 /**
- * How a cluster differs from a dump. What every cluster has of its own is no difference, so that after a good migration there is none.
+ * How a cluster differs from a dump. What every cluster has of its own is no difference, so after a good
+ * migration there is none.
  * @param here the cluster's entries
  * @param there the dump's
  */

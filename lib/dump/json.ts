@@ -1,6 +1,7 @@
 /**
- * JSON in which every number keeps its digits. Ids in CnosDB's meta store are 128-bit integers written as bare numbers, which a
- * plain JSON.parse rounds: such a number stays the text that it came in as (JSON.rawJSON).
+ * JSON in which every number keeps its digits. Ids in CnosDB's meta store are 128-bit integers written as
+ * bare numbers, which a plain JSON.parse rounds: such a number stays the text that it came in as
+ * (JSON.rawJSON).
  */
 
 /** A number whose digits a double would lose, as its source text. */
@@ -16,7 +17,7 @@ export interface JsonObject {
 /** A JSON value. */
 export type Json = null | boolean | number | string | RawNumber | readonly Json[] | JsonObject;
 
-/** A text is no JSON, or none that CnosDB reads. The message says what is wrong, and shows nothing of the text. */
+/** A text is no JSON, or none that CnosDB reads. The message shows nothing of the text. */
 export class InvalidValue extends Error {
   override name = "InvalidValue";
 }
@@ -34,12 +35,13 @@ const json = JSON as unknown as {
   isRawJSON(value: unknown): value is RawNumber;
 };
 
-/** What a number that loses digits looks like; strings may look like it too, which costs time and changes nothing. */
+/** Numbers that lose digits look like this; strings that do cost time and change nothing. */
 const riskyNumber = /\d{16}|\d[.eE]|-0/;
 
 /**
  * @param text one JSON value (RFC 8259)
- * @throws {InvalidValue} if it is none, is nested too deep, or names a member twice (CnosDB refuses that: "duplicate field")
+ * @throws {InvalidValue} if it is none, is nested too deep, or names a member twice (which CnosDB refuses:
+ * "duplicate field")
  */
 export function parseJson(text: string): Json {
   let value: Json;

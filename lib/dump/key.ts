@@ -1,10 +1,11 @@
 /**
  * The keys of CnosDB's meta store (meta/src/store/key_path.rs), read into what they name. Names hold whatever
- * a user typed: spaces, dots, slashes, quotes, Chinese. A slash makes a key ambiguous (`/c/tenants/a/dbs/b`: the database b, or a
- * tenant called "a/dbs/b"), so a key has candidates, the plain one first, and the value decides.
+ * a user typed: spaces, dots, slashes, quotes, Chinese. A slash makes a key ambiguous (`/c/tenants/a/dbs/b`:
+ * the database b, or a tenant called "a/dbs/b"), so a key has candidates, the plain one first; the value
+ * decides.
  */
 
-/** What an entry of the meta store is about. `cluster` is missing for the three keys that stand above all clusters. */
+/** What an entry of the meta store is about. Three keys stand above all clusters, and have no `cluster`. */
 export type Key =
   | { kind: "user"; cluster: string; user: string }
   | { kind: "tenant"; cluster: string; tenant: string }
@@ -43,7 +44,7 @@ const underTenant = [
   { kind: "role", words: ["/roles/"], names: ["tenant", "role"] },
 ] as const;
 
-/** Every way to cut a text at words that follow each other in it, the first word as early as it can be. No part is empty. */
+/** Every way to cut a text at these words, one after the other, early cuts first. No part is empty. */
 function* cuts(text: string, [word, ...more]: readonly string[]): Generator<string[]> {
   if (word === undefined) {
     if (text) yield [text];
@@ -66,7 +67,8 @@ function* tenantKeys(cluster: string, path: string): Generator<Key> {
 }
 
 /**
- * Everything that a key may name, the reading without slashes in names first. Empty if it is no key of CnosDB 2.3 or 2.4.
+ * Everything that a key may name, the reading without slashes in names first. Empty for a key that neither
+ * 2.3 nor 2.4 has.
  * @param key as in a dump, with its leading slash
  */
 export function* candidates(key: string): Generator<Key> {
@@ -94,9 +96,9 @@ export function readKey(key: string): Key | undefined {
 }
 
 /**
- * Whether CnosDB leaves an object out of its lists, for a slash in its own name (children_data of meta/src/store/storage.rs).
- * A user or a tenant is found by name all the same; a database, a table or a role cannot be used at all, on no version (seen
- * on 2.3.5.4 and 2.4.2.1).
+ * Whether CnosDB leaves an object out of its lists, for a slash in its own name (children_data of
+ * meta/src/store/storage.rs). A user or a tenant is found by name all the same; a database, a table or a role
+ * cannot be used at all, on no version (seen on 2.3.5.4 and 2.4.2.1).
  */
 export function isUnlisted(key: Key): boolean {
   const own = key.kind === "user" || key.kind === "tenant" ? namesOf(key) : namesOf(key).slice(1);

@@ -1,4 +1,4 @@
-/** A dump that may be shown to others: without password hashes, keys, comments and places of files, and still convertible. */
+/** A dump to show to others: without password hashes, keys, comments and places of files, still convertible. */
 import { InvalidValue, isObject, type Json, parseJson } from "./json.ts";
 import { readKey } from "./key.ts";
 import type { Entry } from "./text.ts";
@@ -16,8 +16,8 @@ const shownInstead: Readonly<Record<string, string>> = {
 };
 
 /**
- * The entries to show. Left out are the texts of running queries and pending DDL, which may hold a password, keys that no version has, and
- * values that are no JSON.
+ * The entries to show. Left out are running queries and pending DDL, whose texts may hold a password, keys
+ * that no version has, and values that are no JSON.
  */
 export function redacted(entries: readonly Entry[]): Entry[] {
   return entries.flatMap((entry) => {

@@ -5,7 +5,8 @@ import type { Hash } from "node:crypto";
 const smallBytes = 1 << 20;
 
 /**
- * SHA-256 of bytes that come in pieces: of a small dump by WebCrypto, which takes them as one, as loading node:crypto alone takes 20 ms.
+ * SHA-256 of bytes that come in pieces. A small dump's is made by WebCrypto, which takes them as one: loading
+ * node:crypto alone takes 20 ms.
  */
 export class Sha256 {
   #small = Buffer.alloc(0);

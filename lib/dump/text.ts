@@ -1,6 +1,6 @@
 /**
- * The text form of a meta store: `key: value` lines as `/dump` answers, the same in a frame of asterisks as `/debug` does, and
- * with an end mark as these scripts write it.
+ * The text form of a meta store: `key: value` lines as `/dump` answers, the same in a frame of asterisks as
+ * `/debug` does, and with an end mark as these scripts write it.
  */
 import { Buffer, isUtf8 } from "node:buffer";
 import { Failure } from "../cli/errors.ts";
@@ -37,12 +37,12 @@ const mostLineBytes = 16 << 20;
 const unchangedHint = "is this the answer of /dump or /debug, unchanged?";
 
 /**
- * Reads a dump in any of its forms into memory. Blank lines, comments, CR and a byte order mark are passed over.
+ * Reads a dump in any of its forms into memory. Blank lines, comments, CR and a byte order mark are ignored.
  * @param chunks the dump's bytes, cut anywhere; each is only good until the next
  * @param name what is read, for messages: a file, a URL, "stdin"
  * @param options `unmarked`: take a plain dump without an end mark, which nothing proves whole
- * @throws {Failure} if it is not whole: cut, framed without its last line, without an end mark or with one that does not
- * fit, with bytes that are no UTF-8, with a line that is no entry, or empty
+ * @throws {Failure} if it is not whole: cut, framed without its last line, without an end mark or with one
+ * that does not fit, with bytes that are no UTF-8, with a line that is no entry, or empty
  */
 export async function readDump(
   chunks: AsyncIterable<Uint8Array>,
@@ -131,15 +131,16 @@ class Reader {
   }
 
   /**
-   * CnosDB cuts a line at its first `: `. If a name holds one, what follows is no value, and the key is read to its real end,
-   * so that a message can say which object cannot be restored.
+   * CnosDB cuts a line at its first `: `. If a name holds one, what follows is no value: the key is read to
+   * its real end, so that a message can say which object cannot be restored.
    */
   #entry(line: string): Entry {
     let colon = line.indexOf(": ");
     if (colon < 0) {
       this.refuse(
         `line ${this.line}: no ": " in it`,
-        "every line is a key, a colon and a space, and a value; CnosDB's /restore would skip this one in silence.",
+        "every line is a key, a colon and a space, and a value; " +
+          "CnosDB's /restore would skip this one in silence.",
       );
     }
     if (line[colon + 2] !== "{") colon = Math.max(colon, line.indexOf(": {", colon));
@@ -172,8 +173,8 @@ class Reader {
     if (mark && mark.sha256 !== await this.#hash.digest()) {
       this.refuse(
         `its end mark (line ${mark.line}) has another sha256 than the lines before it`,
-        "the dump was changed after it was written: make it again, or remove the mark's line if you changed it on purpose, and " +
-          "give --unmarked.",
+        "the dump was changed after it was written: make it again, or remove the mark's line if you changed it " +
+          "on purpose, and give --unmarked.",
       );
     }
     if (!entries.length) {
