@@ -83,6 +83,14 @@ export class SqlClient {
       "expected the HTTP port of a data node (8902 by default), not the meta service's (8901).",
     );
   }
+
+  /** HOST:PORT of the meta service's leader, which 2.4 tells whoever names himself; undefined for 2.3, and while there is no leader. */
+  async metaLeader(): Promise<string | undefined> {
+    const { url, signal, ca } = this;
+    const more = { headers: { authorization: this.#authorization }, timeoutMs: 10_000, signal, ca };
+    const { status, body } = await send({ method: "GET", url: `${url}/api/v1/meta_leader`, ...more });
+    return status === 200 ? body.trim().replaceAll('"', "") : undefined;
+  }
 }
 
 /** JSON; undefined if it is none, such as a proxy's page. */

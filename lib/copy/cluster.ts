@@ -2,8 +2,8 @@
 import { lookup } from "node:dns/promises";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
 import { describeSeconds } from "../cli/text.ts";
-import { basicAuthorization, type Endpoint } from "../cnosdb/endpoint.ts";
-import { NoAnswer, pause, send } from "../cnosdb/http.ts";
+import type { Endpoint } from "../cnosdb/endpoint.ts";
+import { NoAnswer, pause } from "../cnosdb/http.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import { type QueryOptions, type Row, SqlClient, SqlError } from "../cnosdb/sql.ts";
 import { parseTime } from "../cnosdb/time.ts";
@@ -49,6 +49,8 @@ export class Cluster {
   version = "";
   readonly #nodes: Node[];
   readonly #flag: string;
+  /** HOST:PORT of its meta service's leader, where it has told */
+  #leader: string | undefined;
 
   /** @param endpoints of data nodes of one cluster, at least one */
   constructor(
@@ -108,14 +110,15 @@ export class Cluster {
    * @throws {Failure} naming the side where it is none that can be copied from or to
    */
   async open(signal: AbortSignal): Promise<void> {
-    const clusters = new Map<string, string>();
+    const clusters = new Map<string | undefined, string>();
     let down: unknown;
     for (const node of this.#nodes) {
       try {
         const client = new SqlClient(node.endpoint, signal, this.options.ca);
         this.version = await client.version();
-        const mark = this.#nodes.length > 1 ? await this.#mark(node, client, signal) : undefined;
-        if (mark !== undefined) clusters.set(mark, node.endpoint.url);
+        this.#leader = await client.metaLeader();
+        const isOld = this.version.startsWith("2.3.") && this.#nodes.length > 1;
+        clusters.set(isOld ? await databasesOf(client) : this.#leader, node.endpoint.url);
       } catch (error) {
         if (!(error instanceof NoAnswer)) throw error;
         down = error;
@@ -123,6 +126,7 @@ export class Cluster {
       }
     }
     if (!this.version) throw down;
+    clusters.delete(undefined);
     if (clusters.size > 1) {
       throw new UsageError(
         `${this.#flag}: ${[...clusters.values()].join(" and ")} are nodes of different clusters`,
@@ -145,27 +149,19 @@ export class Cluster {
     return Math.round(Number(nanos / 1_000_000n) - (begunMs + Date.now()) / 2);
   }
 
-  /** HOST:PORT of the meta service's leader, which 2.4 tells whoever names himself; undefined for 2.3, and while there is no leader. */
-  async metaLeader(signal: AbortSignal, node = this.#pick()): Promise<string | undefined> {
-    const answer = await send({
-      method: "GET",
-      url: `${node.endpoint.url}/api/v1/meta_leader`,
-      headers: { authorization: basicAuthorization(node.endpoint) },
-      ...{ timeoutMs: 10_000, signal, ca: this.options.ca },
-    });
-    return answer.status === 200 ? answer.body.trim().replaceAll('"', "") : undefined;
-  }
-
-  /**
-   * What nodes of one cluster have in common and those of two have not: the meta service's leader, or with 2.3 the databases. Not so with
-   * 2.4, whose databases a restore may be making at this moment, in the same pipe.
-   */
-  async #mark(node: Node, client: SqlClient, signal: AbortSignal): Promise<string | undefined> {
-    const leader = await this.metaLeader(signal, node);
-    if (leader !== undefined || !this.version.startsWith("2.3.")) return leader;
-    const sql = "SELECT database_name FROM information_schema.databases";
-    const databases = await client.query(sql, { tenant: "cnosdb", timeoutMs: 30_000 });
-    return JSON.stringify(databases.map((row) => row.database_name).sort());
+  /** HOST:PORT of its data nodes and of its meta service's leader, by all addresses that their names stand for. */
+  async addresses(): Promise<Set<string>> {
+    const urls = this.#nodes.map(({ endpoint }) => new URL(endpoint.url));
+    // A leader with a local address runs where the data node does that tells of it.
+    const isLocal = /^(localhost|127\.[\d.]+|\[?::1\]?|0\.0\.0\.0)(?=:)/;
+    const places = [...urls.map(({ host }) => host), this.#leader?.replace(isLocal, urls[0]!.hostname) ?? ""];
+    const addresses = new Set<string>();
+    for (const place of places) {
+      const [, host = "", port = ""] = /^\[?(.*?)\]?(:\d+)?$/.exec(place) ?? [];
+      const found = host ? await lookup(host, { all: true }).catch(() => [{ address: host }]) : [];
+      for (const { address } of found) addresses.add(`${address === "::1" ? "127.0.0.1" : address}${port}`);
+    }
+    return addresses;
   }
 
   /** The node that was not asked for longest; where none is up, the one that was left out first. */
@@ -218,28 +214,19 @@ export class Cluster {
   }
 }
 
-/** Refuses one cluster as both sides; clusters of different versions are two. @throws {UsageError} */
-export async function checkTwoClusters(source: Cluster, target: Cluster, signal: AbortSignal): Promise<void> {
+/** Refuses one cluster as both sides, both of them open; clusters of different versions are two. @throws {UsageError} */
+export async function checkTwoClusters(source: Cluster, target: Cluster): Promise<void> {
   if (source.version !== target.version) return;
-  const [old, young] = [await addressesOf(source, signal), await addressesOf(target, signal)];
-  if (old.isDisjointFrom(young)) return;
+  if ((await source.addresses()).isDisjointFrom(await target.addresses())) return;
   throw new UsageError(`--from and --to are the same cluster: ${source.url} and ${target.url}`);
 }
 
-/** HOST:PORT of its data nodes and of its meta service's leader, by all addresses that their names stand for. */
-async function addressesOf(cluster: Cluster, signal: AbortSignal): Promise<Set<string>> {
-  const urls = cluster.url.split(",").map((url) => new URL(url));
-  const leader = await cluster.metaLeader(signal) ?? "";
-  // A leader with a local address runs where the data node does that tells of it.
-  const places = [
-    ...urls.map(({ host }) => host),
-    leader.replace(/^(localhost|127\.[\d.]+|\[?::1\]?|0\.0\.0\.0)(?=:)/, urls[0]!.hostname),
-  ];
-  const addresses = new Set<string>();
-  for (const place of places) {
-    const [, host = "", port = ""] = /^\[?(.*?)\]?(:\d+)?$/.exec(place) ?? [];
-    const found = host ? await lookup(host, { all: true }).catch(() => [{ address: host }]) : [];
-    for (const { address } of found) addresses.add(`${address === "::1" ? "127.0.0.1" : address}${port}`);
-  }
-  return addresses;
+/**
+ * What nodes of one 2.3 have in common and those of two have not. Not so with 2.4, whose databases a restore may be making at this
+ * moment, in the same pipe.
+ */
+async function databasesOf(client: SqlClient): Promise<string> {
+  const sql = "SELECT database_name FROM information_schema.databases";
+  const rows = await client.query(sql, { tenant: "cnosdb", timeoutMs: 30_000 });
+  return JSON.stringify(rows.map((row) => row.database_name).sort());
 }

@@ -76,7 +76,7 @@ export async function readPlan(args: Args, work: "copy" | "compare", signal: Abo
   } as const;
   const { from, to } = plan;
   await Promise.all([from?.open(signal), to?.open(signal)]);
-  if (from && to) await checkTwoClusters(from, to, signal);
+  if (from && to) await checkTwoClusters(from, to);
   // none: the ledger's newest
   return { ...plan, list: await readList(args, from, signal) };
 }
