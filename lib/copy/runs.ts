@@ -86,7 +86,7 @@ export async function work(
     if (following) {
       // what was equal once is to be followed again
       await ledger?.reopen(await Array.fromAsync(ledger.rows()));
-      const clockMs = await readClock(from!, list?.names[0]?.tenant ?? "cnosdb", signal, say);
+      const clockMs = await readClock(from!, list?.names[0]?.tenant ?? "cnosdb", options.signal, say);
       await follow(options, { ...following, clockMs, show }, signal);
     } else await new TableRun(options).run(signal);
   } catch (error) {

@@ -115,6 +115,18 @@ Deno.test("--expired skip leaves out what the target would refuse, and compares 
   assertEquals(pair.young.requests.some(({ body }) => body.startsWith("ALTER")), false);
 });
 
+Deno.test("--expired skip: where a database has no TTL to be read, its tables fail and the others are copied", async () => {
+  await using pair = await Pair.start({
+    databases: { db: { tables: { a: 4, b: 4 } }, ok: { tables: { c: 4 } } },
+  });
+  await sql(pair.young, `DROP DATABASE "db"`);
+  const ran = await pair.copy({ expired: "skip" });
+  assertEquals(ran.results.map(({ table, status }) => `${table} ${status}`).sort(), [
+    ...["a failed", "b failed", "c equal"],
+  ]);
+  assertMatch(ran.results.find(({ table }) => table === "a")!.error!, /knows no database cnosdb.db/);
+});
+
 Deno.test("a large table is compared and copied by windows, at every precision and before 1970", async () => {
   await using pair = await Pair.start({ databases: {} });
   for (const precision of ["ns", "us", "ms"]) {
