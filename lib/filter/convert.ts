@@ -2,13 +2,14 @@
 import { Failure } from "../cli/errors.ts";
 import { type Change, changes } from "../dump/compare.ts";
 import { formatJson, type Json, objectIn, parseJson } from "../dump/json.ts";
-import { type Key, readKey } from "../dump/key.ts";
+import { type Key, namesOf, readKey } from "../dump/key.ts";
 import type { Entry } from "../dump/text.ts";
 import { assertReadable, formatsOf, identify, identifyEntry } from "../versions/entry.ts";
 import type { Context } from "../versions/step.ts";
 import { canLogIn } from "../versions/v2_4_0.ts";
 import { describeRange, overlap } from "../versions/versions.ts";
-import type { Facts, FilterOptions, OwnRule, Rule } from "./rules.ts";
+import type { FilterOptions, OwnRule, Rule } from "./rules.ts";
+import type { Survey } from "./survey.ts";
 
 /** What became of an entry. Entries that fare alike share one: of a million entries some hundred differ in more than id and names. */
 export interface Outcome {
@@ -68,19 +69,17 @@ const largestId = String((1n << 128n) - 1n);
 function headOf(key: Key, value: string): string | undefined {
   switch (key.kind) {
     case "user":
-      return headWithId(value, key.user);
     case "tenant":
-      return headWithId(value, key.tenant);
-    case "role":
-      return headWithId(value, key.role);
+    case "role": {
+      const id = /^\{"id":(0|[1-9]\d{0,38}),/.exec(value)?.[1];
+      if (id === undefined || (id.length === largestId.length && id > largestId)) return undefined;
+      return `{"id":${id},"name":${quoted(namesOf(key).at(-1))},`;
+    }
     case "database":
       return `{"tenant":${quoted(key.tenant)},"database":${quoted(key.database)},`;
-    case "table": {
-      const names = `"tenant":${quoted(key.tenant)},"db":${quoted(key.database)},"name":${
-        quoted(key.table)
-      },`;
-      return `${wrapperOf(value)}{${names}`;
-    }
+    case "table":
+      return `${wrapperOf(value)}{"tenant":${quoted(key.tenant)},"db":${quoted(key.database)},"name":` +
+        `${quoted(key.table)},`;
     case "bucket":
       return '{"id":';
     case "internal":
@@ -90,12 +89,6 @@ function headOf(key: Key, value: string): string | undefined {
   }
 }
 
-function headWithId(value: string, name: string): string | undefined {
-  const id = /^\{"id":(0|[1-9]\d{0,38}),/.exec(value)?.[1];
-  if (id === undefined || (id.length === largestId.length && id > largestId)) return undefined;
-  return `{"id":${id},"name":${quoted(name)},`;
-}
-
 /** What stands before a table's schema: its kind, such as TsKvTableSchema. */
 function wrapperOf(table: string): string {
   return table.slice(0, table.indexOf("{", 1));
@@ -103,7 +96,7 @@ function wrapperOf(table: string): string {
 
 /** What the conversion of any entry of a dump needs. */
 interface Conversion
-  extends Pick<Facts, "source" | "sourceLine">, Pick<FilterOptions, "target" | "cluster" | "details"> {
+  extends Pick<Survey, "source" | "sourceLine">, Pick<FilterOptions, "target" | "cluster" | "details"> {
   /** those that change values */
   readonly rules: readonly Rule[];
   readonly hash: Context["hash"];

@@ -8,13 +8,13 @@ import type { Dump, Entry } from "../dump/text.ts";
 import type { Context } from "../versions/step.ts";
 import { convert, keyOf, type Outcome, readItem, remember, valueOf } from "./convert.ts";
 import { Notes } from "./notes.ts";
-import { type Facts, type FilterOptions, rulesFor } from "./rules.ts";
-import { survey } from "./survey.ts";
+import { type FilterOptions, rulesFor } from "./rules.ts";
+import { type Survey, survey } from "./survey.ts";
 
 /** A dump that was filtered. */
 export interface Filtered {
   dump: Dump;
-  facts: Facts;
+  facts: Survey;
   /** what became of each entry, in their order */
   outcomes: readonly Outcome[];
   /** what the operator should know */
@@ -48,11 +48,11 @@ export async function loadHash(): Promise<Context["hash"]> {
  * out with one key, or a flag matched nothing
  */
 export async function filterDump(dump: Dump, options: FilterOptions, signal: AbortSignal): Promise<Filtered> {
-  const { plainPasswords, users, ...facts } = survey(dump, options);
-  const hash = plainPasswords ? await options.loadHash() : () => {
+  const facts = survey(dump, options);
+  const hash = facts.plainPasswords ? await options.loadHash() : () => {
     throw new Error("a password is to be hashed that the survey does not know of");
   };
-  const notes = new Notes(users);
+  const notes = new Notes(facts.users);
   const outcomeOf = wayThrough(options, facts, hash, notes);
   const outcomes: Outcome[] = [];
   let [previous, rises] = ["", true];
@@ -94,7 +94,7 @@ export async function filterDump(dump: Dump, options: FilterOptions, signal: Abo
 /** What says what becomes of an entry. It throws an `InvalidValue` if that cannot be converted. */
 function wayThrough(
   options: FilterOptions,
-  facts: Facts,
+  facts: Survey,
   hash: Context["hash"],
   notes: Notes,
 ): (entry: Entry) => Outcome {

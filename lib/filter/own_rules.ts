@@ -10,6 +10,7 @@
 import { loadYaml } from "../cli/deps.ts";
 import { messageOf, UsageError } from "../cli/errors.ts";
 import { isObject, type Json, type JsonObject } from "../dump/json.ts";
+import { changed, renamed } from "../versions/step.ts";
 import type { OwnRule } from "./rules.ts";
 import { glob } from "./selection.ts";
 
@@ -55,23 +56,21 @@ function jsonOf(value: unknown, above: readonly unknown[] = []): Json {
     if (!Number.isInteger(value) || Number.isSafeInteger(value)) return value;
     throw new RangeError("merge: a number beyond 2^53 cannot be given here, as YAML rounds it");
   }
-  const prototype = typeof value === "object" ? Object.getPrototypeOf(value) : undefined;
-  if (!Array.isArray(value) && prototype !== Object.prototype && prototype !== null) {
-    throw new RangeError(`${String(value)} is nothing that JSON has: write it in quotes if it is a text`);
-  }
   if (above.includes(value)) throw new RangeError("an alias that contains itself");
   const inner = [...above, value];
   if (Array.isArray(value)) return value.map((element) => jsonOf(element, inner));
-  const members = Object.entries(value as object).map(([name, member]) => [name, jsonOf(member, inner)]);
-  return Object.fromEntries(members);
+  if (Object.prototype.toString.call(value) !== "[object Object]") {
+    throw new RangeError(`${String(value)} is nothing that JSON has: write it in quotes if it is a text`);
+  }
+  const members = Object.entries(value as object);
+  return Object.fromEntries(members.map(([name, member]) => [name, jsonOf(member, inner)]));
 }
 
 /** @throws {RangeError} saying what is wrong with it */
 function parseRule(rule: Json, name: string): OwnRule {
   if (!isObject(rule)) throw new RangeError("expected words with a colon");
-  const unknown = Object.keys(rule).find((word) => !["drop", "patch", "merge", "rename"].includes(word));
-  if (unknown !== undefined) throw new RangeError(`unknown word ${JSON.stringify(unknown)}`);
-  const { drop, patch, merge, rename } = rule;
+  const { drop, patch, merge, rename, ...others } = rule;
+  for (const word in others) throw new RangeError(`unknown word ${JSON.stringify(word)}`);
   if ((drop === undefined) === (patch === undefined)) throw new RangeError("expected either drop: or patch:");
   const pattern = drop ?? patch;
   if (typeof pattern !== "string" || !pattern.startsWith("/")) {
@@ -83,31 +82,12 @@ function parseRule(rule: Json, name: string): OwnRule {
     if (merge !== undefined || rename !== undefined) throw new RangeError("drop: takes nothing else");
     return { ...common, text: `- drop: ${pattern}` };
   }
-  const text = `- ${JSON.stringify(rule)}`;
   if ((merge === undefined) === (rename === undefined)) {
     throw new RangeError("patch: needs either merge: or rename:");
   }
-  if (merge !== undefined) {
-    if (!isObject(merge)) throw new RangeError("merge: expected fields");
-    return { ...common, text, change: (value) => mergePatch(value, merge) };
-  }
-  const renames = parseRenames(rename);
-  return {
-    ...common,
-    text,
-    change: (value) => renames.reduce((v, path) => renameField(v, ...path), value),
-  };
-}
-
-function parseRenames(rename: Json | undefined): [path: string[], to: string][] {
-  if (!isObject(rename)) throw new RangeError("rename: expected former: new");
-  return Object.entries(rename).map(([from, to]) => {
-    const [path, target] = [from.split("."), String(to).split(".")];
-    if (path.slice(0, -1).join(".") !== target.slice(0, -1).join(".")) {
-      throw new RangeError(`rename: ${from} to ${to}: both must be at the same place`);
-    }
-    return [path, target.at(-1) ?? ""];
-  });
+  if (merge !== undefined && !isObject(merge)) throw new RangeError("merge: expected fields");
+  const change = merge ? (value: Json) => mergePatch(value, merge) : renaming(rename);
+  return { ...common, text: `- ${JSON.stringify(rule)}`, change };
 }
 
 /** A JSON merge patch (RFC 7396): null removes a member. */
@@ -121,12 +101,17 @@ function mergePatch(value: Json, patch: Json): Json {
   return merged;
 }
 
-/** Renames a field at its place. @param path its names from the outermost object on; @param to its new name */
-function renameField(value: Json, [name = "", ...deeper]: string[], to: string): Json {
-  if (!isObject(value) || !Object.hasOwn(value, name)) return value;
-  const members = Object.entries(value).map(([member, inner]): [string, Json] => {
-    if (member !== name) return [member, inner];
-    return deeper.length ? [member, renameField(inner, deeper, to)] : [to, inner];
+/** What renames fields, each at its place. @param names former and new, with dots between the names on the way to a field */
+function renaming(names: Json | undefined): (value: Json) => Json {
+  if (!isObject(names)) throw new RangeError("rename: expected former: new");
+  const changes = Object.entries(names).map(([from, to]) => {
+    const [path, target] = [from.split("."), String(to).split(".")];
+    const [former = "", name = ""] = [path.pop(), target.pop()];
+    if (path.join(".") !== target.join(".")) {
+      throw new RangeError(`rename: ${from} to ${to}: both must be at the same place`);
+    }
+    const rename = (object: JsonObject) => renamed(object, (member) => member === former ? name : member);
+    return (value: Json) => isObject(value) ? changed(value, path, rename) : value;
   });
-  return Object.fromEntries(members) as JsonObject;
+  return (value) => changes.reduce((before, change) => change(before), value);
 }

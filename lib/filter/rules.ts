@@ -61,10 +61,9 @@ export interface FilterOptions {
 
 /** What the rules have to know of a whole dump. */
 export interface Facts {
-  /** the forms that it may be of, and the line that shows it */
+  /** the forms that it may be of */
   source: Range;
-  sourceLine: number;
-  root?: { id: string; hasPassword: boolean };
+  root?: { id: string; hasPassword: boolean } | undefined;
   /** the names of users that `--prune-users` drops */
   pruned: ReadonlySet<string>;
 }
@@ -80,40 +79,31 @@ function drops(name: string, kind: Key["kind"], why: string, ...patterns: string
   };
 }
 
-const always = [
-  drops(
-    "internal",
-    "internal",
-    "the cluster's own bookkeeping: data_nodes would point the new cluster at the old one's addresses",
-    ...["/data_version", "/already_init_key", "/test_alive", "/*/auto_incr_id", "/*/data_nodes/**"],
-    ...["/*/data_nodes_metrics/**", "/*/resourceinfos/**", "/*/resourceinfosmark", "/*/queries/**"],
-    "/*/*/queries/**",
-  ),
-  drops(
-    "buckets",
-    "bucket",
-    "raft groups that do not exist in the new cluster",
-    "/*/tenants/**/dbs/**/buckets/*",
-  ),
-];
+const internal = drops(
+  "internal",
+  "internal",
+  "the cluster's own bookkeeping: data_nodes would point the new cluster at the old one's addresses",
+  ...["/data_version", "/already_init_key", "/test_alive", "/*/auto_incr_id", "/*/data_nodes/**"],
+  ...["/*/data_nodes_metrics/**", "/*/resourceinfos/**", "/*/resourceinfosmark", "/*/queries/**"],
+  "/*/*/queries/**",
+);
+const buckets = "raft groups that do not exist in the new cluster";
+const system = "the server's own metrics and views (--keep-system keeps them)";
 const [usage, views] = ["usage_schema", "cluster_schema"].map((name) => `/*/tenants/cnosdb/dbs/${name}`);
-const systemWhy = "the server's own metrics and views (--keep-system keeps them)";
-const system = [
-  drops("system-databases", "database", systemWhy, `${usage}`, `${views}`),
+const systemDrops = [
+  drops("system-databases", "database", system, `${usage}`, `${views}`),
   drops("system-databases", "table", "and what is in them", `${usage}/schemas/**`, `${views}/schemas/**`),
 ];
 
-/**
- * The rules in the order in which they run.
- * @param facts what the dump says beforehand
- */
+/** The rules in the order in which they run. */
 export function rulesFor(options: FilterOptions, facts: Facts): Rule[] {
   const { own, keepSystem, replica, root, selection, target } = options;
   const dropsRoot = root === "drop" || (root === "auto" && !facts.root?.hasPassword);
   return [
     ...own.filter(({ change }) => !change),
-    ...always,
-    ...(keepSystem ? [] : system),
+    internal,
+    drops("buckets", "bucket", buckets, "/*/tenants/**/dbs/**/buckets/*"),
+    ...(keepSystem ? [] : systemDrops),
     {
       name: "slashed-names",
       text:
@@ -149,7 +139,7 @@ export function rulesFor(options: FilterOptions, facts: Facts): Rule[] {
  * @param target a release
  */
 export function printRules(options: Omit<FilterOptions, "target">, target = targets.at(-1)!): string {
-  const facts = { source: anyFormat, sourceLine: 0, pruned: new Set<string>() };
+  const facts = { source: anyFormat, pruned: new Set<string>() };
   const rules = rulesFor({ ...options, target: targetFormat(target) }, facts);
   return [`# in the order in which they run, for ${target}`, ...rules.map(({ text }) => text), ""].join("\n");
 }

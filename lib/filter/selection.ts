@@ -43,35 +43,36 @@ export function namesUnder(key: Key): string[] {
   return "database" in key ? [key.tenant, key.database] : [key.tenant];
 }
 
-/** A pattern for one to three names, and whether something matched it. */
-class Pattern {
-  matched = false;
+/** A flag's pattern for one to three names. */
+interface Pattern {
   /** as an operator wrote it */
   readonly text: string;
-  readonly #parts: ((name: string) => boolean)[];
-
-  /** @param count how many names it must have; undefined: one to three @throws {UsageError} */
-  constructor(flag: string, name: string, count?: number) {
-    const forms = ["TENANT", "TENANT.DATABASE", "TENANT.DATABASE.TABLE"];
-    const names = splitName(name);
-    if (!names || (count === undefined ? names.length > 3 : names.length !== count)) {
-      const expected = names
-        ? count ? forms[count - 1] : forms.join(" or ")
-        : "names with dots between them; a name with a dot in it goes in double quotes";
-      throw new UsageError(`--${flag} ${JSON.stringify(name)}: expected ${expected}`);
-    }
-    this.text = `--${flag} ${name}`;
-    this.#parts = names.map((part) => glob(part));
-  }
-
-  get length(): number {
-    return this.#parts.length;
-  }
-
+  /** of how many names it is */
+  readonly length: number;
   /** Whether the first of `names` are the pattern's. */
-  begins(names: string[]): boolean {
-    return this.length <= names.length && this.#parts.every((part, i) => part(names[i] ?? ""));
+  begins(names: string[]): boolean;
+  /** whether something began so */
+  matched: boolean;
+}
+
+const forms = ["TENANT", "TENANT.DATABASE", "TENANT.DATABASE.TABLE"];
+
+/** @param count how many names it must have; undefined: one to three @throws {UsageError} */
+function readPattern(flag: string, name: string, count?: number): Pattern {
+  const parts = splitName(name);
+  if (!parts || (count ? parts.length !== count : parts.length > 3)) {
+    const expected = !parts
+      ? "names with dots between them; a name with a dot in it goes in double quotes"
+      : count
+      ? forms[count - 1]
+      : forms.join(" or ");
+    throw new UsageError(`--${flag} ${JSON.stringify(name)}: expected ${expected}`);
   }
+  const tests = parts.map((part) => glob(part));
+  return {
+    ...{ text: `--${flag} ${name}`, length: parts.length, matched: false },
+    begins: (names) => tests.length <= names.length && tests.every((test, i) => test(names[i]!)),
+  };
 }
 
 /**
@@ -88,7 +89,7 @@ export class Selection {
   /** @throws {UsageError} for a pattern with too few or too many names */
   constructor(args: { values(flag: string): string[] }) {
     const patterns = (flag: string, count?: number) =>
-      args.values(flag).map((name) => new Pattern(flag, name, count));
+      args.values(flag).map((name) => readPattern(flag, name, count));
     this.#selected = [...patterns("tenant", 1), ...patterns("database", 2), ...patterns("table", 3)];
     this.#excluded = patterns("exclude");
     const selects = (names: string[]) =>

@@ -16,8 +16,10 @@ const evidenceEntries = 200;
 /** What a password looks like that has to be hashed: no whole hash, or escaped, so that only parsing tells. */
 const plainPassword = /"password"\s*:\s*"(?!\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")|\\/;
 
-/** What only the beginning of filtering needs, too. */
-interface Survey extends Facts {
+/** What is known of a dump. */
+export interface Survey extends Facts {
+  /** the line that shows which forms it may be of */
+  sourceLine: number;
   /** whether passwords may have to be hashed */
   plainPasswords: boolean;
   /** names by id */
@@ -65,10 +67,7 @@ export function survey(dump: Dump, options: FilterOptions): Survey {
       "is the name spelt as in the dump? It is case sensitive, and only * and ? stand for anything else.",
     );
   }
-  return {
-    ...{ ...source, ...(root && { root }), pruned: new Set(pruned.values()) },
-    ...{ plainPasswords, users: userNames(users) },
-  };
+  return { ...source, root, pruned: new Set(pruned.values()), plainPasswords, users: userNames(users) };
 }
 
 /** Whatever is wrong with a value is said when it is converted. */
@@ -80,11 +79,10 @@ function attempt<T>(read: () => T): T | undefined {
   }
 }
 
-/** The forms that a dump may be of, by what the operator says and by its first values, and the line that shows it. */
-function sourceOf(
-  { name, entries }: Dump,
-  { source: given, target }: FilterOptions,
-): Pick<Facts, "source" | "sourceLine"> {
+type Source = Pick<Survey, "source" | "sourceLine">;
+
+/** The forms that a dump may be of, by what the operator says and by its first values. */
+function sourceOf({ name, entries }: Dump, { source: given, target }: FilterOptions): Source {
   const { source, sourceLine } = recognize(entries);
   const form = `line ${sourceLine} has the form of ${describeRange(source)}`;
   const said = given === undefined ? source : rangeOfSource(given);
@@ -103,7 +101,7 @@ function sourceOf(
   return { source: said, sourceLine };
 }
 
-function recognize(entries: readonly Entry[]): Pick<Facts, "source" | "sourceLine"> {
+function recognize(entries: readonly Entry[]): Source {
   let [source, sourceLine, read] = [anyFormat, 0, 0];
   for (const { key, value, line } of entries) {
     const range = attempt(() => {

@@ -98,14 +98,6 @@ export function variant(bare: readonly string[], holding: Record<string, Schema>
   };
 }
 
-/** Both schemas hold. */
-export function both(first: Schema, second: Schema): Schema {
-  return (value, path) => {
-    first(value, path);
-    second(value, path);
-  };
-}
-
 function fields(value: Json, path: string): JsonObject {
   return isObject(value) ? value : refuse(path, "an object", value);
 }

@@ -1,17 +1,9 @@
 /** 2.3.0 and 2.3.1: what all of 2.3 reads. A database without a TTL keeps its rows for 365 days. */
 import * as s from "./schema.ts";
-import {
-  database,
-  formerLimits,
-  limiter,
-  limits,
-  tableFields,
-  tenant,
-  userFields,
-  type VersionStep,
-} from "./step.ts";
+import type { VersionStep } from "./step.ts";
+import * as values from "./values.ts";
 
-const allLimits = [...limits, ...formerLimits];
+const allLimits = [...values.limits, ...values.formerLimits];
 const systemRole = s.variant(["Owner", "Member"]);
 const tableNames = { tenant: s.string, db: s.string, name: s.string };
 const arrowSchema = s.struct({ fields: s.list(s.anything) });
@@ -20,16 +12,16 @@ export const v2_3_0: VersionStep = {
   releases: ["2.3.0", "2.3.1"],
   convert: {},
   reads: {
-    user: s.struct({ ...userFields({ password: s.nullable(s.string) }), is_admin: s.bool }),
-    tenant: tenant(allLimits),
-    limiter: limiter(allLimits),
+    user: s.struct({ ...values.userFields({ password: s.nullable(s.string) }), is_admin: s.bool }),
+    tenant: values.tenant(allLimits),
+    limiter: values.limiter(allLimits),
     role: s.struct({
       ...{ id: s.u128, name: s.string, system_role: systemRole },
       additional_privileges: s.map(s.variant(["Read", "Write", "Full"])),
     }),
     member: s.variant([], { System: systemRole, Custom: s.string }),
-    database: database(),
-    table: s.struct(tableFields({ schema_id: s.u32 }, true)),
+    database: values.database(),
+    table: s.struct(values.tableFields({ schema_id: s.u32 }, true)),
     external: s.struct({
       ...{ ...tableNames, file_compression_type: s.string, file_type: s.string, location: s.string },
       ...{ target_partitions: s.u64, table_partition_cols: s.list(s.anything), has_header: s.bool },

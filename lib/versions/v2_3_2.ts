@@ -1,11 +1,13 @@
 /** 2.3.2: a database without a TTL keeps its rows for ever; in 2.3.0 and 2.3.1 a missing TTL means 365 days. */
-import { changed, type VersionStep, year } from "./step.ts";
+import { changed, type VersionStep } from "./step.ts";
+import * as values from "./values.ts";
 
 export const v2_3_2: VersionStep = {
   releases: ["2.3.2", "2.3.3"],
   onlyIfSaid: true,
   convert: {
-    database: (database) => changed(database, "config", (config) => ({ ...config, ttl: config.ttl ?? year })),
+    database: (database) =>
+      changed(database, ["config"], (config) => ({ ...config, ttl: config.ttl ?? values.year })),
   },
   reads: {},
 };

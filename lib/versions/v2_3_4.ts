@@ -1,5 +1,6 @@
 /** 2.3.4: each request limit became two, of the coordinator and of HTTP; the former ones are the coordinator's. */
-import { camelCase, changed, formerLimits, renamed, type VersionStep } from "./step.ts";
+import { changed, renamed, type VersionStep } from "./step.ts";
+import * as values from "./values.ts";
 
 export const v2_3_4: VersionStep = {
   releases: [
@@ -10,12 +11,12 @@ export const v2_3_4: VersionStep = {
     tenant: (tenant) =>
       changed(
         tenant,
-        "options.limiter_config.request_config",
-        (limits) => renamed(limits, (name) => formerLimits.includes(name) ? `coord_${name}` : name),
+        ["options", "limiter_config", "request_config"],
+        (limits) => renamed(limits, (name) => values.formerLimits.includes(name) ? `coord_${name}` : name),
       ),
     limiter: (limiter) =>
-      changed(limiter, "buckets", (buckets) => {
-        const former = formerLimits.map(camelCase);
+      changed(limiter, ["buckets"], (buckets) => {
+        const former = values.formerLimits.map(values.camelCase);
         return renamed(buckets, (name) => former.includes(name) ? `Coord${name}` : name);
       }),
   },

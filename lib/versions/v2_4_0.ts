@@ -1,25 +1,13 @@
 /** 2.4.0 and 2.4.0.1: passwords are hashed, tenants and databases can be hidden. */
 import { digitsOf, type JsonObject, objectIn } from "../dump/json.ts";
 import * as s from "./schema.ts";
-import {
-  changed,
-  consistentColumns,
-  database,
-  limiter,
-  limits,
-  renumberColumns,
-  tableFields,
-  tenant,
-  timeNumDuration,
-  userFields,
-  type VersionStep,
-  withDefault,
-} from "./step.ts";
+import { changed, type VersionStep, withDefault } from "./step.ts";
+import * as values from "./values.ts";
 
 /** A bcrypt hash as 2.3.4 and later write it; such a password logs into 2.4 unchanged. */
 export const bcryptHash = /^\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}$/;
 
-export const user = userFields({
+export const user = values.userFields({
   ...{ "hash_password?": s.string, "must_change_password?": s.bool, "rsa_public_key?": s.string },
   ...{ "comment?": s.string, "granted_admin?": s.bool },
 });
@@ -33,7 +21,7 @@ export const v2_4_0: VersionStep = {
   releases: ["2.4.0", "2.4.0.1"],
   convert: {
     user: (user, { hash }) =>
-      changed(user, "options", (options) => {
+      changed(user, ["options"], (options) => {
         if (!("password" in options)) return options;
         const { password, ...others } = options;
         const plain = typeof password === "string" && !bcryptHash.test(password);
@@ -43,17 +31,17 @@ export const v2_4_0: VersionStep = {
         };
       }),
     tenant: (tenant) =>
-      changed(tenant, "options", (options) => withDefault(options, "tenant_is_hidden", false)),
+      changed(tenant, ["options"], (options) => withDefault(options, "tenant_is_hidden", false)),
     database: (database) =>
-      changed(database, "config", (config) => withDefault(config, "db_is_hidden", false)),
-    table: renumberColumns,
+      changed(database, ["config"], (config) => withDefault(config, "db_is_hidden", false)),
+    table: values.renumberColumns,
   },
   reads: {
     user: s.struct({ ...user, is_admin: s.bool }),
-    tenant: tenant(limits, { tenant_is_hidden: s.bool, "drop_after?": timeNumDuration }),
-    limiter: limiter(limits),
-    database: database({ db_is_hidden: s.bool }),
-    table: s.both(s.struct(tableFields({ schema_id: s.u32 }, false)), consistentColumns),
+    tenant: values.tenant(values.limits, { tenant_is_hidden: s.bool, "drop_after?": values.timeNumDuration }),
+    limiter: values.limiter(values.limits),
+    database: values.database({ db_is_hidden: s.bool }),
+    table: values.table(values.tableFields({ schema_id: s.u32 }, false)),
   },
   recognizes: {
     user: (user) => {

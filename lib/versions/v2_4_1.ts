@@ -4,18 +4,11 @@
  */
 import type { JsonObject } from "../dump/json.ts";
 import * as s from "./schema.ts";
-import {
-  changed,
-  consistentColumns,
-  renamed,
-  renumberColumns,
-  tableFields,
-  type VersionStep,
-  withDefault,
-} from "./step.ts";
+import { changed, renamed, type VersionStep, withDefault } from "./step.ts";
+import * as values from "./values.ts";
 import { canLogIn, user } from "./v2_4_0.ts";
 
-export const fields = tableFields({ schema_version: s.u64 }, true);
+export const fields = values.tableFields({ schema_version: s.u64 }, true);
 
 /**
  * Before 2.4.1 nothing looks at `must_change_password` and nothing resets it: root has it from the first day on, whatever password
@@ -31,14 +24,14 @@ export const v2_4_1: VersionStep = {
   releases: ["2.4.1"],
   convert: {
     user: ({ is_admin, ...user }) =>
-      is_admin === undefined ? user : { ...changed(user, "options", mayWork), is_root_admin: is_admin },
-    tenant: (tenant) => changed(tenant, "options", (options) => withDefault(options, "drop_after", null)),
+      is_admin === undefined ? user : { ...changed(user, ["options"], mayWork), is_root_admin: is_admin },
+    tenant: (tenant) => changed(tenant, ["options"], (options) => withDefault(options, "drop_after", null)),
     table: (table) =>
-      renumberColumns(renamed(table, (name) => name === "schema_id" ? "schema_version" : name)),
+      values.renumberColumns(renamed(table, (name) => name === "schema_id" ? "schema_version" : name)),
   },
   reads: {
     user: s.struct({ ...user, is_root_admin: s.bool }),
-    table: s.both(s.struct(fields), consistentColumns),
+    table: values.table(fields),
   },
   recognizes: {
     user: (user) => "is_root_admin" in user ? true : "is_admin" in user ? false : undefined,

@@ -1,7 +1,8 @@
 /** 2.4.2 and 2.4.2.1: databases got another form in which nothing may be null, durations are seconds. */
 import { digitsOf, isObject, type Json, type JsonObject, objectIn, wholeNumber } from "../dump/json.ts";
 import * as s from "./schema.ts";
-import { changed, limits, precision, tenant, type VersionStep, year } from "./step.ts";
+import { changed, type VersionStep } from "./step.ts";
+import * as values from "./values.ts";
 
 /** A duration from 2.4.2 on: `{"duration":{"secs":…,"nanos":…},"is_inf":false}`. */
 const secsDuration = s.struct({ duration: s.struct({ secs: s.u64, nanos: s.u32 }), is_inf: s.bool });
@@ -23,7 +24,7 @@ export const v2_4_2: VersionStep = {
     tenant: (tenant) =>
       changed(
         tenant,
-        "options",
+        ["options"],
         (options) =>
           "time_num" in objectIn(options, "drop_after")
             ? { ...options, drop_after: duration(options.drop_after) }
@@ -39,7 +40,7 @@ export const v2_4_2: VersionStep = {
         options: {
           ttl: duration(config.ttl),
           shard_num: config.shard_num ?? 1,
-          vnode_duration: duration(config.vnode_duration ?? year),
+          vnode_duration: duration(config.vnode_duration ?? values.year),
           replica: config.replica ?? 1,
         },
         config: {
@@ -56,15 +57,15 @@ export const v2_4_2: VersionStep = {
     },
   },
   reads: {
-    tenant: tenant(limits, { tenant_is_hidden: s.bool, "drop_after?": secsDuration }),
+    tenant: values.tenant(values.limits, { tenant_is_hidden: s.bool, "drop_after?": secsDuration }),
     database: s.struct({
       ...{ tenant: s.string, database: s.string, is_hidden: s.bool },
       options: s.struct({
         ...{ ttl: secsDuration, shard_num: s.u64, vnode_duration: secsDuration, replica: s.u64 },
       }),
       config: s.struct({
-        ...{ precision, max_memcache_size: s.u64, memcache_partitions: s.u64, wal_max_file_size: s.u64 },
-        ...{ wal_sync: s.bool, strict_write: s.bool, max_cache_readers: s.u64 },
+        ...{ precision: values.precision, max_memcache_size: s.u64, memcache_partitions: s.u64 },
+        ...{ wal_max_file_size: s.u64, wal_sync: s.bool, strict_write: s.bool, max_cache_readers: s.u64 },
       }),
     }),
   },
