@@ -114,7 +114,7 @@ export async function runTables(plan: RunPlan, output: RunOutput, signal: AbortS
   const total = ledger ? await ledger.start(proofOf(plan), list?.names) : list?.names.length;
   if (total === undefined) {
     throw new UsageError(
-      "no tables: neither a file, nor anything on stdin" +
+      "no tables: neither a file nor a list on stdin" +
         (ledger ? `, and ${ledger.name} knows none for these clusters` : ""),
       "say --all for all tables of the source.",
     );
