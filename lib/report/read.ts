@@ -1,9 +1,9 @@
-/** Reads what filter_meta --report, copy_tables and compare_tables printed into what a page of a migration says. */
+/** Reads what filter_meta --report, copy_tables and compare_tables printed into what a page says. */
 import { Failure } from "../cli/errors.ts";
 import { displayName, displayTable, tableKey, type TableName } from "../cnosdb/names.ts";
 import { readKey } from "../dump/key.ts";
 
-/** What a line holds beside what is read here; the page shows of it what it knows (docs/en/reference.md lists it). */
+/** Fields that are not read here, but that the page shows (docs/en/reference.md lists them). */
 interface Line {
   [field: string]: unknown;
 }
@@ -32,7 +32,7 @@ interface EntryLine {
   ttl?: string;
 }
 
-/** All that a page says. `files` are those read, `entries` counts by kind and action, `dropped` lists keys by rule. */
+/** All that a page says. `entries` counts by kind and action, `dropped` lists keys by rule. */
 export interface Report {
   files: { name: string; sha256: string; script: string }[];
   runs: Run[];
@@ -42,7 +42,7 @@ export interface Report {
   databases: { name: string; ttl?: string }[];
 }
 
-/** Gathers files in the order in which they were written: a later result of a table replaces an earlier one. */
+/** Gathers files in the order in which they were written: a table's later result replaces an earlier one. */
 export class ReportReader {
   readonly #report: Report = { files: [], runs: [], tables: [], entries: {}, dropped: [], databases: [] };
   readonly #tables = new Map<string, Table>();
