@@ -11,45 +11,44 @@ import type { Step } from "./schedule.ts";
 import type { Tally } from "./table.ts";
 import { addReason, type Reasons } from "./trouble.ts";
 
-/** How far a run is. */
-export interface Standing extends Tally {
-  tables: number;
+/** How far a run is: what its tables at work count up, and what became of those that ended. */
+export class Standing implements Tally {
+  rowsPlanned = 0;
+  rowsCopied = 0;
+  bytes = 0;
+  tables = 0;
   /** tables that ended, and of these the ones that are not equal */
-  ended: number;
-  failed: number;
+  ended = 0;
+  failed = 0;
   /** tables that ended by what became of them, whoever did it */
-  readonly byStatus: Record<string, number>;
-}
+  readonly byStatus: Record<string, number> = {};
 
-export function newStanding(): Standing {
-  return { tables: 0, ended: 0, failed: 0, byStatus: {}, rowsPlanned: 0, rowsCopied: 0, bytes: 0 };
-}
+  /** Counts a table that ended. */
+  count(status: string): void {
+    this.ended++;
+    if (!proven.has(status)) this.failed++;
+    this.byStatus[status] = (this.byStatus[status] ?? 0) + 1;
+  }
 
-/** Counts a table that ended. */
-export function countEnded(standing: Standing, status: string): void {
-  standing.ended++;
-  if (!proven.has(status)) standing.failed++;
-  standing.byStatus[status] = (standing.byStatus[status] ?? 0) + 1;
-}
+  /** `3 equal, 1 failed`. */
+  describeStatuses(): string {
+    return Object.entries(this.byStatus).map(([status, tables]) => `${tables} ${status}`).join(", ");
+  }
 
-/** One line: what matters most comes first, as a terminal may be narrow. The time left is that of the rows that are known of. */
-export function describeStanding(standing: Standing, elapsedSeconds: number): string {
-  const { tables, ended, failed, rowsPlanned, rowsCopied, bytes } = standing;
-  const seconds = Math.max(elapsedSeconds, 0.001);
-  const leftSeconds = (rowsPlanned - rowsCopied) * seconds / rowsCopied;
-  return [
-    rowsPlanned && `${Math.floor(100 * rowsCopied / rowsPlanned)} % of ${rowsPlanned} rows`,
-    `${ended}/${tables} tables`,
-    failed && `${failed} not equal`,
-    rowsCopied && leftSeconds > 0 && `${describeSeconds(leftSeconds)} left`,
-    rowsCopied && `${Math.round(rowsCopied / seconds)} rows/s, ${describeBytes(bytes / seconds)}/s`,
-    `${describeSeconds(seconds)} so far`,
-  ].filter(Boolean).join(", ");
-}
-
-/** `3 equal, 1 failed`. */
-export function describeStatuses(byStatus: Standing["byStatus"]): string {
-  return Object.entries(byStatus).map(([status, tables]) => `${tables} ${status}`).join(", ");
+  /** One line: what matters most comes first, as a terminal may be narrow. The time left is that of the rows that are known of. */
+  describe(elapsedSeconds: number): string {
+    const { tables, ended, failed, rowsPlanned, rowsCopied, bytes } = this;
+    const seconds = Math.max(elapsedSeconds, 0.001);
+    const leftSeconds = (rowsPlanned - rowsCopied) * seconds / rowsCopied;
+    return [
+      rowsPlanned && `${Math.floor(100 * rowsCopied / rowsPlanned)} % of ${rowsPlanned} rows`,
+      `${ended}/${tables} tables`,
+      failed && `${failed} not equal`,
+      rowsCopied && leftSeconds > 0 && `${describeSeconds(leftSeconds)} left`,
+      rowsCopied && `${Math.round(rowsCopied / seconds)} rows/s, ${describeBytes(bytes / seconds)}/s`,
+      `${describeSeconds(seconds)} so far`,
+    ].filter(Boolean).join(", ");
+  }
 }
 
 /** Takes a line of the results. */
@@ -73,7 +72,7 @@ const verbs = { profile: "comparing", export: "exporting", import: "importing", 
 
 /** Prints a run's lines, counts what became of its tables, and shows how far it is, with the statement that is the longest at work. */
 export class RunOutput {
-  readonly standing = newStanding();
+  readonly standing = new Standing();
   readonly #reasons: Reasons = new Map();
   /** statements at work, the oldest first, and when they began */
   readonly #atWork = new Map<string, number>();
@@ -96,7 +95,7 @@ export class RunOutput {
   /** Prints a table's line, and says why it is not well; what is true of many is said once, and at the end of how many. */
   async result(result: TableResult): Promise<void> {
     const { status, error, hint, earlier } = result;
-    countEnded(this.standing, status);
+    this.standing.count(status);
     if (error !== undefined && !earlier && addReason(this.#reasons, result, error)) {
       this.say(`${displayTable(result)}: ${status}: ${error}${hint ? ` (${hint})` : ""}`);
     }
@@ -133,7 +132,7 @@ export class RunOutput {
     await this.#print({ end: { ...end, ended: new Date().toISOString() } }).catch((error) => {
       throw stopped ?? error;
     });
-    const parts = describeStatuses(byStatus) || "none";
+    const parts = this.standing.describeStatuses() || "none";
     this.say(`tables: ${parts}; ${counted(rows, "row")} copied, in ${describeSeconds(seconds)}`);
     if (problem !== undefined) throw problem;
     return exit;
@@ -161,7 +160,7 @@ export class RunOutput {
   }
 
   #describe(): string {
-    const standing = this.head || describeStanding(this.standing, this.#seconds());
+    const standing = this.head || this.standing.describe(this.#seconds());
     const [oldest] = this.#atWork;
     if (!oldest) return standing;
     const [text, sinceMs] = oldest;

@@ -5,14 +5,14 @@ import { printJson, printLine, writeStdout } from "../cli/files.ts";
 import { pause } from "../cnosdb/http.ts";
 import { displayTable } from "../cnosdb/names.ts";
 import { type Ledger, openLedger } from "./ledger.ts";
-import { countEnded, describeStanding, describeStatuses, newStanding } from "./output.ts";
+import { Standing } from "./output.ts";
 import { proven, type TableResult } from "./result.ts";
 import { describeTtl } from "./ttl.ts";
 
-/** How far a ledger's newest run is. @throws {UsageError} where it has none */
+/** How far a ledger's newest run is, as it is printed. @throws {UsageError} where it has none */
 async function readStatus(ledger: Ledger) {
   if (!await ledger.start()) throw new UsageError(`${ledger.name} has no run`);
-  const standing = newStanding();
+  const standing = new Standing();
   /** tables that a worker holds just now, and who */
   const atWork: { table: string; holder: string }[] = [];
   const notWell: { table: string; status: string; error: string }[] = [];
@@ -23,7 +23,7 @@ async function readStatus(ledger: Ledger) {
     if (holder) atWork.push({ table, holder });
     if (!status || result === null) continue;
     const { source, copied, started, seconds = 0, error = "" } = JSON.parse(result) as TableResult;
-    countEnded(standing, status);
+    standing.count(status);
     standing.rowsPlanned += source?.rows ?? 0;
     standing.rowsCopied += copied?.rows ?? 0;
     standing.bytes += copied?.bytes ?? 0;
@@ -35,19 +35,16 @@ async function readStatus(ledger: Ledger) {
   const open = standing.tables - standing.ended;
   if (open) standing.byStatus.open = open;
   const elapsedSeconds = Math.max(0, endMs - startMs) / 1000;
-  return { run: JSON.parse(ledger.proof), ...standing, elapsedSeconds, atWork, notWell };
-}
-
-/** The same as an operator reads it. */
-function describeStatus(status: Awaited<ReturnType<typeof readStatus>>): string[] {
-  const { run, byStatus, elapsedSeconds, atWork, notWell } = status;
-  return [
+  const run = JSON.parse(ledger.proof);
+  const text = [
     JSON.stringify(run),
-    describeStanding(status, elapsedSeconds),
-    describeStatuses(byStatus),
+    standing.describe(elapsedSeconds),
+    standing.describeStatuses(),
     ...atWork.slice(0, 20).map(({ table, holder }) => `at work: ${table}, ${holder}`),
     ...notWell.slice(0, 100).map(({ table, status, error }) => `${table}: ${status}: ${error}`),
-  ];
+    ...(await ledger.ttls()).map(describeTtl),
+  ].join("\n");
+  return { json: { run, ...standing, elapsedSeconds, atWork, notWell }, text };
 }
 
 /** How often `--watch` looks. */
@@ -61,12 +58,9 @@ export async function printStatus(args: Args, signal: AbortSignal): Promise<numb
     // anew each time, as what reads it may not see what is written from then on
     const ledger = await openLedger(args.value("ledger"), { readOnly: true });
     try {
-      const status = await readStatus(ledger);
-      const ttls = (await ledger.ttls()).map(describeTtl);
+      const { json, text } = await readStatus(ledger);
       if (watch && Deno.stdout.isTerminal()) await writeStdout(clearScreen);
-      await (args.on("json")
-        ? printJson(status)
-        : printLine([...describeStatus(status), ...ttls].join("\n")));
+      await (args.on("json") ? printJson(json) : printLine(text));
     } finally {
       await ledger.close();
     }
