@@ -17,10 +17,9 @@ export async function probeStage(
   tenant: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const source = cluster.role === "source";
   const directory = freshDirectory({ tenant: "probe", database: "of", table: "stage" });
-  const where = source ? stage.exportUrl(directory) : stage.importUrl(directory);
-  const connection = source ? stage.exportConnection : stage.importConnection;
+  const { address, connection, url } = stage[cluster.role];
+  const where = url(directory);
   try {
     const rows = readCopied(
       await cluster.run(probeSql(where, connection), { tenant }, { signal, patienceMs: 30_000 }),
@@ -29,12 +28,11 @@ export async function probeStage(
   } catch (error) {
     const refusal = error instanceof Failure && !(error instanceof SqlError) ? error.cause : error;
     if (error instanceof ClusterTrouble || !(refusal instanceof SqlError)) throw error;
-    const served = source ? stage.exportAddress : stage.importAddress;
     throw new Failure(
       `the ${cluster.role}, ${cluster.url}, cannot write to the stage ${
-        served === undefined ? where : `that this script serves at http://${served}`
+        address === undefined ? where : `that this script serves at http://${address}`
       }: ${refusal.serverMessage || messageOf(refusal)}`,
-      served === undefined
+      address === undefined
         ? "its directory must be there and writable for the user that the database runs as; for a storage see --connection."
         : "give an address of this machine that the cluster's nodes reach by --serve-address HOST:PORT, and open that port in the firewall.",
     );

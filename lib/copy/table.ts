@@ -201,7 +201,7 @@ export class TableCopy {
   async #import(unit: Part, directory: string, rows: number): Promise<Part | undefined> {
     const { context: { target, stage, raiseTtl, tally }, seen: { name } } = this;
     if (rows === 0) return unit;
-    const sql = importSql(name, stage!.importUrl(directory), stage!.importConnection);
+    const sql = importSql(name, stage!.target.url(directory), stage!.target.connection);
     const once = () => target!.inTurn(name, "import", async (query) => readCopied(await query(sql)));
     const imported = await once().catch(async (error) => {
       if (meaningOf(error) !== "expired" || !raiseTtl) throw error;
@@ -213,7 +213,7 @@ export class TableCopy {
     this.#missed = imported > 0 || tally.rowsCopied > 0
       ? new Failure(told, stage!.problem())
       : new ClusterTrouble(
-        `${told}: the target does not see what the source wrote to ${stage!.exportUrl(directory)}`,
+        `${told}: the target does not see what the source wrote to ${stage!.source.url(directory)}`,
         stage!.problem() ??
           "give --import-stage, the path at which the target's nodes see it; or leave --stage out: then the script is the stage.",
       );
@@ -291,7 +291,7 @@ export async function exportWindow(
   return await source!.inTurn(name, "export", async (query) => {
     const directory = freshDirectory(name);
     try {
-      const sql = exportSql(name, window, stage!.exportUrl(directory), stage!.exportConnection);
+      const sql = exportSql(name, window, stage!.source.url(directory), stage!.source.connection);
       const rows = readCopied(await query(sql));
       hold.bytes = rows ? await stage!.bytes(directory) ?? hold.bytes : 0;
       return { directory, rows };

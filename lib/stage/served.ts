@@ -6,7 +6,7 @@ import { keepSecret } from "../cli/presentable.ts";
 import { makeDirectory } from "./directory.ts";
 import { type httpLimits, serveHttp } from "./http.ts";
 import { S3Bucket } from "./s3.ts";
-import { assertDirectory, connectionClause, type Stage } from "./stage.ts";
+import { assertDirectory, connectionClause, type Stage, type StageSide } from "./stage.ts";
 
 /** What can be chosen of a served stage. */
 export interface ServedOptions {
@@ -45,28 +45,27 @@ export async function servedStage(options: ServedOptions): Promise<Stage> {
   const { region, accessKeyId, secretAccessKey } = bucket.key;
   keepSecret(accessKeyId);
   keepSecret(secretAccessKey);
-  const addresses = hosts.map((host, i) => `${bracketed(host)}:${listeners[i]!.addr.port}`);
-  const [exportAddress = "", importAddress = exportAddress] = addresses;
-  const connection = (address: string) =>
-    connectionClause({
-      endpoint_url: `http://${address}`,
-      region,
-      access_key_id: accessKeyId,
-      secret_key: secretAccessKey,
-      virtual_hosted_style: "false",
-    });
-  const url = (directory: string) => {
-    assertDirectory(directory);
-    bucket.open(directory);
-    return `s3://${bucket.name}/${directory}`;
-  };
+  const sides = hosts.map((host, i): StageSide => {
+    const address = `${bracketed(host)}:${listeners[i]!.addr.port}`;
+    return {
+      address,
+      connection: connectionClause({
+        endpoint_url: `http://${address}`,
+        region,
+        access_key_id: accessKeyId,
+        secret_key: secretAccessKey,
+        virtual_hosted_style: "false",
+      }),
+      url(directory) {
+        assertDirectory(directory);
+        bucket.open(directory);
+        return `s3://${bucket.name}/${directory}`;
+      },
+    };
+  });
   return {
-    exportAddress,
-    importAddress,
-    exportConnection: connection(exportAddress),
-    importConnection: connection(importAddress),
-    exportUrl: url,
-    importUrl: url,
+    source: sides[0]!,
+    target: sides.at(-1)!,
     bytes: (directory) => Promise.resolve(bucket.bytes(directory)),
     problem: () => problem,
     remove: (directory) => bucket.remove(directory),

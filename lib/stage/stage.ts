@@ -3,17 +3,20 @@ import { Failure } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import { quoteText } from "../cnosdb/sql.ts";
 
+/** What one side is told of a stage. */
+export interface StageSide {
+  /** `CONNECTION = (…)` and a blank, or nothing: holds keys, so it is put into what is sent and into nothing else */
+  readonly connection: string;
+  /** HOST:PORT of a served stage */
+  readonly address?: string;
+  /** Where it writes or reads a directory, without a slash at the end; a served stage then takes files there until `remove`. */
+  readonly url: (directory: string) => string;
+}
+
 /** A stage, as the copying of a table needs it. Directories are names that `freshDirectory` gave, in this run or an earlier one. */
 export interface Stage {
-  /** `CONNECTION = (…)` and a blank, or nothing: holds keys, so it is put into what is sent and into nothing else */
-  readonly exportConnection: string;
-  readonly importConnection: string;
-  /** HOST:PORT that each side is told, of a served stage alone */
-  readonly exportAddress?: string;
-  readonly importAddress?: string;
-  /** Where the old cluster writes, and where the new one reads, without a slash at the end; a served stage then takes files there until `remove`. */
-  exportUrl(directory: string): string;
-  importUrl(directory: string): string;
+  readonly source: StageSide;
+  readonly target: StageSide;
   /** Bytes of a directory's files; undefined where they cannot be seen from here. */
   bytes(directory: string): Promise<number | undefined>;
   /** Why the stage itself refused or stopped last, for the operator. */

@@ -5,7 +5,7 @@ import { closestString } from "../cli/deps.ts";
 import { UsageError } from "../cli/errors.ts";
 import { keepSecret } from "../cli/presentable.ts";
 import { counted } from "../cli/text.ts";
-import { assertDirectory, connectionClause, type Stage } from "./stage.ts";
+import { assertDirectory, connectionClause, type Stage, type StageSide } from "./stage.ts";
 
 const connectionKeys: Readonly<Record<string, readonly string[]>> = {
   "s3:": ["endpoint_url", "region", "access_key_id", "secret_key", "token", "virtual_hosted_style"],
@@ -68,26 +68,25 @@ export function storageStage(
   importUrl: URL = exportUrl,
   connection: Readonly<Record<string, string>> = {},
 ): Stage {
-  const [exportBase, importBase] = [exportUrl, importUrl].map(({ href }) => href.replace(/\/+$/, ""));
   /** those that may lie on this machine */
   const local = new Set([exportUrl, importUrl].filter(({ protocol }) => protocol === "file:"));
-  const clause = connectionClause(connection);
-  /** used by this run, and not removed */
-  const left = new Set<string>();
-  const urlIn = (base: string | undefined) => (directory: string) => {
-    assertDirectory(directory);
-    left.add(directory);
-    return `${base}/${directory}`;
-  };
   const pathsOf = (directory: string) => {
     assertDirectory(directory);
     return [...local].map(({ pathname }) => join(pathname, directory));
   };
+  /** used by this run, and not removed */
+  const left = new Set<string>();
+  const side = ({ href }: URL): StageSide => ({
+    connection: connectionClause(connection),
+    url(directory) {
+      assertDirectory(directory);
+      left.add(directory);
+      return `${href.replace(/\/+$/, "")}/${directory}`;
+    },
+  });
   return {
-    exportConnection: clause,
-    importConnection: clause,
-    exportUrl: urlIn(exportBase),
-    importUrl: urlIn(importBase),
+    source: side(exportUrl),
+    target: side(importUrl),
     async bytes(directory) {
       for (const path of pathsOf(directory)) {
         try {
@@ -110,7 +109,7 @@ export function storageStage(
     },
     close() {
       const [some] = left;
-      const told = `${counted(left.size, "directory", "directories")} left in ${exportBase}, such as ${some}`;
+      const told = `${counted(left.size, "directory", "directories")} left in ${exportUrl}, such as ${some}`;
       return Promise.resolve(some === undefined ? undefined : told);
     },
   };

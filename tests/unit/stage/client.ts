@@ -125,7 +125,7 @@ export async function withStage(
     ...options,
   });
   try {
-    await test(new Client(stage.exportConnection, stage.exportUrl("t-1")), stage, parent);
+    await test(new Client(stage.source.connection, stage.source.url("t-1")), stage, parent);
   } finally {
     await stage.close();
     await Deno.remove(parent, { recursive: true });

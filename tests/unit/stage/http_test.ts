@@ -137,7 +137,7 @@ Deno.test("a PUT that is repeated replaces the file, also while the first still 
 
 Deno.test("remove() deletes one directory's files and refuses what its export still sends", () =>
   withStage(async (client, stage, parent) => {
-    stage.exportUrl("t-10");
+    stage.source.url("t-10");
     await client.put("t-1/a", "rows");
     await client.put("t-10/a", "rows");
     using slow = await startUpload(client, "t-1/b", bytesOf("late"));

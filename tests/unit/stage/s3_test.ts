@@ -48,7 +48,7 @@ Deno.test("real requests are answered as they were", async () => {
     for (const { method, path, headers, status, bytes, note } of recorded) {
       const target = path.slice("/run-1".length);
       if (method === "PUT") {
-        stage.exportUrl(target.split("/")[1]);
+        stage.source.url(target.split("/")[1]);
         assert.equal((await client.put(target.slice(1), new Uint8Array(bytes))).status, status);
         continue;
       }
@@ -63,7 +63,7 @@ Deno.test("real requests are answered as they were", async () => {
 
 Deno.test("a listing names only what is under its prefix, in order, and escapes it", () =>
   withStage(async (client, stage) => {
-    stage.exportUrl("t-10");
+    stage.source.url("t-10");
     for (const key of ["t-1/b", "t-1/a", "t-10/a"]) await client.put(key, "rows");
     const keys = (text: string) => [...text.matchAll(/<Key>([^<]*)/g)].map((match) => match[1]);
     assert.deepEqual(keys((await client.list("t-1")).text), ["t-1/a", "t-1/b"]);

@@ -31,11 +31,11 @@ Deno.test("a cluster by IPv4 and one by IPv6 are each told an address that they 
     ...{ parent, say },
   });
   try {
-    assert.match(stage.exportAddress ?? "", /^127\.0\.0\.1:\d+$/);
-    assert.match(stage.importAddress ?? "", /^\[::1\]:\d+$/);
-    const url = stage.exportUrl("t-1");
-    assert.equal((await new Client(stage.exportConnection, url).put("t-1/a", "rows")).status, 200);
-    assert.equal((await new Client(stage.importConnection, url).get("/t-1/a")).text, "rows");
+    assert.match(stage.source.address ?? "", /^127\.0\.0\.1:\d+$/);
+    assert.match(stage.target.address ?? "", /^\[::1\]:\d+$/);
+    const url = stage.source.url("t-1");
+    assert.equal((await new Client(stage.source.connection, url).put("t-1/a", "rows")).status, 200);
+    assert.equal((await new Client(stage.target.connection, url).get("/t-1/a")).text, "rows");
   } finally {
     await stage.close();
     await Deno.remove(parent);
@@ -44,17 +44,17 @@ Deno.test("a cluster by IPv4 and one by IPv6 are each told an address that they 
 
 Deno.test("a server that echoes a statement shows no key of the served stage", () =>
   withStage(({ options }, stage) => {
-    const { message } = new Failure(`cannot parse: ${stage.exportConnection}`);
+    const { message } = new Failure(`cannot parse: ${stage.source.connection}`);
     assert.ok(!message.includes(options.secret_key!) && !message.includes(options.access_key_id!), message);
     return Promise.resolve();
   }));
 
 Deno.test("the clusters are told the address that was given", () =>
   withStage((client, stage) => {
-    assert.equal(stage.exportAddress, `localhost:${client.address.port}`);
-    assert.equal(stage.importAddress, stage.exportAddress);
+    assert.equal(stage.source.address, `localhost:${client.address.port}`);
+    assert.equal(stage.target.address, stage.source.address);
     assert.match(
-      stage.exportConnection,
+      stage.source.connection,
       /^CONNECTION = \(endpoint_url = 'http:\/\/localhost:\d+', .*virtual_hosted_style = false\) $/,
     );
     return Promise.resolve();
@@ -110,7 +110,7 @@ async function spawnStage(
     const stage = await servedStage({ from: [], to: [], address: "127.0.0.1:0", say() {}, parent: ${
     JSON.stringify(parent)
   } });
-    console.log(JSON.stringify([stage.exportConnection, stage.exportUrl("t-1")]));
+    console.log(JSON.stringify([stage.source.connection, stage.source.url("t-1")]));
     await new Response(Deno.stdin.readable).text();
     await stage.close();`;
   const process = new Deno.Command("sh", {

@@ -23,8 +23,8 @@ Deno.test("a directory is one part of a path", async () => {
   await Deno.mkdir(`${parent}/victim`);
   const stage = storageStage(parseStage("--stage", `file://${parent}/stage`));
   for (const name of ["../victim", "..", ".", "", "a/b", "a b", "a\n", "ä", "x".repeat(200)]) {
-    for (const use of ["bytes", "remove", "exportUrl", "importUrl"] as const) {
-      await assert.rejects(async () => await stage[use](name), /is no directory of a stage/, name);
+    for (const use of [stage.bytes, stage.remove, stage.source.url, stage.target.url]) {
+      await assert.rejects(async () => await use(name), /is no directory of a stage/, name);
     }
   }
   assert.equal([...Deno.readDirSync(parent)].length, 2);
@@ -34,7 +34,7 @@ Deno.test("a directory is one part of a path", async () => {
 Deno.test("what was imported is removed from a local directory, and what stays is told", async () => {
   const parent = await Deno.makeTempDir();
   const stage = storageStage(parseStage("--stage", `file://${parent}`));
-  assert.equal(stage.exportUrl("t-1"), `file://${parent}/t-1`);
+  assert.equal(stage.source.url("t-1"), `file://${parent}/t-1`);
   await Deno.mkdir(`${parent}/t-1/inner`, { recursive: true });
   await Deno.writeTextFile(`${parent}/t-1/a`, "rows");
   await Deno.writeTextFile(`${parent}/t-1/inner/b`, "rows");
@@ -42,11 +42,11 @@ Deno.test("what was imported is removed from a local directory, and what stays i
   assert.match(await stage.close() ?? "", /1 directory left in file:.* such as t-1/);
   await stage.remove("t-1");
   assert.deepEqual([...Deno.readDirSync(parent)], []);
-  stage.exportUrl("t-2"); // an empty table makes no directory
+  stage.source.url("t-2"); // an empty table makes no directory
   await stage.remove("t-2");
   assert.equal(await stage.close(), undefined);
   await Deno.remove(parent);
-  stage.exportUrl("t-3"); // a directory of the server's machine
+  stage.source.url("t-3"); // a directory of the server's machine
   await stage.remove("t-3");
   assert.match(await stage.close() ?? "", /t-3/);
 });
@@ -55,8 +55,8 @@ Deno.test("the target may see the files under another path", async () => {
   const parent = await Deno.makeTempDir();
   await Deno.mkdir(`${parent}/t-1`);
   const stage = storageStage(new URL("file:///not/here"), new URL(`file://${parent}`));
-  assert.equal(stage.exportUrl("t-1"), "file:///not/here/t-1");
-  assert.equal(stage.importUrl("t-1"), `file://${parent}/t-1`);
+  assert.equal(stage.source.url("t-1"), "file:///not/here/t-1");
+  assert.equal(stage.target.url("t-1"), `file://${parent}/t-1`);
   assert.equal(await stage.bytes("t-1"), 0);
   await stage.remove("t-1");
   assert.deepEqual([...Deno.readDirSync(parent)], []);
@@ -65,8 +65,8 @@ Deno.test("the target may see the files under another path", async () => {
 
 Deno.test("other storages are kept, and counted", async () => {
   const stage = storageStage(parseStage("--stage", "s3://bucket/copy/"), undefined, { region: "r" });
-  assert.equal(stage.importUrl("t-1"), "s3://bucket/copy/t-1");
-  assert.equal(stage.importConnection, "CONNECTION = (region = 'r') ");
+  assert.equal(stage.target.url("t-1"), "s3://bucket/copy/t-1");
+  assert.equal(stage.target.connection, "CONNECTION = (region = 'r') ");
   await stage.remove("t-1");
   assert.equal(await stage.bytes("t-1"), undefined);
   assert.match(await stage.close() ?? "", /1 directory left in s3:\/\/bucket\/copy/);
@@ -124,8 +124,8 @@ Deno.test("what may hold a key is never shown", async () => {
     await assert.rejects(() => open("--stage", "s3://b/d"), isQuietUsageError);
     Deno.env.set("CNOSDB_STAGE_CONNECTION", '{"secret_key":"hush","region":"a"}');
     const stage = await open("--stage", "s3://b/d", "--connection", "region=b");
-    assert.equal(stage.exportConnection, "CONNECTION = (secret_key = 'hush', region = 'b') ");
-    assert.equal(stage.exportUrl("t-1"), "s3://b/d/t-1");
+    assert.equal(stage.source.connection, "CONNECTION = (secret_key = 'hush', region = 'b') ");
+    assert.equal(stage.source.url("t-1"), "s3://b/d/t-1");
   } finally {
     Deno.env.delete("CNOSDB_STAGE_CONNECTION");
   }
