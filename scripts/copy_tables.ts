@@ -1,10 +1,12 @@
 #!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --allow-sys --allow-env=CNOSDB_*,PG*,NODE_USE_SYSTEM_CA,LC_ALL,LC_MESSAGES,LANG --no-prompt
 /**
- * Copies the rows of all TSKV tables from a CnosDB 2.3 or 2.4 cluster to a 2.4 one by COPY INTO, and proves them equal.
+ * Copies the rows of all TSKV tables from a CnosDB 2.3 or 2.4 cluster to a 2.4 one by COPY INTO, and proves
+ * them equal.
  *
  *     restore_meta.ts NEW < new.dump | copy_tables.ts --from OLD --to NEW > results
  *
- * Exit codes: 0 every table of the list is equal, 1 some are not done, 2 usage, 3 some differ, 130 interrupted.
+ * Exit codes: 0 every table of the list is equal, 1 some are not done, 2 usage, 3 some differ, 130
+ * interrupted.
  */
 import { type Args, type Command } from "../lib/cli/command.ts";
 import { main } from "../lib/cli/main.ts";

@@ -117,7 +117,8 @@ function readRange(args: Args): Window {
 /**
  * The tables of FILE or stdin, or with `--all` those of the source.
  * @returns undefined where stdin is a terminal, so that nobody gave a list
- * @throws {Failure} where the input is not whole, or a flag selects none of it: a misspelt name would copy nothing in silence
+ * @throws {Failure} where the input is not whole, or a flag selects none of it: a misspelt name would copy
+ * nothing in silence
  */
 async function readList(
   args: Args,

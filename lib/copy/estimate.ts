@@ -1,4 +1,4 @@
-/** `--estimate`: what a copy would move, how long that takes and what would be refused. Nothing is written to either cluster. */
+/** `--estimate`: what a copy would move, how long that takes, what would be refused. It writes to neither cluster. */
 import type { Args } from "../cli/command.ts";
 import { atOnce } from "../cli/deps.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
@@ -26,8 +26,8 @@ const importFactor = 5;
 const cells = ({ source, columns }: Seen) => source.rows * columns.length;
 
 /**
- * Profiles all tables on both sides and exports a sample of the largest one into the stage, where it is thrown away. Bytes are those of
- * files in the stage: Parquet, which COPY INTO does not compress.
+ * Profiles all tables on both sides and exports a sample of the largest one into the stage, where it is
+ * thrown away. Bytes are those of files in the stage: Parquet, which COPY INTO does not compress.
  */
 async function estimate(
   { from, to, list, range, jobs, intoExisting, aheadBytes }: RunPlan,

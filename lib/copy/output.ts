@@ -35,7 +35,7 @@ export class Standing implements Tally {
     return Object.entries(this.byStatus).map(([status, tables]) => `${tables} ${status}`).join(", ");
   }
 
-  /** One line: what matters most comes first, as a terminal may be narrow. The time left is that of the rows that are known of. */
+  /** What matters most comes first, as a terminal may be narrow. The time left is that of rows known of so far. */
   describe(elapsedSeconds: number): string {
     const { tables, ended, failed, rowsPlanned, rowsCopied, bytes } = this;
     const seconds = Math.max(elapsedSeconds, 0.001);
@@ -70,7 +70,7 @@ export function printer(path: string | undefined): Print {
 
 const verbs = { profile: "comparing", export: "exporting", import: "importing", verify: "checking" };
 
-/** Prints a run's lines, counts what became of its tables, and shows how far it is, with the statement that is the longest at work. */
+/** Prints a run's lines, counts its tables, and shows how far it is and which statement has run the longest. */
 export class RunOutput {
   readonly standing = new Standing();
   readonly #reasons: Reasons = new Map();
@@ -84,7 +84,7 @@ export class RunOutput {
 
   constructor(private readonly script: string, readonly say: Say, private readonly print: Print) {}
 
-  /** Prints the first line. @param tables how many are to follow @param run which clusters, and what of them is compared */
+  /** Prints the first line. @param tables how many are to follow @param run what is compared with what */
   async begin(tables: number, run: Record<string, unknown>): Promise<void> {
     this.standing.tables = tables;
     this.#endProgress = showProgress(() => this.#describe(), this.say);
@@ -92,7 +92,7 @@ export class RunOutput {
     await this.#print({ run: { script: this.script, version, ...run, started, host: hostname() } });
   }
 
-  /** Prints a table's line, and says why it is not well; what is true of many is said once, and at the end of how many. */
+  /** Prints a table's line, and says why it is not well: once for all tables, and at the end for how many. */
   async result(result: TableResult): Promise<void> {
     const { status, error, hint, earlier } = result;
     this.standing.count(status);
@@ -138,7 +138,7 @@ export class RunOutput {
     return exit;
   }
 
-  /** What the statuses of all tables come to: a difference where reading back found one and nothing else is wrong. */
+  /** What the statuses come to: a difference where reading back found one and nothing else is wrong. */
   #problem(isPlan: boolean): Failure | undefined {
     const { failed, byStatus: { differs = 0 } } = this.standing;
     if (failed === differs) return failed && !isPlan ? new Difference("the two clusters differ") : undefined;

@@ -3,8 +3,9 @@ import type { TableName } from "../cnosdb/names.ts";
 import type { Part, Summary } from "./windows.ts";
 
 /**
- * What became of a table. `equal`: both sides were profiled and are the same. `refused`: nothing was copied. `exported`, `imported`: a
- * half is done (`imported` also where nothing was to be proven). `definition`: a stream or an external table, without rows of its own.
+ * What became of a table. `equal`: both sides were profiled and are the same. `refused`: nothing was copied.
+ * `exported`, `imported`: a half is done (`imported` also where nothing was to be proven). `definition`: a
+ * stream or an external table, without rows of its own.
  */
 export type Status =
   | "equal"
@@ -16,7 +17,7 @@ export type Status =
   | "imported"
   | "definition";
 
-/** What is compared: rows, first and last time by window; with `full` a digest of whole rows too; with `none` nothing after an import. */
+/** What is compared: rows and times by window; `full`: a digest of whole rows, too; `none`: nothing after an import. */
 export type Verify = "count" | "full" | "none";
 
 /** A line for a table. */

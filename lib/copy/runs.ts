@@ -19,7 +19,7 @@ import { Schedule } from "./schedule.ts";
 import { handOut } from "./tables.ts";
 import { overlap, type Window } from "./windows.ts";
 
-/** What a proof in a ledger is good for: these clusters, compared like this; of an import half, these very exports. */
+/** What a proof in a ledger is good for: these clusters, compared like this; an import half's, these exports. */
 export function proofOf({ task, from, to, range, verify, list, expired }: RunPlan): string {
   const told = task === "import" ? [...list?.told ?? []].sort(([a], [b]) => a < b ? -1 : 1) : [];
   return JSON.stringify({
@@ -138,7 +138,7 @@ export async function runTables(plan: RunPlan, output: RunOutput, signal: AbortS
   return await output.end(stopped, task === "plan");
 }
 
-/** How far the clock of the source is ahead of ours; more than a minute is said. @param tenant one in which our user may work */
+/** How far the source's clock is ahead of ours, said where it is much. @param tenant one in which we may work */
 async function readClock(source: Cluster, tenant: string, signal: AbortSignal, say: Say): Promise<number> {
   const aheadMs = await source.clockAheadMs(tenant, signal);
   if (Math.abs(aheadMs) > 60_000) {

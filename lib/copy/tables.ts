@@ -1,4 +1,4 @@
-/** The tables that are to be copied: from a dump, from JSON lines (our own output too), or asked of the source. */
+/** The tables to copy: from a dump, from JSON lines (our own output too), or asked of the source. */
 import { Buffer, isUtf8 } from "node:buffer";
 import { Failure, messageOf } from "../cli/errors.ts";
 import { preview } from "../cli/text.ts";
@@ -78,7 +78,7 @@ async function* tablesOfDump(bytes: Buffer, name: string): AsyncGenerator<Named>
   }
 }
 
-/** Lines, of which those of a run of ours stand between its `run` and its `end`: it, or its reader, died where there is no end. */
+/** Lines; those that a run of ours printed stand between its `run` and its `end`, or it, or its reader, died. */
 function* tablesOfLines(bytes: Buffer, name: string): Generator<Named> {
   const lines = bytes.toString().split("\n");
   const rest = lines.pop();
@@ -157,7 +157,7 @@ async function* tablesOfCluster(source: Cluster, signal: AbortSignal): AsyncGene
 /** Takes tables of one database from what is to be done, at most so many; none where nothing is free now. */
 export type Claim = (most: number) => Promise<TableName[]>;
 
-/** Hands out a list that this run alone works on: from another database each time, as their statements do not wait for each other. */
+/** Hands out a list that nobody shares: from another database each time, as they do not wait for each other. */
 export function handOut(names: readonly TableName[]): Claim {
   const databases = Map.groupBy(names, databaseKey);
   return (most) => {
