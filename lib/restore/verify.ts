@@ -102,7 +102,8 @@ async function compareStores(meta: MetaClient, items: readonly Item[], waitMs: n
 
 /**
  * Has the server parse all that it holds: a list with one bad row is an error, and the next restart panics at it or loses the tenant,
- * while running nodes still look healthy. A tenant's takes in its roles and members (seen on 2.4.0 and 2.4.3.4).
+ * while running nodes still look healthy. A tenant's takes in its roles and members (to_tenant_meta_data in meta/src/store/storage.rs; seen
+ * on 2.4.0 and 2.4.3.4).
  * @returns what is wrong, a text each, and how many lists were read
  */
 async function readLists(
