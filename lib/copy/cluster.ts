@@ -1,5 +1,6 @@
 /** One side of a copy: a cluster, reached through those of its data nodes that are up, and asked again where a failure passes by itself. */
 import { lookup } from "node:dns/promises";
+import type { Say } from "../cli/say.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
 import { describeSeconds } from "../cli/text.ts";
 import type { Endpoint } from "../cnosdb/endpoint.ts";
@@ -140,13 +141,18 @@ export class Cluster {
     );
   }
 
-  /** How far its clock is ahead of ours, as one of its nodes tells it. @param tenant one in which our user may work */
-  async clockAheadMs(tenant: string, signal: AbortSignal): Promise<number> {
+  /** How far its clock is ahead of ours; more than a minute is said. @param tenant one in which our user may work */
+  async clockAheadMs(tenant: string, signal: AbortSignal, say: Say): Promise<number> {
     const begunMs = Date.now();
     const [row] = await this.run("SELECT now() AS t", { tenant }, { signal });
     const nanos = parseTime(String(row?.t));
     if (nanos === undefined) throw new Failure(`${this.url} tells the time as ${JSON.stringify(row?.t)}`);
-    return Math.round(Number(nanos / 1_000_000n) - (begunMs + Date.now()) / 2);
+    const aheadMs = Math.round(Number(nanos / 1_000_000n) - (begunMs + Date.now()) / 2);
+    const off = `${describeSeconds(Math.abs(aheadMs) / 1000)} ${aheadMs > 0 ? "ahead of" : "behind"}`;
+    if (Math.abs(aheadMs) > 60_000) {
+      say(`the clock of the ${this.role}, ${this.url}, is ${off} this machine's: the cluster's is used`);
+    }
+    return aheadMs;
   }
 
   /** HOST:PORT of its data nodes and of its meta service's leader, by all addresses that their names stand for. */

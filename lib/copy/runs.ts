@@ -1,8 +1,7 @@
 /** A whole run of copy_tables or compare_tables, from the first line to the last. */
 import { createHash } from "node:crypto";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
-import type { Say } from "../cli/say.ts";
-import { counted, describeSeconds } from "../cli/text.ts";
+import { counted } from "../cli/text.ts";
 import { databaseKey } from "../cnosdb/names.ts";
 import { formatTime } from "../cnosdb/time.ts";
 import type { Cluster } from "./cluster.ts";
@@ -86,7 +85,7 @@ export async function work(
     if (following) {
       // what was equal once is to be followed again
       await ledger?.reopen(await Array.fromAsync(ledger.rows()));
-      const clockMs = await readClock(from!, list?.names[0]?.tenant ?? "cnosdb", options.signal, say);
+      const clockMs = await from!.clockAheadMs(list?.names[0]?.tenant ?? "cnosdb", options.signal, say);
       await follow(options, { ...following, clockMs, show }, signal);
     } else await new TableRun(options).run(signal);
   } catch (error) {
@@ -136,16 +135,6 @@ export async function runTables(plan: RunPlan, output: RunOutput, signal: AbortS
     stopped = error;
   }
   return await output.end(stopped, task === "plan");
-}
-
-/** How far the source's clock is ahead of ours, said where it is much. @param tenant one in which we may work */
-async function readClock(source: Cluster, tenant: string, signal: AbortSignal, say: Say): Promise<number> {
-  const aheadMs = await source.clockAheadMs(tenant, signal);
-  if (Math.abs(aheadMs) > 60_000) {
-    const off = `${describeSeconds(Math.abs(aheadMs) / 1000)} ${aheadMs > 0 ? "ahead of" : "behind"}`;
-    say(`the clock of the source, ${source.url}, is ${off} this machine's: the cluster's is used`);
-  }
-  return aheadMs;
 }
 
 /** Bounds what is compared by what the cluster lets in, with what expires until it is there. */
