@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --allow-sys --allow-env=CNOSDB_*,PG*,NODE_USE_SYSTEM_CA,LC_ALL,LC_MESSAGES,LANG --no-prompt
+#!/usr/bin/env -S deno run --v8-flags=--optimize-for-size --allow-net --allow-read --allow-write --allow-sys --allow-env=CNOSDB_*,PG*,NODE_USE_SYSTEM_CA,LC_ALL,LC_MESSAGES,LANG --no-prompt
 /**
  * Copies the rows of all TSKV tables from a CnosDB 2.3 or 2.4 cluster to a 2.4 one by COPY INTO, and proves
  * them equal.

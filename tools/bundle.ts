@@ -136,14 +136,14 @@ function check(script: string, text: string): void {
   if (text.length > mostFileBytes) refuse(`has ${text.length} bytes, more than ${mostFileBytes}`);
 }
 
-/** Makes binaries of the bundles, with the permissions of their shebangs. @param flags of `deno compile` */
+/** Makes binaries of the bundles, with the flags of their shebangs. @param flags of `deno compile` */
 async function compileAll(directory: string, flags: string[]): Promise<string[]> {
   const files: string[] = [];
   for (const bundle of await bundleAll(directory)) {
     const [shebang = ""] = (await Deno.readTextFile(bundle)).split("\n");
-    const permissions = shebang.match(/--(?:allow-|no-prompt)\S*/g) ?? [];
+    const allowed = shebang.match(/--(?:v8-flags|allow-|no-prompt)\S*/g) ?? [];
     const file = bundle.replace(/\.js$/, "");
-    await deno(["compile", "--quiet", ...permissions, ...flags, "--output", file, bundle]).catch((error) => {
+    await deno(["compile", "--quiet", ...allowed, ...flags, "--output", file, bundle]).catch((error) => {
       throw new BuildError(
         `${error.message}\nIf Deno's runtime (denort) could not be fetched: DENORT_BIN=FILE names one that is here already; the bundles in ` +
           "dist/ are whole and need no binary.",

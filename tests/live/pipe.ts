@@ -95,7 +95,7 @@ export class Clusters implements AsyncDisposable {
 /** The permission flags in a script's shebang. */
 export function permissions(script: string): string {
   const [first = ""] = Deno.readTextFileSync(new URL(`scripts/${script}.ts`, root)).split("\n");
-  return /^#!\/usr\/bin\/env -S deno run (.*)$/.exec(first)?.[1] ?? "no shebang";
+  return /^#!\/usr\/bin\/env -S deno run (?:--v8-flags=\S+ )?(.*)$/.exec(first)?.[1] ?? "no shebang";
 }
 
 /** What copy_tables prints of a table. */
