@@ -1,6 +1,7 @@
 /**
- * The directory of the served stage's files: of this run alone (mode 0700), gone when the run is. What a killed run left is its
- * user's alone to read, and removed by the next run: files unlinked while open would take more descriptors than there are.
+ * The directory of the served stage's files: of this run alone (mode 0700), gone when the run is. What a
+ * killed run left is its user's alone to read, and removed by the next run: files unlinked while open would
+ * take more descriptors than there are.
  */
 import { dirname, join } from "node:path";
 import { Failure, messageOf } from "../cli/errors.ts";

@@ -1,8 +1,9 @@
 /**
- * HTTP/1.1 as the served stage needs it: `Deno.serve`'s requests and answers, one a connection, with bounds on whoever connects.
- * Tried instead with Deno 2.9.6, against 300 idle connections where 64 or 256 files may be open: `Deno.serve` bounds neither connections
- * nor the time for a head, ends, and ends again each time that it is begun anew. `node:http` takes a whole burst before its first event,
- * also with `maxConnections`; then it is deaf for good without saying so, or the process panics. Given connections that are taken here
+ * HTTP/1.1 as the served stage needs it: `Deno.serve`'s requests and answers, one a connection, with bounds
+ * on whoever connects. Tried instead with Deno 2.9.6, against 300 idle connections where 64 or 256 files may
+ * be open: `Deno.serve` bounds neither connections nor the time for a head, ends, and ends again each time
+ * that it is begun anew. `node:http` takes a whole burst before its first event, also with `maxConnections`;
+ * then it is deaf for good without saying so, or the process panics. Given connections that are taken here
  * (`emit("connection", …)`) it drops no slow head, as its time-outs work only where it listens itself.
  */
 import { Buffer } from "node:buffer";
@@ -21,7 +22,8 @@ export const httpLimits = {
 };
 
 /**
- * Answers the requests that come to a listener until `signal` is aborted; then cuts all connections, and returns when nothing is at work.
+ * Answers the requests that come to a listener until `signal` is aborted; then cuts all connections, and
+ * returns when nothing is at work.
  * @param tell is told why no connection could be taken
  */
 export async function serveHttp(
@@ -41,22 +43,26 @@ export async function serveHttp(
     connection.close();
     connections.delete(connection);
   };
+  /** Ends those that have sent no request, the oldest first, or waits, until there may be one more. */
+  const makeRoom = async () => {
+    while (connections.size >= mostConnections && !signal.aborted) {
+      const idle = connections.keys().find(({ isIdle }) => isIdle);
+      idle?.close();
+      await (idle ? connections.get(idle) : delay(20));
+    }
+  };
   signal.addEventListener("abort", () => listener.close());
   while (!signal.aborted) {
     try {
-      if (connections.size < mostConnections) {
-        const connection = new Connection(await listener.accept(), limits);
-        connections.set(connection, serve(connection));
-      } else {
-        const idle = connections.keys().find(({ isIdle }) => isIdle);
-        idle?.close();
-        await (idle ? connections.get(idle) : delay(20));
-      }
+      const connection = new Connection(await listener.accept(), limits);
+      await makeRoom();
+      connections.set(connection, serve(connection));
     } catch (error) {
       if (signal.aborted) break;
       tell(`the stage that this script serves takes no connections: ${messageOf(error)}`);
       // No descriptor is left: from now on half of those that we had stay free for files.
       mostConnections = Math.max(4, Math.floor(connections.size / 2));
+      await makeRoom();
       await delay(20);
     }
   }

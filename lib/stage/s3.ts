@@ -1,7 +1,8 @@
 /**
  * The three S3 requests that COPY INTO makes (object_store 0.6.1 in 2.3.5.4 to 2.4.3.4, as recorded in
- * `fixtures/recorded/stage-s3.jsonl`): PUT of a whole object, a listing, GET by range. Over plain HTTP: who reads the
- * wire reads the rows, as with CnosDB's own HTTP port; without the run's key nobody can ask for them.
+ * `fixtures/recorded/stage-s3.jsonl`): PUT of a whole object, a listing, GET by range. Over plain HTTP: who
+ * reads the wire reads the rows, as with CnosDB's own HTTP port; without the run's key nobody can ask for
+ * them.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -112,7 +113,8 @@ export class S3Bucket {
     } catch (error) {
       await remove(path);
       if (error instanceof Refusal) throw error;
-      // 5xx and not 4xx: object_store repeats those ten times within seconds, and the cluster's own error shows the status.
+      // 5xx and not 4xx: object_store repeats those ten times within seconds, and the cluster's own error
+      // shows the status.
       throw new Refusal(503, "SlowDown", `cannot write in ${this.root}: ${messageOf(error)}`);
     }
     const before = files.get(name);

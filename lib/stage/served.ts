@@ -102,13 +102,15 @@ async function whereToListen(options: ServedOptions): Promise<{ hosts: string[];
     return { hosts: [unbracketed(url.hostname)], port: Number(/\d+$/.exec(address)) };
   }
   const own = [await addressTowards(from), await addressTowards(to)];
-  // A cluster on this machine, perhaps in a container, reaches it by the address that the other one needs, too.
+  // A cluster on this machine, perhaps in a container, reaches it by the address that the other one needs,
+  // too.
   const outer = own.filter((address) => !isLoopback(address));
   return { hosts: [...new Set(outer.length ? outer : own)], port: 0 };
 }
 
 /**
- * The address by which this machine reaches a cluster, and so most likely is reached by it: of its nodes elsewhere, if it has any.
+ * The address by which this machine reaches a cluster, and so most likely is reached by it: of its nodes
+ * elsewhere, if it has any.
  * @param urls SQL URLs of its nodes
  * @throws {Failure} if none accepts connections
  */

@@ -18,8 +18,9 @@ export interface StageKey {
 }
 
 /**
- * How far a cluster's clock may be from ours. S3 allows 15 minutes, but a clock that is off must not stop a migration. The bound
- * only keeps what was captured on the wire from being sent again for ever; what another run's key signed fails anyway.
+ * How far a cluster's clock may be from ours. S3 allows 15 minutes, but a clock that is off must not stop a
+ * migration. The bound only keeps what was captured on the wire from being sent again for ever; what another
+ * run's key signed fails anyway.
  */
 const clockSkewMs = 24 * 60 * 60 * 1000;
 

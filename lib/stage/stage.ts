@@ -28,8 +28,9 @@ export interface Stage {
 }
 
 /**
- * Another directory each time: an export into one that is used adds its rows a second time. `[A-Za-z0-9_-]` alone: with a space
- * in a path an export works and its import finds nothing, and says 200 (2.3.5.4 to 2.4.3.4).
+ * Another directory each time: an export into one that is used adds its rows a second time. `[A-Za-z0-9_-]`
+ * alone: with a space in a path an export works and its import finds nothing, and says 200 (2.3.5.4 to
+ * 2.4.3.4).
  */
 export function freshDirectory({ tenant, database, table }: TableName): string {
   const safe = (name: string) => name.replace(/[^A-Za-z0-9_-]/gu, "_").slice(0, 40);

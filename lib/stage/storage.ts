@@ -15,9 +15,10 @@ const connectionKeys: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * The options of a CONNECTION from `KEY=VALUE` texts. For an S3 that is not Amazon's the two settings are added without
- * which its first directory would be taken for the bucket, or its region be missing.
- * @throws {UsageError} for an option that this kind of stage does not have; without its text, which may be a key
+ * The options of a CONNECTION from `KEY=VALUE` texts. For an S3 that is not Amazon's the two settings are
+ * added without which its first directory would be taken for the bucket, or its region be missing.
+ * @throws {UsageError} for an option that this kind of stage does not have; without its text, which may be a
+ * key
  */
 export function connectionOptions(stage: URL, pairs: readonly string[]): Record<string, string> {
   const keys = connectionKeys[stage.protocol] ?? [];

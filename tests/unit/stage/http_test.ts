@@ -185,3 +185,33 @@ Deno.test("close() cuts what runs and what waits, and removes everything", () =>
     assert.deepEqual([...Deno.readDirSync(parent)], []);
     await assert.rejects(() => client.get("/t-1/a"), Deno.errors.ConnectionRefused);
   }));
+
+Deno.test("close() does not wait for a transfer that takes all connections there are", () =>
+  withStage(async (client, stage, parent) => {
+    using _upload = await startUpload(client, "t-1/a", bytesOf("rows"));
+    await begun(parent, 1);
+    using _waiting = await Deno.connect(client.address);
+    await stage.close();
+    assert.deepEqual([...Deno.readDirSync(parent)], []);
+  }, { limits: { ...httpLimits, connections: 1 } }));
+
+Deno.test("clients that go away while they are answered leave no file open", {
+  ignore: Deno.build.os !== "linux",
+}, () =>
+  withStage(async (client) => {
+    await client.put("t-1/a", new Uint8Array(16_000_000));
+    const openFiles = () =>
+      [...Deno.readDirSync("/proc/self/fd")].filter(({ name }) => {
+        try {
+          return Deno.readLinkSync(`/proc/self/fd/${name}`).includes("cnosdb-stage-");
+        } catch {
+          return false; // the one by which this is read
+        }
+      }).length;
+    const before = openFiles();
+    for (let tries = 0; tries < 40; tries++) {
+      using connection = await client.start("GET", `/${client.bucket}/t-1/a`);
+      if (tries % 2) await connection.read(new Uint8Array(1000));
+    }
+    await eventually(() => openFiles() <= before);
+  }));
