@@ -127,7 +127,10 @@ function check(script: string, text: string): void {
     throw new BuildError(`dist/${script}.js ${why}`);
   };
   if (!/^#!\/usr\/bin\/env -S deno run /.test(text)) refuse("does not begin with its shebang");
-  const outside = /(?:^|[;}])import(?:[\w$*{}, ]*from)?"(?!node:).*|\bimport\("(?!node:).*/m.exec(text);
+  // a line may begin within a text that goes on from the one before
+  const outside = /(?:(?<!\\\n)^|[;}])import(?:[\w$*{}, ]*from)?"(?!node:).*|\bimport\("(?!node:).*/m.exec(
+    text,
+  );
   if (outside) refuse(`imports what is not in it: ${outside[0]}`);
   const odd = /[^\x20-\x7e\n]/.exec(text);
   if (odd) refuse(`holds ${JSON.stringify(odd[0])}, which is not printable ASCII`);
