@@ -9,8 +9,7 @@ import type { Stage } from "../stage/stage.ts";
 import { checkTwoClusters, Cluster } from "./cluster.ts";
 import type { FollowOptions } from "./follow.ts";
 import type { Ledger } from "./ledger.ts";
-import { readHours } from "./pauses.ts";
-import type { Role } from "./schedule.ts";
+import { readHours, type Role } from "./schedule.ts";
 import { listTables, readTables, type TableList } from "./tables.ts";
 import { type Window, window } from "./windows.ts";
 

@@ -85,13 +85,9 @@ export class TableRun {
   async #tellGroup(results: readonly TableResult[]): Promise<void> {
     const { ledger, target, task } = this.options;
     const filled = task === "export" ? [] : results.filter(({ source }) => source?.rows);
-    // Where one of them is gone, the statement is refused, and none is believed.
     const asks = filled.map((name) => ({ name, window: {}, any: true as const }));
-    const there = await target?.summaries(asks).catch((error) => {
-      if (!concernsTable(error)) throw error;
-      return [];
-    }) ?? [];
-    const gone = new Set(filled.filter((_, i) => !there[i]?.rows));
+    const there = await eachAlone(asks, async (some) => await target?.summaries(some) ?? []);
+    const gone = new Set(filled.filter((_, i) => there[i] instanceof Failure || !there[i]?.rows));
     if (gone.size) await ledger?.reopen([...gone]);
     for (const result of results) if (!gone.has(result)) await this.#print({ ...result, earlier: true });
   }

@@ -11,10 +11,9 @@ import { gistOf, helpFor } from "./trouble.ts";
 import { follow } from "./follow.ts";
 import { readTtl, Ttls } from "./ttl.ts";
 import type { RunOutput } from "./output.ts";
-import { keepPauses } from "./pauses.ts";
 import { probeStage } from "./probe.ts";
 import { Profiler } from "./profile.ts";
-import { Schedule } from "./schedule.ts";
+import { keepPauses, Schedule } from "./schedule.ts";
 import { handOut } from "./tables.ts";
 import { overlap, type Window } from "./windows.ts";
 
