@@ -9,20 +9,24 @@ export type Say = (message: string) => void;
 /** What nothing is said to, as --quiet asks. */
 export const silent: Say = () => {};
 
+function write(text: string): void {
+  try {
+    Deno.stderr.writeSync(new TextEncoder().encode(text));
+  } catch { /* stderr is closed: nobody is left to be told */ }
+}
+
 /** Writes a message in the operator's language; lines that are not indented begin with the script's name. */
 export function writeMessage(name: string, message: string): void {
   const text = presentable(translate(message)).replaceAll(/\n(?! )/g, `\n${name}: `);
-  try {
-    hideProgress();
-    Deno.stderr.writeSync(new TextEncoder().encode(`${name}: ${text}\n`));
-  } catch { /* stderr is closed: nobody is left to be told */ }
+  hideProgress();
+  write(`${name}: ${text}\n`);
 }
 
 let isDrawn = false;
 
 /** Takes away the line that showProgress() drew, until it is drawn again in a moment. */
 export function hideProgress(): void {
-  if (isDrawn) Deno.stderr.writeSync(new TextEncoder().encode("\r\x1b[K"));
+  if (isDrawn) write("\r\x1b[K");
   isDrawn = false;
 }
 
@@ -34,11 +38,11 @@ export function hideProgress(): void {
 export function showProgress(line: () => string, say: Say): () => void {
   if (say === silent) return () => {};
   const terminal = Deno.stderr.isTerminal();
+  // 0: a terminal that does not tell its size
+  const columns = terminal && Deno.consoleSize().columns || 80;
   const draw = () => {
     hideProgress();
-    // 0 columns: a terminal that does not tell its size
-    const text = fit(presentable(line()), (Deno.consoleSize().columns || 80) - 1);
-    Deno.stderr.writeSync(new TextEncoder().encode(text));
+    write(fit(presentable(line()), columns - 1));
     isDrawn = true;
   };
   const timer = setInterval(() => terminal ? draw() : say(line()), terminal ? 200 : 10_000);
