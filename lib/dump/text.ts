@@ -98,7 +98,7 @@ class Reader {
 
   /** @param line a character a byte */
   #decode(line: string): string {
-    if (isAscii.test(line)) return line;
+    if (!beyondAscii.test(line)) return line;
     const bytes = Buffer.from(line, "latin1");
     if (isUtf8(bytes)) return bytes.toString();
     this.refuse(
@@ -199,7 +199,7 @@ class Reader {
 }
 
 // deno-lint-ignore no-control-regex
-const isAscii = /^[\x00-\x7f]*$/;
+const beyondAscii = /[^\x00-\x7f]/;
 
 /** What CnosDB skips, as it has no `: `; a damaged end mark is no comment. */
 function isComment(line: string): boolean {
