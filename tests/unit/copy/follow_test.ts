@@ -85,6 +85,22 @@ Deno.test("a row that comes a little late is copied in the next round, and what 
   assert(ran.totals.rows >= 300 && ran.totals.rows <= 300 + 4 * 200, `${ran.totals.rows}`);
 });
 
+Deno.test("a table's end begins anew when it has grown long, so that a round reads little of the source", async () => {
+  await using pair = await Pair.start({ databases: { db: { tables: { air: 10 } } } });
+  const startMs = Date.now();
+  await following(pair, async () => {
+    await until(() => pair.differences().length === 0, "the first pass");
+    for (const [i, seconds] of [1, 40, 80, 81].entries()) {
+      write(pair, "air", 1000 + i, 1, startMs + seconds * 1000);
+      await until(() => pair.differences().length === 0, `the row of second ${seconds}`);
+      await sleep(100);
+    }
+    const tails = pair.old.requests.filter(({ body }) => body.includes("count(time)"));
+    const [, from = ""] = /time >= '([^']+)'/.exec(tails.at(-1)!.body) ?? [];
+    assertEquals(Math.round((Date.parse(`${from.slice(0, 23)}Z`) - startMs) / 1000), 75);
+  });
+});
+
 Deno.test("late rows are found by a recheck, and by the last pass", async () => {
   await using pair = await Pair.start({ databases: { db: { tables: { air: 100 } } } });
   const ran = await following(pair, async () => {
@@ -111,15 +127,18 @@ Deno.test("the last pass verifies as --verify says: another value is found and c
 Deno.test("a still table is looked at less and less often, by its end alone", async () => {
   const tables = Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`t${i}`, 3]));
   await using pair = await Pair.start({ databases: { db: { tables } } });
-  let [before, after] = [0, 0];
+  let [before, after, onTarget] = [0, 0, 0];
   await following(pair, async () => {
     await until(() => pair.differences().length === 0, "the first pass");
     await sleep(200);
     before = pair.old.requests.length;
+    onTarget = pair.young.requests.length;
     await sleep(1000);
     after = pair.old.requests.length;
+    onTarget = pair.young.requests.length - onTarget;
   });
   const asked = pair.old.requests.slice(before, after).map(({ body }) => body);
+  assertEquals(onTarget, 0);
   assert(asked.length > 0 && asked.length <= 12, `${asked.length} statements in 50 rounds`);
   for (const text of asked) assert(!text.includes("UNION") || /WHERE time >= /.test(text), text);
 });
