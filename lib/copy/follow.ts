@@ -44,7 +44,7 @@ export interface FollowOptions {
 const overlapNanos = 5_000_000_000n;
 /** A table's end begins anew when it has grown to so much. */
 const endNanos = 60_000_000_000n;
-/** A table that is still is left alone for as long as it has been so, up to this. */
+/** A table that is still is left alone for twice as long each time, up to this. */
 const stillMs = 60_000;
 /** How long a table is left alone that cannot be brought. */
 const troubleMs = 10_000;
@@ -60,10 +60,10 @@ interface Followed {
   held: Summary;
   /** what the source holds of its end now, while that is brought */
   tail?: Summary | undefined;
-  /** when it was known to be equal, when rows of it were copied last, and when it is looked at again */
+  /** when it was known to be equal, when it is looked at again, and for how long it is left alone where it is still then */
   equalMs: number;
-  newMs: number;
   lookAtMs: number;
+  waitMs: number;
 }
 
 /** Whether a table's end has become longer. If not, what is new came late, somewhere in it. */
@@ -88,14 +88,18 @@ class Follower {
   readonly #tables = new Map<string, Followed>();
   /** why tables cannot be followed, since the last recheck */
   readonly #reasons: Reasons = new Map();
+  readonly #roundMs: number;
+  /** when rows were copied last */
   #newMs = Date.now();
   #claimAtMs = 0;
 
-  constructor(private readonly run: RunOptions, private readonly options: FollowOptions) {}
+  constructor(private readonly run: RunOptions, private readonly options: FollowOptions) {
+    this.#roundMs = options.roundMs ?? 1000;
+  }
 
   async follow(end: AbortSignal): Promise<void> {
     const { source, target, say } = this.run;
-    const { recheckMs, quietMs = Infinity, roundMs = 1000, show } = this.options;
+    const { recheckMs, quietMs = Infinity, show } = this.options;
     let recheckAtMs = 0;
     for (let round = 0; !end.aborted && Date.now() - this.#newMs < quietMs; round++) {
       const startMs = Date.now();
@@ -108,7 +112,7 @@ class Follower {
         const tables = counted(this.#tables.size, "table");
         say(`the first pass is done: following ${tables}; Ctrl-C ends it after a last pass`);
       }
-      await pause(Math.max(0, startMs + roundMs - Date.now()), end).catch(() => {});
+      await pause(Math.max(0, startMs + this.#roundMs - Date.now()), end).catch(() => {});
     }
     say("the last pass, over everything; Ctrl-C leaves without it");
     show("");
@@ -147,7 +151,8 @@ class Follower {
         else if (tail.rows > 0 && !sameSummary(tail, table.held)) table.tail = tail;
         else {
           table.equalMs = startMs;
-          table.lookAtMs = startMs + Math.min(startMs - table.newMs, stillMs, this.options.recheckMs);
+          table.lookAtMs = startMs + table.waitMs;
+          table.waitMs = Math.min(2 * table.waitMs, stillMs, this.options.recheckMs);
         }
       }
     });
@@ -185,12 +190,12 @@ class Follower {
   #note(result: TableResult, startMs: number, to: string): void {
     const { tenant, database, table: named, status, error, copied, source = noRows } = result;
     const name = { tenant, database, table: named };
-    const fresh: Followed = { name, held: noRows, equalMs: startMs, newMs: startMs, lookAtMs: 0 };
+    const fresh: Followed = { name, held: noRows, equalMs: startMs, lookAtMs: 0, waitMs: 0 };
     const table = this.#tables.get(tableKey(name)) ?? fresh;
     this.#tables.set(tableKey(name), table);
     const { from, held, tail } = table;
-    table.lookAtMs = 0;
-    if (copied?.rows) [table.newMs, this.#newMs] = [startMs, Date.now()];
+    Object.assign(table, { lookAtMs: 0, waitMs: this.#roundMs });
+    if (copied?.rows) this.#newMs = Date.now();
     if (proven.has(status)) {
       const isNewEnd = !tail || from === undefined || parseTime(to)! - parseTime(from)! > endNanos;
       if (isNewEnd) table.from = formatTime((parseTime(to) ?? 0n) - overlapNanos);
