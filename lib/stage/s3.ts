@@ -107,8 +107,11 @@ export class S3Bucket {
     const path = join(this.root, `${++this.#number}`);
     const bytes = Number(request.headers.get("content-length"));
     try {
+      using file = await Deno.open(path, { write: true, create: true });
       const pieces = this.#pieces(`${directory}/${name}`, request.body, bytes, sha256);
-      await Deno.writeFile(path, ReadableStream.from(pieces));
+      for await (const piece of pieces) {
+        for (let at = 0; at < piece.length;) at += await file.write(piece.subarray(at));
+      }
       if (this.#directories.get(directory) !== files) throw closed; // given up meanwhile
     } catch (error) {
       await remove(path);
