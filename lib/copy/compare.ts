@@ -1,9 +1,10 @@
 /** What differs between the two sides of a table: looked at many at once first, then by windows where they differ or are large. */
 import type { Failure } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
-import { eachAlone, type Profiler, Refused } from "./profile.ts";
+import type { Profiler } from "./profile.ts";
 import type { Verify } from "./result.ts";
 import { type Ask, type Column, columnDifferences } from "./statements.ts";
+import { eachAlone, Refused } from "./trouble.ts";
 import { addUp, closerSeconds, differs, noRows, overlap, pairBins, type Part } from "./windows.ts";
 import { sameSummary, type Sides, type Summary, type Window, windowOf } from "./windows.ts";
 

@@ -6,12 +6,11 @@ import { tableKey, type TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import { lookAtTables, type Seen } from "./compare.ts";
 import type { Ledger } from "./ledger.ts";
-import { eachAlone, Refused } from "./profile.ts";
 import { proven, type TableResult } from "./result.ts";
 import { inStatements, unionMost } from "./statements.ts";
-import { type CopyContext, TableCopy, tellFailure } from "./table.ts";
+import { type CopyContext, TableCopy } from "./table.ts";
 import type { Claim } from "./tables.ts";
-import { concernsTable } from "./trouble.ts";
+import { concernsTable, eachAlone, Refused, tellFailure } from "./trouble.ts";
 import type { Ttls } from "./ttl.ts";
 import type { Window } from "./windows.ts";
 

@@ -10,11 +10,10 @@ import { pause } from "../cnosdb/http.ts";
 import { displayTable, tableKey, type TableName } from "../cnosdb/names.ts";
 import { formatTime, parseTime } from "../cnosdb/time.ts";
 import { type RunOptions, TableRun } from "./copy.ts";
-import { eachAlone } from "./profile.ts";
 import { proven, type TableResult } from "./result.ts";
 import { inStatements } from "./statements.ts";
 import { type Claim, handOut } from "./tables.ts";
-import { addReason, type Reasons } from "./trouble.ts";
+import { addReason, eachAlone, type Reasons } from "./trouble.ts";
 import {
   addUp,
   noRows,

@@ -1,38 +1,12 @@
 /** What one cluster says of tables: their columns, and what lies in stretches of them. Several questions go in one statement. */
-import { Failure } from "../cli/errors.ts";
 import { databaseKey, displayTable, type TableName } from "../cnosdb/names.ts";
 import type { Row } from "../cnosdb/sql.ts";
 import type { Cluster, Send } from "./cluster.ts";
 import type { Hold, Schedule, Step } from "./schedule.ts";
 import * as statements from "./statements.ts";
 import type { Ask, Column } from "./statements.ts";
-import { concernsTable, GivenUp } from "./trouble.ts";
+import { Refused } from "./trouble.ts";
 import { type Bins, noRows, overlap, type Summary } from "./windows.ts";
-
-/** Nothing was copied, and copying again would be refused again. */
-export class Refused extends Failure {
-  override name = "Refused";
-}
-
-/**
- * Asks for several tables together, and where that fails for a table's reason one by one, so that one table's trouble is its own.
- * @returns what was answered for each, or why it could not be
- */
-export async function eachAlone<T, R>(
-  items: readonly T[],
-  ask: (items: readonly T[]) => Promise<R[]>,
-): Promise<(R | Failure)[]> {
-  try {
-    return await ask(items);
-  } catch (error) {
-    if (!concernsTable(error)) throw error;
-    // The patience is over once for all of them.
-    if (items.length === 1 || error instanceof GivenUp) return items.map(() => error);
-  }
-  const answers: (R | Failure)[] = [];
-  for (const item of items) answers.push(...await eachAlone([item], ask));
-  return answers;
-}
 
 /** Before 1970 date_bin is not to be relied on (see `binsSql`). */
 const epoch = "1970-01-01T00:00:00";

@@ -2,15 +2,14 @@
  * One table: what differs between its two sides is copied until nothing does. Nothing is remembered of it: a run that was killed, rows
  * that came late, a target made anew are all the same case, windows that differ.
  */
-import { Failure, messageOf } from "../cli/errors.ts";
+import { Failure } from "../cli/errors.ts";
 import { atOnce } from "../cli/deps.ts";
 import { pause } from "../cnosdb/http.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import { freshDirectory, type Stage } from "../stage/stage.ts";
-import { ClusterTrouble, concernsTable } from "./trouble.ts";
+import { ClusterTrouble, concernsTable, Refused, tellFailure } from "./trouble.ts";
 import { compareWindows, type Comparison, differingColumns, type Seen } from "./compare.ts";
-import { Refused } from "./profile.ts";
 import type { Status, TableResult } from "./result.ts";
 import type { Hold, Role, Schedule, Step } from "./schedule.ts";
 import { exportSql, importSql, readCopied } from "./statements.ts";
@@ -52,12 +51,6 @@ const windowsAtOnce = 2;
 /** So many differing windows are told, and of so many the columns. */
 const windowsTold = 100;
 const columnsTold = 4;
-
-/** How a failure stands in a table's line. */
-export function tellFailure(failure: Failure): Pick<TableResult, "status" | "error" | "hint"> {
-  const status = failure instanceof Refused ? "refused" : "failed";
-  return { status, error: messageOf(failure), ...(failure.hint ? { hint: failure.hint } : {}) };
-}
 
 /** The copying, or comparing, of one table. */
 export class TableCopy {

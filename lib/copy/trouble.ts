@@ -2,6 +2,7 @@
 import { Failure, Interrupted, messageOf } from "../cli/errors.ts";
 import { displayTable, type TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
+import type { TableResult } from "./result.ts";
 
 /** What concerns a cluster, not one table: it would be said of all of them. Ends the run; the tables stay undone. */
 export class ClusterTrouble extends Failure {
@@ -13,6 +14,11 @@ export class GivenUp extends Failure {
   override name = "GivenUp";
 }
 
+/** Nothing was copied, and copying again would be refused again. */
+export class Refused extends Failure {
+  override name = "Refused";
+}
+
 /**
  * Whether a failure is what becomes of the table that was worked on. Else it is of the run, of the cluster, or a bug; or rows have grown
  * older than the TTL and are to be skipped, so that their table has to be looked at again, with a later beginning.
@@ -20,6 +26,32 @@ export class GivenUp extends Failure {
 export function concernsTable(error: unknown): error is Failure {
   return error instanceof Failure && meaningOf(error) !== "expired" &&
     !(error instanceof ClusterTrouble || error instanceof Interrupted);
+}
+
+/**
+ * Asks for several tables together, and where that fails for a table's reason one by one, so that one table's trouble is its own.
+ * @returns what was answered for each, or why it could not be
+ */
+export async function eachAlone<T, R>(
+  items: readonly T[],
+  ask: (items: readonly T[]) => Promise<R[]>,
+): Promise<(R | Failure)[]> {
+  try {
+    return await ask(items);
+  } catch (error) {
+    if (!concernsTable(error)) throw error;
+    // The patience is over once for all of them.
+    if (items.length === 1 || error instanceof GivenUp) return items.map(() => error);
+  }
+  const answers: (R | Failure)[] = [];
+  for (const item of items) answers.push(...await eachAlone([item], ask));
+  return answers;
+}
+
+/** How a failure stands in a table's line. */
+export function tellFailure(failure: Failure): Pick<TableResult, "status" | "error" | "hint"> {
+  const status = failure instanceof Refused ? "refused" : "failed";
+  return { status, error: messageOf(failure), ...(failure.hint ? { hint: failure.hint } : {}) };
 }
 
 /** What a failure says beside which table and statement it was: the same for all that fail alike. */
