@@ -7,14 +7,14 @@ import { formatTime } from "../cnosdb/time.ts";
 import type { Cluster } from "./cluster.ts";
 import type { RunPlan } from "./command.ts";
 import { restoreTtls, type RunOptions, TableRun } from "./copy.ts";
-import { gistOf, helpFor } from "./trouble.ts";
 import { follow } from "./follow.ts";
-import { readTtl, Ttls } from "./ttl.ts";
 import type { RunOutput } from "./output.ts";
 import { probeStage } from "./probe.ts";
 import { Profiler } from "./profile.ts";
 import { keepPauses, Schedule } from "./schedule.ts";
 import { handOut } from "./tables.ts";
+import { gistOf, helpFor } from "./trouble.ts";
+import { readTtl, Ttls } from "./ttl.ts";
 import { overlap, type Window } from "./windows.ts";
 
 /** What a proof in a ledger is good for: these clusters, compared like this; an import half's, these exports. */
