@@ -116,7 +116,7 @@ class Follower {
     say("the last pass, over everything; Ctrl-C leaves without it");
     show("");
     for (const side of [source, target]) side?.forgetColumns();
-    await new TableRun({ ...this.run, claim: this.#handOut([...this.#tables.values()]) }).run();
+    await new TableRun({ ...this.run, claim: this.#handOut([...this.#tables.values()], true) }).run();
   }
 
   /** Copies what is new. @returns how far behind it was, in words */
@@ -161,27 +161,26 @@ class Follower {
   /** Brings what is new of tables, or where nothing is known to be all up to this moment. What lies in the future is a tail's. */
   async #pass(tables: readonly Followed[], startMs: number): Promise<void> {
     const { bounds, verify } = this.run;
+    const alsoFree = startMs >= this.#claimAtMs;
+    if (alsoFree) this.#claimAtMs = startMs + claimMs;
     const now = formatTime(BigInt(startMs + this.options.clockMs) * 1_000_000n);
     const stretchOf = (name: TableName) => newWindow(this.#tables.get(tableKey(name))) ?? { to: now };
     await new TableRun({
       ...this.run,
       verify: verify === "full" ? "count" : verify,
       ledger: undefined,
-      claim: this.#handOut(tables),
+      claim: this.#handOut(tables, alsoFree),
       bounds: async (name) => overlap(await bounds(name), stretchOf(name)),
       onResult: (result) => Promise.resolve(this.#note(result, startMs, stretchOf(result).to!)),
     }).run();
   }
 
-  /** Hands out tables, and now and then those that no worker holds. */
-  #handOut(tables: readonly Followed[]): Claim {
+  /** Hands out tables. @param alsoFree and then those that no worker holds */
+  #handOut(tables: readonly Followed[], alsoFree: boolean): Claim {
     const mine = handOut(tables.map(({ name }) => name));
     return async (most) => {
       const names = await mine(most);
-      if (names.length || Date.now() < this.#claimAtMs) return names;
-      const more = await this.run.claim(most);
-      if (!more.length) this.#claimAtMs = Date.now() + claimMs;
-      return more;
+      return names.length || !alsoFree ? names : await this.run.claim(most);
     };
   }
 
