@@ -1,4 +1,4 @@
-/** One side of a copy: a cluster, reached through those of its data nodes that are up, and asked again where a failure passes by itself. */
+/** One side of a copy: reached through those data nodes that are up, and asked again where a failure passes. */
 import { lookup } from "node:dns/promises";
 import type { Say } from "../cli/say.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
@@ -32,7 +32,7 @@ export interface Trying {
   readonly onAgain?: ((error: unknown) => void) | undefined;
 }
 
-/** While a node works on a statement it is pinged so often; one that imports may be slow to answer, so that ten in a row have to fail. */
+/** How often a node at work is pinged, and how many pings must fail in a row, as an import may slow it. */
 const pingEveryMs = 30_000;
 const deadPings = 10;
 const longestPauseMs = 30_000;
@@ -81,7 +81,7 @@ export class Cluster {
   }
 
   /**
-   * Does something until it is done or refused; what passes by itself is tried again with growing pauses, for ten minutes.
+   * Does something until it is done or refused; what passes by itself is tried again, for ten minutes.
    * @param action begins afresh each time
    */
   async attempt<T>(action: (send: Send) => Promise<T>, trying: Trying): Promise<T> {
@@ -107,7 +107,7 @@ export class Cluster {
   }
 
   /**
-   * Asks the nodes' version, and whether they are of one cluster. A node that is down is left out; one has to answer.
+   * Asks the nodes' version, and whether they are of one cluster. What is down is left out; one has to answer.
    * @throws {Failure} naming the side where it is none that can be copied from or to
    */
   async open(signal: AbortSignal): Promise<void> {
@@ -141,7 +141,7 @@ export class Cluster {
     );
   }
 
-  /** How far its clock is ahead of ours; more than a minute is said. @param tenant one in which our user may work */
+  /** How far its clock is ahead of ours; more than a minute is said. @param tenant where our user may work */
   async clockAheadMs(tenant: string, signal: AbortSignal, say: Say): Promise<number> {
     const begunMs = Date.now();
     const [row] = await this.run("SELECT now() AS t", { tenant }, { signal });
@@ -155,7 +155,7 @@ export class Cluster {
     return aheadMs;
   }
 
-  /** HOST:PORT of its data nodes and of its meta service's leader, by all addresses that their names stand for. */
+  /** HOST:PORT of its data nodes and its meta service's leader, by all addresses that their names stand for. */
   async addresses(): Promise<Set<string>> {
     const urls = this.#nodes.map(({ endpoint }) => new URL(endpoint.url));
     // A leader with a local address runs where the data node does that tells of it.
@@ -183,7 +183,7 @@ export class Cluster {
     return this.#nodes.some(({ askedMs }) => askedMs <= performance.now());
   }
 
-  /** Runs a statement for as long as it takes, unless its node answers no ping any more while it should be at work. */
+  /** Runs a statement for as long as it takes, unless its node answers no ping any more meanwhile. */
   async #send(node: Node, sql: string, options: QueryOptions): Promise<Row[]> {
     const controller = new AbortController();
     const client = new SqlClient(node.endpoint, controller.signal, this.options.ca);
@@ -220,7 +220,7 @@ export class Cluster {
   }
 }
 
-/** Refuses one cluster as both sides, both of them open; clusters of different versions are two. @throws {UsageError} */
+/** Refuses one cluster as both sides; clusters of different versions are two. @throws {UsageError} */
 export async function checkTwoClusters(source: Cluster, target: Cluster): Promise<void> {
   if (source.version !== target.version) return;
   if ((await source.addresses()).isDisjointFrom(await target.addresses())) return;
@@ -228,8 +228,8 @@ export async function checkTwoClusters(source: Cluster, target: Cluster): Promis
 }
 
 /**
- * What nodes of one 2.3 have in common and those of two have not. Not so with 2.4, whose databases a restore may be making at this
- * moment, in the same pipe.
+ * What nodes of one 2.3 have in common and those of two have not. Not so with 2.4, whose databases a restore
+ * may be making at this moment, in the same pipe.
  */
 async function databasesOf(client: SqlClient): Promise<string> {
   const sql = "SELECT database_name FROM information_schema.databases";

@@ -1,4 +1,4 @@
-/** All tables of a list: takes them a few at a time, spread over databases, until none is left or the run has to stop. */
+/** All tables of a list: a few at a time, spread over databases, until none is left or the run has to stop. */
 import { atOnce } from "../cli/deps.ts";
 import { Failure, Interrupted, messageOf } from "../cli/errors.ts";
 import { pause } from "../cnosdb/http.ts";
@@ -20,7 +20,7 @@ export interface RunOptions extends CopyContext {
   readonly halt: AbortController;
   /** hands out what is to be done */
   readonly claim: Claim;
-  /** what others have done of it, and where this run writes what it did; missing: nothing is kept, and nobody else works on it */
+  /** what others did, and where this run writes what it did; missing: it works alone, and keeps nothing */
   readonly ledger?: Ledger | undefined;
   /** what of a table is compared */
   readonly bounds: (name: TableName) => Promise<Window>;
@@ -91,7 +91,7 @@ export class TableRun {
     for (const result of results) if (!gone.has(result)) await this.#print({ ...result, earlier: true });
   }
 
-  /** Works on so many tables that every job finds one of another database, and leaves the others to other workers. */
+  /** Takes so many that every job finds a table of another database, and leaves the rest to other workers. */
   async #takeTables(): Promise<void> {
     const { claim, jobs, ledger, signal } = this.options;
     const running = new Map<Promise<void>, number>();
@@ -113,7 +113,7 @@ export class TableRun {
     }
   }
 
-  /** Tables of one database, from their claim to their lines. Each is awaited, whatever becomes of the others: its statement runs to its end. */
+  /** Tables of one database. Each is awaited, whatever becomes of the others: its statement runs to its end. */
   async #work(names: readonly TableName[]): Promise<void> {
     const seen = await this.#lookAt(names);
     await Promise.all(
@@ -130,7 +130,7 @@ export class TableRun {
     });
   }
 
-  /** One table to its end; where rows expired on their way it is looked at once more, with a later beginning. */
+  /** One table; where rows expired on their way it is looked at once more, with a later beginning. */
   async #one(name: TableName, first: Seen | Failure): Promise<void> {
     let seen = first;
     for (let look = 1;; look++) {

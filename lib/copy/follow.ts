@@ -1,7 +1,7 @@
 /**
- * `--follow`: after a first pass, round after round what is new at the end of tables, now and then all of them, as rows may come late;
- * and when the writers have stopped, one last pass over everything. Nothing is remembered of it beyond this process: a run that was
- * killed begins again, and its first pass finds what differs.
+ * `--follow`: after a first pass, round after round what is new at the end of tables, now and then all of
+ * them, as rows may come late; and when the writers have stopped, one last pass over everything. Nothing is
+ * remembered beyond this process: a run that was killed begins again, and its first pass finds what differs.
  */
 import { atOnce } from "../cli/deps.ts";
 import { Failure, messageOf } from "../cli/errors.ts";
@@ -39,7 +39,7 @@ export interface FollowOptions {
   readonly show: (text: string) => void;
 }
 
-/** Rows that come so late beside others are found in the next round: writers are not in step with each other. */
+/** Rows that come so late are found in the next rounds: writers are not in step with each other. */
 const overlapNanos = 5_000_000_000n;
 /** A table's end begins anew when it has grown to so much. */
 const endNanos = 60_000_000_000n;
@@ -53,13 +53,13 @@ const claimMs = 10_000;
 /** A table that this worker follows. */
 interface Followed {
   readonly name: TableName;
-  /** where its end begins: it is equal before that, but for rows that come late; undefined: it is not known to be */
+  /** where its end begins: before that it is equal, but for late rows; undefined: it is not known to be */
   from?: string;
   /** what both sides held of its end when they were equal last */
   held: Summary;
   /** what the source holds of its end now, while that is brought */
   tail?: Summary | undefined;
-  /** when it was known to be equal, when it is looked at again, and for how long it is left alone where it is still then */
+  /** when it was known to be equal, when it is looked at again, and how long it rests if it is still then */
   equalMs: number;
   lookAtMs: number;
   waitMs: number;
@@ -134,7 +134,7 @@ class Follower {
     return `${state} ${all}, ${counted(tally.rowsCopied, "row")} copied so far`;
   }
 
-  /** Tables with something new at their ends, for which the source alone is asked. Still ones are looked at less and less often. */
+  /** Tables with something new at their ends; the source alone is asked, for still ones less and less often. */
   async #look(startMs: number): Promise<Followed[]> {
     const { bounds, source, jobs } = this.run;
     const due = [...this.#tables.values()].filter(({ lookAtMs }) => lookAtMs <= startMs);
@@ -158,7 +158,7 @@ class Follower {
     return due.filter(({ tail }) => tail);
   }
 
-  /** Brings what is new of tables, or where nothing is known to be all up to this moment. What lies in the future is a tail's. */
+  /** Brings what is new of tables, or where nothing is known to be new all there is up to this moment. */
   async #pass(tables: readonly Followed[], startMs: number): Promise<void> {
     const { bounds, verify } = this.run;
     const alsoFree = startMs >= this.#claimAtMs;
@@ -198,7 +198,7 @@ class Follower {
       const isNewEnd = !tail || from === undefined || parseTime(to)! - parseTime(from)! > endNanos;
       if (isNewEnd) table.from = formatTime((parseTime(to) ?? 0n) - overlapNanos);
       const sum = hasGrown(table) ? addUp([held, source]) : source;
-      // Where the source had more, rows came late in what was equal before: the next round brings all of the end.
+      // Where the source had more, rows came late in what was equal: the next round brings all of the end.
       table.held = isNewEnd || sum.rows !== tail.rows ? noRows : sum;
       table.equalMs = startMs;
       // what writers wrote meanwhile is no trouble, and brought by the next round

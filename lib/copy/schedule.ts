@@ -1,12 +1,13 @@
 /**
- * Which statement may run next. The target takes one import into a database after another (they wait for each other there, one raft
- * group a shard, on 2.3 to 2.4.3), while imports into different databases run side by side; and an import takes about five times as
- * long as its export. So the longest database decides how long it all takes: its imports go first. Statements are begun within the hours
- * of `--hours`, and not while SIGUSR1 has paused the run; what runs goes on.
+ * Which statement may run next. The target takes one import into a database after another (they wait for each
+ * other there, one raft group a shard, on 2.3 to 2.4.3), while imports into different databases run side by
+ * side; and an import takes about five times as long as its export. So the longest database decides how long
+ * it all takes: its imports go first. Statements are begun within the hours of `--hours`, and not while
+ * SIGUSR1 has paused the run; what runs goes on.
  */
 import { meaningOf } from "../cnosdb/refusals.ts";
 
-/** What a statement is for: profile and export load the source; import and verify load the target, and so does its profile. */
+/** What a statement is for. A profile loads either side, an export the source, import and verify the target. */
 export type Step = "profile" | "export" | "import" | "verify";
 export type Role = "source" | "target";
 
@@ -22,7 +23,7 @@ export interface ScheduleOptions {
   readonly signal: AbortSignal;
 }
 
-/** What one window takes of the stage; it is given back when the action that it was made for ends, however it ends. */
+/** What one window takes of the stage; given back when the action that it was made for ends. */
 export interface Hold {
   /** expected before the export, then what really lies there */
   bytes: number;
@@ -40,7 +41,7 @@ export interface Turn {
 
 /** By how much a good statement raises the limit of a side that had too much to do. */
 const recovery = 1 / 4;
-/** So many windows of a database may be staged before its exports make way for all else: one that is imported, one that is ready. */
+/** So many windows of a database may be staged before its exports make way: one is imported, one is ready. */
 const inStep = 2;
 
 /** Lets statements through, the most urgent first. */
@@ -82,7 +83,7 @@ export class Schedule {
   }
 
   /**
-   * Runs what exports one window and imports it. What it holds of the stage is known for as long as it runs and no longer.
+   * Runs what exports one window and imports it, and knows what it holds of the stage for as long.
    * @param action sets the hold's bytes before its export's turn and after it
    */
   async staged<T>(action: (hold: Hold) => Promise<T>): Promise<T> {
@@ -101,7 +102,7 @@ export class Schedule {
     this.#pump();
   }
 
-  /** A side that has too much to do bears as many statements as still run there, but half of what was thought at least. */
+  /** A side that has too much to do bears what still runs there, and half of what was thought at least. */
   #adapt(role: Role, isOverloaded: boolean): void {
     const most = this.#most[role];
     this.#most[role] = isOverloaded
@@ -136,7 +137,7 @@ export class Schedule {
     return !hold || bytes === 0 || bytes + hold.bytes <= this.options.aheadBytes;
   }
 
-  /** More goes first: what keeps the imports going, of the longest database first; then what ends a table; then exports ahead. */
+  /** The more, the sooner: what keeps the longest database's imports going; what ends a table; exports ahead. */
   #urgency({ step, database }: Turn): number {
     if (step === "verify") return -1;
     const staged = [...this.#staged.values()].filter((one) => one === database).length;

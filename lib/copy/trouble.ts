@@ -4,7 +4,7 @@ import { displayTable, type TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import type { TableResult } from "./result.ts";
 
-/** What concerns a cluster, not one table: it would be said of all of them. Ends the run; the tables stay undone. */
+/** What concerns a cluster, not one table: all would say it. Ends the run; the tables stay undone. */
 export class ClusterTrouble extends Failure {
   override name = "ClusterTrouble";
 }
@@ -20,8 +20,8 @@ export class Refused extends Failure {
 }
 
 /**
- * Whether a failure is what becomes of the table that was worked on. Else it is of the run, of the cluster, or a bug; or rows have grown
- * older than the TTL and are to be skipped, so that their table has to be looked at again, with a later beginning.
+ * Whether a failure is what becomes of the table that was worked on. Else it is of the run, of the cluster, or
+ * a bug; or rows have grown older than the TTL and are to be skipped, so that their table is looked at again.
  */
 export function concernsTable(error: unknown): error is Failure {
   return error instanceof Failure && meaningOf(error) !== "expired" &&
@@ -29,7 +29,8 @@ export function concernsTable(error: unknown): error is Failure {
 }
 
 /**
- * Asks for several tables together, and where that fails for a table's reason one by one, so that one table's trouble is its own.
+ * Asks for several tables together, and where that fails for a table's reason one by one, so that one table's
+ * trouble is its own.
  * @returns what was answered for each, or why it could not be
  */
 export async function eachAlone<T, R>(
