@@ -59,9 +59,8 @@ export async function readTables(
   // A chunk is only good until the next.
   const bytes = Buffer.concat(await Array.fromAsync(chunks, (chunk) => chunk.slice()));
   if (!isUtf8(bytes)) throw new Failure(`${name}: not all of it is UTF-8`);
-  const first = bytes.toString("latin1", 0, 4096).trimStart()[0];
-  if (first === undefined) return await gather([], wanted);
-  return await gather(first === "{" ? tablesOfLines(bytes, name) : tablesOfDump(bytes, name), wanted);
+  const isDump = /^\s*[^\s{]/.test(bytes.toString("latin1", 0, 4096));
+  return await gather(isDump ? tablesOfDump(bytes, name) : tablesOfLines(bytes, name), wanted);
 }
 
 async function* tablesOfDump(bytes: Buffer, name: string): AsyncGenerator<Named> {
