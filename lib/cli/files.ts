@@ -90,20 +90,23 @@ export type Sink = (bytes: Uint8Array) => Promise<void>;
 
 const pieceBytes = 1 << 20;
 
-/** Writes lines in pieces of a megabyte. @param lines without newlines at their ends */
+/** Writes lines in pieces of a megabyte, each while the next is filled. @param lines without newlines at their ends */
 export async function writeLines(lines: Iterable<string>, sink: Sink): Promise<void> {
   let piece = new Uint8Array(pieceBytes);
   let used = 0;
+  let writing = Promise.resolve();
   for (const line of lines) {
     // A character takes three bytes at most.
     const mostBytes = 3 * line.length + 1;
     if (used + mostBytes > piece.length) {
-      await sink(piece.subarray(0, used));
+      await writing;
+      writing = sink(piece.subarray(0, used));
       piece = new Uint8Array(Math.max(pieceBytes, mostBytes));
       used = 0;
     }
     used += encoder.encodeInto(`${line}\n`, piece.subarray(used)).written;
   }
+  await writing;
   await sink(piece.subarray(0, used));
 }
 

@@ -171,18 +171,21 @@ function ttlOf(database: Json): string {
   return count === undefined || unit === "Inf" ? "INF" : `${count}${String(unit)[0]?.toLowerCase()}`;
 }
 
+type Convert = (item: Item, patches: readonly OwnRule[]) => Outcome;
+
 /** Values that differ in id and names alone convert alike, so what follows those is converted once. */
-export function remember(convert: (item: Item) => Outcome): (item: Item) => Outcome {
+export function remember(convert: Convert): Convert {
   const groups = new Map<string, Map<string, Outcome>>();
-  return (item) => {
+  return (item, patches) => {
     const { entry: { value }, key: { kind, cluster = "" }, headLength } = item;
-    if (headLength === undefined) return convert(item);
-    const group = `${cluster}/${kind === "table" ? wrapperOf(value) : kind}`;
+    if (headLength === undefined) return convert(item, patches);
+    let group = `${cluster}/${kind === "table" ? wrapperOf(value) : kind}`;
+    for (const { name } of patches) group += `/${name}`;
     const known = groups.getOrInsertComputed(group, () => new Map());
     const rest = value.slice(headLength);
     const before = known.get(rest);
     if (before) return before;
-    const outcome = convert(item);
+    const outcome = convert(item, patches);
     const { end, hashed } = outcome;
     if (hashed || !valueOf(item.entry, outcome).startsWith(value.slice(0, headLength))) return outcome;
     const shared = end

@@ -57,7 +57,7 @@ export async function filterDump(dump: Dump, options: FilterOptions, signal: Abo
   const outcomes: Outcome[] = [];
   let [previous, rises] = ["", true];
   for (const entry of dump.entries) {
-    if (outcomes.length % 10_000 === 0) {
+    if (outcomes.length % 10_000 === 9_999) {
       // lets signals arrive
       await new Promise((resolve) => setTimeout(resolve));
       signal.throwIfAborted();
@@ -107,7 +107,7 @@ function wayThrough(
     ...{ ...options, ...facts, hash },
     rules: rules.filter((rule) => rule.change && !("pattern" in rule)),
   };
-  const convertOnce = remember((item) => convert(item, [], conversion));
+  const convertOnce = remember((item, patches) => convert(item, patches, conversion));
   const shared = new Map<string, Outcome>();
   const dropped = (kind: Outcome["kind"], rule: string): Outcome =>
     shared.getOrInsertComputed(
@@ -126,8 +126,7 @@ function wayThrough(
       notes.add("names with a slash", () => `${name} is left out: no version of CnosDB lists or opens it`);
     }
     if (drop) return dropped(key.kind, drop.name);
-    const own = patches.filter((patch) => patch.applies(entry));
-    const outcome = own.length ? convert(item, own, conversion) : convertOnce(item);
+    const outcome = convertOnce(item, patches.filter((patch) => patch.applies(entry)));
     if (entry.key.includes(": ")) {
       throw new InvalidValue(
         'a name with ": " in it cannot be restored, as CnosDB cuts the line there; leave it out by --exclude or --rules',

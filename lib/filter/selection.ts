@@ -22,7 +22,9 @@ export function glob(pattern: string, separator = ""): (text: string) => boolean
     return joined(pieces, one, i === length - 1);
   });
   const expression = new RegExp(`^${joined(parts, "[^]", true)}$`, "u");
-  return (text) => expression.test(text);
+  // Most texts lack what most patterns have between their stars, which is found out faster.
+  const [literal = ""] = pattern.split(/[*?]+/).sort((a, b) => b.length - a.length);
+  return (text) => text.includes(literal) && expression.test(text);
 }
 
 /**

@@ -79,11 +79,20 @@ function attempt<T>(read: () => T): T | undefined {
   }
 }
 
-type Source = Pick<Survey, "source" | "sourceLine">;
-
-/** The forms that a dump may be of, by what the operator says and by its first values. */
-function sourceOf({ name, entries }: Dump, { source: given, target }: FilterOptions): Source {
-  const { source, sourceLine } = recognize(entries);
+/** The forms that a dump may be of by what the operator says and by its first values, and the line that shows it. */
+function sourceOf({ name, entries }: Dump, { source: given, target }: FilterOptions) {
+  let [source, sourceLine, read] = [anyFormat, 0, 0];
+  for (const { key, value, line } of entries) {
+    const range = attempt(() => {
+      const json = parseJson(value);
+      return formatsOf(identify(key, json), json);
+    });
+    if (!range) continue;
+    // A dump of two versions is refused when the entry is converted: there both lines are known.
+    const both = overlap(source, range) ?? source;
+    if (both.first !== source.first || both.last !== source.last) [source, sourceLine] = [both, line];
+    if (++read === evidenceEntries) break;
+  }
   const form = `line ${sourceLine} has the form of ${describeRange(source)}`;
   const said = given === undefined ? source : rangeOfSource(given);
   if (!overlap(said, source)) {
@@ -99,20 +108,4 @@ function sourceOf({ name, entries }: Dump, { source: given, target }: FilterOpti
     );
   }
   return { source: said, sourceLine };
-}
-
-function recognize(entries: readonly Entry[]): Source {
-  let [source, sourceLine, read] = [anyFormat, 0, 0];
-  for (const { key, value, line } of entries) {
-    const range = attempt(() => {
-      const json = parseJson(value);
-      return formatsOf(identify(key, json), json);
-    });
-    if (!range) continue;
-    // A dump of two versions is refused when the entry is converted: there both lines are known.
-    const both = overlap(source, range) ?? source;
-    if (both.first !== source.first || both.last !== source.last) [source, sourceLine] = [both, line];
-    if (++read === evidenceEntries) break;
-  }
-  return { source, sourceLine };
 }
