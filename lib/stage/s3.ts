@@ -85,7 +85,7 @@ export class S3Bucket {
     const { pathname, search, searchParams } = new URL(request.url);
     const form = /^\/([\w-]+)(?:\/?|\/([\w-]+)\/([\w-][\w.-]{0,254}))$/;
     const [, bucket, directory, name] = form.exec(pathname) ?? [];
-    if (bucket !== this.name) throw new Refusal(403, "AccessDenied", "no file's name in this run's bucket");
+    if (bucket !== this.name) throw new Refusal(403, "AccessDenied", "this is no file of this run's bucket");
     if (directory === undefined || name === undefined) {
       if (method === "GET" && searchParams.get("list-type") === "2") {
         return this.#list(searchParams.get("prefix") ?? "");
