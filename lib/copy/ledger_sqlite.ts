@@ -1,7 +1,7 @@
 /** A ledger in a SQLite file: for the workers of one machine. */
 import { pathToFileURL } from "node:url";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { Failure } from "../cli/errors.ts";
+import { Failure, messageOf } from "../cli/errors.ts";
 
 /** How long a process waits for another one's statement. */
 const busyMs = 10_000;
@@ -14,11 +14,7 @@ export async function sqliteStore(path: string, readOnly: boolean) {
   }
   const open = (file: string) => Deno.open(file, { append: true, create: true, mode: 0o600 });
   if (!readOnly) (await open(path)).close();
-  const url = pathToFileURL(path);
-  const log = await Deno.stat(`${path}-wal`).catch(() => undefined);
-  // without a log nobody writes, and no file has to be made beside it, where that may not be allowed
-  if (readOnly && !log?.size) url.searchParams.set("immutable", "1");
-  const database = new DatabaseSync(url, { readOnly, timeout: busyMs });
+  const database = await openDatabase(path, readOnly);
   // The system frees this lock with its process, however that ends: who gets it alone knows that all others are gone.
   // It is of a file beside the ledger, on which SQLite has locks of its own.
   const lock = readOnly ? undefined : await open(`${path}-lock`);
@@ -44,4 +40,27 @@ export async function sqliteStore(path: string, readOnly: boolean) {
       return Promise.resolve();
     },
   };
+}
+
+/**
+ * Without a log nobody writes, so that no file has to be made beside it to read it, where that may not be
+ * allowed: only a URL can say so, which Deno (2.9.6) takes for the name of a file unless all is allowed.
+ */
+async function openDatabase(path: string, readOnly: boolean): Promise<DatabaseSync> {
+  if (readOnly) {
+    await Deno.stat(path).catch((error) => {
+      const hint = "--ledger FILE names it; it is made when tables are copied.";
+      throw new Failure(`ledger ${path}: cannot be read: ${messageOf(error)}`, hint);
+    });
+  }
+  const options = { readOnly, timeout: busyMs };
+  const log = await Deno.stat(`${path}-wal`).catch(() => undefined);
+  if (readOnly && !log?.size) {
+    const url = pathToFileURL(path);
+    url.searchParams.set("immutable", "1");
+    try {
+      return new DatabaseSync(url, options);
+    } catch { /* not all is allowed */ }
+  }
+  return new DatabaseSync(path, options);
 }

@@ -399,6 +399,22 @@ Deno.test("SQLite ledger can be looked at in a directory where nothing may be wr
   );
 });
 
+Deno.test("SQLite ledger is made and looked at with the permissions of the script alone", async () => {
+  const script = new URL("../../../scripts/copy_tables.ts", import.meta.url).pathname;
+  const [, permissions = ""] = /^#!.* deno run (.*)\n/.exec(await Deno.readTextFile(script)) ?? [];
+  const where = await sqlite.fresh();
+  const path = `${where}.ts`;
+  await Deno.writeTextFile(
+    path,
+    `import { openLedger } from ${JSON.stringify(import.meta.resolve("../../../lib/copy/ledger.ts"))};
+    for (const readOnly of [false, true]) await (await openLedger(Deno.args[0], { readOnly })).close();`,
+  );
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", ...permissions.split(" "), path, where],
+  }).output();
+  assert(success, new TextDecoder().decode(stderr));
+});
+
 Deno.test("SQLite ledger frees at once what a killed process held, but not while another one works", async () => {
   const where = await sqlite.fresh();
   const killed = await started(where, named("a", 4));
