@@ -9,22 +9,22 @@ const smallBytes = 1 << 20;
  * node:crypto alone takes 20 ms.
  */
 export class Sha256 {
-  #small = Buffer.alloc(0);
+  #pieces: Uint8Array[] = [];
+  #bytes = 0;
   #hash: Hash | undefined;
 
-  /** @param bytes may be overwritten once this is done */
-  async update(bytes: Uint8Array): Promise<void> {
-    if (!this.#hash && this.#small.length + bytes.length <= smallBytes) {
-      this.#small = Buffer.concat([this.#small, bytes]);
-      return;
-    }
-    this.#hash ??= (await import("node:crypto")).createHash("sha256").update(this.#small);
-    this.#hash.update(bytes);
+  /** @param piece must stay as it is */
+  async update(piece: Uint8Array): Promise<void> {
+    this.#pieces.push(piece);
+    this.#bytes += piece.length;
+    if (this.#bytes <= smallBytes) return;
+    this.#hash ??= (await import("node:crypto")).createHash("sha256");
+    for (const piece of this.#pieces.splice(0)) this.#hash.update(piece);
   }
 
   /** The digest in hexadecimal; nothing can follow it. */
   async digest(): Promise<string> {
     if (this.#hash) return this.#hash.digest("hex");
-    return new Uint8Array(await crypto.subtle.digest("SHA-256", this.#small)).toHex();
+    return new Uint8Array(await crypto.subtle.digest("SHA-256", Buffer.concat(this.#pieces))).toHex();
   }
 }

@@ -54,7 +54,7 @@ export async function readDump(
   for await (const chunk of chunks) {
     const bytes = Buffer.concat([rest, chunk]);
     const end = bytes.lastIndexOf(10) + 1;
-    await reader.lines(bytes.subarray(0, end));
+    if (end) await reader.lines(bytes.subarray(0, end));
     rest = bytes.subarray(end);
     if (rest.length > mostLineBytes) {
       reader.refuse(`line ${reader.line + 1} is longer than ${mostLineBytes >> 20} MiB`, unchangedHint);

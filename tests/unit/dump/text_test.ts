@@ -21,7 +21,7 @@ async function refused(dump: string | Uint8Array, message: string, size = 7, unm
 
 /** Lines with the mark that writeDump puts behind them. */
 async function written(lines: string): Promise<string> {
-  const { entries } = await read(lines);
+  const { entries } = await read(lines, 1 << 16);
   let text = "";
   await writeDump(entries, (bytes) => {
     text += new TextDecoder().decode(bytes);
@@ -56,6 +56,17 @@ Deno.test("what was written with a mark is read with it, in pieces of any size",
   for (const size of [1, 2, 3, 5, 1000]) {
     const { entries: read_, marked } = await read(dump, size, false);
     assertEquals([read_, marked], [entries, true]);
+  }
+});
+
+Deno.test("the mark of a small and of a large dump is the sha256 of all bytes before it", async () => {
+  for (const entries of [2, 3_000]) {
+    const dump = await written(`/c/users/温度: {"a":"${"x".repeat(1_000)}"}\n`.repeat(entries));
+    const body = dump.slice(0, dump.lastIndexOf("# end "));
+    const sum = new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(body))).toHex();
+    assertEquals(dump.slice(body.length), `# end entries=${entries} sha256=${sum}\n`);
+    assertEquals((await read(dump, 70_000, false)).entries.length, entries);
+    await refused(dump.replace("xx", "xy"), "another sha256", 70_000);
   }
 });
 
