@@ -117,9 +117,10 @@ export class Cluster {
       try {
         const client = new SqlClient(node.endpoint, signal, this.options.ca);
         this.version = await client.version();
-        this.#leader = await client.metaLeader();
+        const leader = await client.metaLeader();
+        this.#leader ??= leader;
         const isOld = this.version.startsWith("2.3.") && this.#nodes.length > 1;
-        clusters.set(isOld ? await databasesOf(client) : this.#leader, node.endpoint.url);
+        clusters.set(isOld ? await databasesOf(client) : leader, node.endpoint.url);
       } catch (error) {
         if (!(error instanceof NoAnswer)) throw error;
         down = error;
