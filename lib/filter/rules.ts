@@ -64,7 +64,7 @@ export interface Facts {
   /** the forms that it may be of */
   source: Range;
   root?: { id: string; hasPassword: boolean } | undefined;
-  /** the names of users that `--prune-users` drops */
+  /** the keys of users that `--prune-users` drops */
   pruned: ReadonlySet<string>;
 }
 
@@ -121,7 +121,7 @@ export function rulesFor(options: FilterOptions, facts: Facts): Rule[] {
       name: "--prune-users",
       text: "# with --prune-users: users who are members of no tenant carried over",
       kind: "user",
-      applies: (_entry, key) => key.kind === "user" && facts.pruned.has(key.user),
+      applies: ({ key }) => facts.pruned.has(key),
     },
     ...selection.flags.map(({ text, drops }): Rule => ({
       name: text,

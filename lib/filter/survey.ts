@@ -8,7 +8,7 @@ import { formatsOf, identify } from "../versions/entry.ts";
 import { canLogIn } from "../versions/v2_4_0.ts";
 import { anyFormat, describeRange, overlap, positionOf, rangeOfSource } from "../versions/versions.ts";
 import type { Facts, FilterOptions } from "./rules.ts";
-import { namesUnder } from "./selection.ts";
+import { namesUnder, type Selection } from "./selection.ts";
 
 /** Values of so many entries are read to see the dump's form; a later one that does not fit is an error when it is converted. */
 const evidenceEntries = 200;
@@ -36,29 +36,15 @@ export function survey(dump: Dump, options: FilterOptions): Survey {
   let root: Facts["root"];
   let plainPasswords = false;
   const users: Entry[] = [];
-  /** users that may be pruned: name by id */
-  const pruned = new Map<string, string>();
   for (const entry of dump.entries) {
-    const { key: text, value } = entry;
-    if (!selection.flags.length && !text.includes("/users/")) continue;
-    const key = readKey(text);
+    if (!selection.flags.length && !entry.key.includes("/users/")) continue;
+    const key = readKey(entry.key);
     if (!key) continue;
     selection.survey(namesUnder(key));
     if (key.kind !== "user") continue;
     users.push(entry);
-    plainPasswords ||= plainPassword.test(value);
-    if (!pruneUsers && key.user !== "root") continue;
-    const user = attempt(() => parseJson(value));
-    if (!isObject(user)) continue;
-    const options = objectIn(user, "options");
-    const id = digitsOf(user.id) ?? "";
-    const isAdmin = [user.is_admin, user.is_root_admin, options.granted_admin].includes(true);
-    if (key.user === "root") root = { id, hasPassword: canLogIn(options) };
-    else if (!isAdmin) pruned.set(id, key.user);
-  }
-  for (const { key: text } of pruneUsers ? dump.entries : []) {
-    const key = text.includes("/members/") ? readKey(text) : undefined;
-    if (key?.kind === "member" && !selection.drops([key.tenant])) pruned.delete(key.userId);
+    plainPasswords ||= plainPassword.test(entry.value);
+    if (key.user === "root") root = readUser(entry.value);
   }
   const unmatched = selection.unmatched();
   if (unmatched.length) {
@@ -67,7 +53,33 @@ export function survey(dump: Dump, options: FilterOptions): Survey {
       "is the name spelt as in the dump? It is case sensitive, and only * and ? stand for anything else.",
     );
   }
-  return { ...source, root, pruned: new Set(pruned.values()), plainPasswords, users: userNames(users) };
+  const pruned = pruneUsers ? findUnneeded(users, dump, selection) : new Set<string>();
+  return { ...source, root, pruned, plainPasswords, users: userNames(users) };
+}
+
+/** The keys of users who are no administrators, and members of no tenant carried over. */
+function findUnneeded(users: readonly Entry[], dump: Dump, selection: Selection): Set<string> {
+  const members = new Set<string>();
+  for (const { key: text } of dump.entries) {
+    const key = text.includes("/members/") ? readKey(text) : undefined;
+    if (key?.kind === "member" && !selection.drops([key.tenant])) members.add(key.userId);
+  }
+  const unneeded = users.filter((entry) => {
+    const [[id = "", name] = []] = userNames([entry]);
+    return !members.has(id) && name !== "root" && readUser(entry.value)?.isAdmin === false;
+  });
+  return new Set(unneeded.map(({ key }) => key));
+}
+
+function readUser(value: string): { id: string; hasPassword: boolean; isAdmin: boolean } | undefined {
+  const user = attempt(() => parseJson(value));
+  if (!isObject(user)) return undefined;
+  const options = objectIn(user, "options");
+  return {
+    id: digitsOf(user.id) ?? "",
+    hasPassword: canLogIn(options),
+    isAdmin: [user.is_admin, user.is_root_admin, options.granted_admin].includes(true),
+  };
 }
 
 /** Whatever is wrong with a value is said when it is converted. */
