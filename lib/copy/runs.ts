@@ -21,7 +21,7 @@ import { overlap, type Window } from "./windows.ts";
 export function proofOf({ task, from, to, range, verify, list, expired }: RunPlan): string {
   const told = task === "import" ? [...list?.told ?? []].sort(([a], [b]) => a < b ? -1 : 1) : [];
   return JSON.stringify({
-    ...{ task, from: from?.url, to: to?.url, verify, ...range },
+    ...{ task, from: from?.url, to: to?.url, verify, since: range.from, until: range.to },
     ...(expired === "skip" ? { expired } : {}),
     ...(told.length ? { exports: createHash("sha256").update(JSON.stringify(told)).digest("hex") } : {}),
   });

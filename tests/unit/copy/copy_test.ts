@@ -1,7 +1,7 @@
 /** copy_tables and compare_tables between two stand-ins: what they copy, what they refuse, what they say. */
 import { writeDump } from "../../../lib/dump/text.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../helpers/deps.ts";
-import { Pair, row, sql, ttlOf } from "./copying.ts";
+import { copyTables, Pair, row, sql, ttlOf } from "./copying.ts";
 import { rowsKey, seedRows, type Version } from "../../standin/standin.ts";
 
 const list = (...tables: string[]) =>
@@ -464,6 +464,27 @@ Deno.test("a ledger is not believed where the target is empty now", async () => 
   assertEquals([second.code, pair.differences()], [0, []], second.stderr);
   const earlier = Object.fromEntries(second.results.map(({ table, earlier }) => [table, earlier ?? false]));
   assertEquals(earlier, { air: false, b: true, empty: true });
+});
+
+Deno.test("a ledger is not believed for another target, --since and --until given or not", async () => {
+  for (const range of [{}, { from: "2020-01-01T00:00:00", to: "2100-01-01T00:00:00" }]) {
+    await using pair = await Pair.start();
+    await using other = await Pair.start();
+    assertEquals((await pair.copy({ range })).results[0]?.status, "equal");
+    const key = rowsKey("cnosdb", "db", "air");
+    other.young.rows.set(key, pair.rows("old", "db", "air").slice(0, 3));
+    const tables = [{ tenant: "cnosdb", database: "db", table: "air" }];
+    const { results: [result] } = await copyTables(
+      { ...pair.place, to: other.young.sqlUrl },
+      { range },
+      { tables },
+    );
+    assertEquals([result?.earlier, result?.status, other.young.rows.get(key)?.length], [
+      undefined,
+      "equal",
+      10,
+    ]);
+  }
 });
 
 Deno.test("a table that failed is tried again by the next run, the others are not", async () => {
