@@ -11,7 +11,7 @@ import type { FollowOptions } from "./follow.ts";
 import type { Ledger } from "./ledger.ts";
 import { readHours, type Role } from "./schedule.ts";
 import { listTables, readTables, type TableList } from "./tables.ts";
-import { type Window, window } from "./windows.ts";
+import type { Window } from "./windows.ts";
 
 /** The flags of both scripts. */
 export const sharedFlags = `
@@ -108,7 +108,7 @@ function readRange(args: Args): Window {
     const nanos = args.parsed(flag, parseTime, "a time such as 2026-11-22T10:00:00Z");
     return nanos === undefined ? undefined : formatTime(nanos);
   };
-  const range = window(time("since"), time("until"));
+  const range = { from: time("since"), to: time("until") };
   if (range.from === undefined || range.to === undefined || range.from < range.to) return range;
   throw new UsageError("--until is not after --since");
 }

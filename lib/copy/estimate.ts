@@ -15,7 +15,7 @@ import { inStatements } from "./statements.ts";
 import { type CopyContext, exportWindow } from "./table.ts";
 import { addReason, type Reasons } from "./trouble.ts";
 import { readTtl } from "./ttl.ts";
-import { sameSummary, window } from "./windows.ts";
+import { sameSummary } from "./windows.ts";
 
 /** So many rows are exported to see how long that takes. */
 const sampleRows = 200_000;
@@ -95,7 +95,7 @@ async function measure(context: CopyContext, { name, source }: Seen) {
   const from = formatTime(end - (end - start) * share / 1_000_000n);
   const begun = performance.now();
   return await context.schedule.staged(async (hold) => {
-    const { directory, rows } = await exportWindow(context, name, window(from, formatTime(end + 1n)), hold);
+    const { directory, rows } = await exportWindow(context, name, { from, to: formatTime(end + 1n) }, hold);
     await context.stage!.remove(directory);
     return { rows, bytes: hold.bytes, seconds: Math.round(performance.now() - begun) / 1000 };
   });

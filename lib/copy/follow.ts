@@ -14,16 +14,7 @@ import { proven, type TableResult } from "./result.ts";
 import { inStatements } from "./statements.ts";
 import { type Claim, handOut } from "./tables.ts";
 import { addReason, eachAlone, type Reasons } from "./trouble.ts";
-import {
-  addUp,
-  noRows,
-  overlap,
-  sameSummary,
-  type Summary,
-  type Window,
-  window,
-  windowOf,
-} from "./windows.ts";
+import { addUp, noRows, overlap, sameSummary, type Summary, type Window, windowOf } from "./windows.ts";
 
 /** How a run follows its source. */
 export interface FollowOptions {
@@ -71,7 +62,7 @@ const hasGrown = ({ held, tail }: Followed) => held.last !== undefined && held.l
 /** The stretch of a table's end that holds what is new; undefined where nothing is known to be. */
 function newWindow(table: Followed | undefined): Window | undefined {
   if (!table?.tail) return undefined;
-  return window(hasGrown(table) ? windowOf(table.held).to : table.from, windowOf(table.tail).to);
+  return { from: hasGrown(table) ? windowOf(table.held).to : table.from, to: windowOf(table.tail).to };
 }
 
 /**
@@ -141,7 +132,7 @@ class Follower {
     await atOnce(jobs, inStatements(due, ({ name }) => name.tenant), async (tables) => {
       const asks = await Promise.all(tables.map(async ({ name, from }) => ({
         name,
-        window: overlap(await bounds(name), window(from, undefined)),
+        window: overlap(await bounds(name), { from }),
       })));
       const tails = await eachAlone(asks, (some) => source!.summaries(some));
       for (const [i, table] of tables.entries()) {

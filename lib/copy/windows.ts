@@ -6,8 +6,8 @@ import { formatTime, parseTime } from "../cnosdb/time.ts";
 
 /** A stretch of time, `[from, to)`; open where a bound is missing. */
 export interface Window {
-  readonly from?: string;
-  readonly to?: string;
+  readonly from?: string | undefined;
+  readonly to?: string | undefined;
 }
 
 /** What a stretch of a table holds. */
@@ -60,20 +60,15 @@ export function addUp(summaries: readonly Summary[]): Summary {
 
 const xorHex = (a: string, b: string) => (BigInt(`0x${a}`) ^ BigInt(`0x${b}`)).toString(16).padStart(16, "0");
 
-/** A window from two bounds, either of which may be missing. */
-export function window(from: string | undefined, to: string | undefined): Window {
-  return { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
-}
-
 /** What lies in both of two windows. */
 export function overlap(a: Window, b: Window): Window {
   const given = (bounds: (string | undefined)[]) => bounds.filter((bound) => bound !== undefined).sort();
-  return window(given([a.from, b.from]).at(-1), given([a.to, b.to])[0]);
+  return { from: given([a.from, b.from]).at(-1), to: given([a.to, b.to])[0] };
 }
 
 /** From a summary's first row to its last. */
 export function windowOf({ first, last }: Summary): Window {
-  return window(first, last === undefined ? undefined : formatTime((parseTime(last) ?? 0n) + 1n));
+  return { from: first, to: last === undefined ? undefined : formatTime((parseTime(last) ?? 0n) + 1n) };
 }
 
 /** From so many rows on it saves copying to look closer at a window of which the target has most rows already, by so many bins. */
@@ -105,7 +100,8 @@ export function pairBins(source: Bins = new Map(), target: Bins = new Map(), out
   const starts = [...new Set([...source.keys(), ...target.keys()])].sort();
   if (!starts.length) starts.push("");
   return starts.map((start, i) => ({
-    ...window(i === 0 ? outer.from : start, starts[i + 1] ?? outer.to),
+    from: i === 0 ? outer.from : start,
+    to: starts[i + 1] ?? outer.to,
     source: source.get(start) ?? noRows,
     target: target.get(start) ?? noRows,
   }));

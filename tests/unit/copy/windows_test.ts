@@ -64,26 +64,28 @@ Deno.test("bins of both sides become parts without a gap, from the outer window'
   const bins = (...list: [number, number][]) => new Map(list.map(([n, rows]) => [day(n), held(rows, n)]));
   const parts = pairBins(bins([3, 5], [9, 1]), bins([3, 5], [5, 2]), {});
   assertEquals(parts, [
-    { to: day(5), source: held(5, 3), target: held(5, 3) },
+    { from: undefined, to: day(5), source: held(5, 3), target: held(5, 3) },
     { from: day(5), to: day(9), source: noRows, target: held(2, 5) },
-    { from: day(9), source: held(1, 9), target: noRows },
+    { from: day(9), to: undefined, source: held(1, 9), target: noRows },
   ]);
   assertEquals(parts.map(differs), [false, true, true]);
   const bounded = pairBins(bins([3, 5], [9, 1]), bins(), { from: day(2), to: day(20) });
   assertEquals(bounded.map(({ from, to }) => [from, to]), [[day(2), day(9)], [day(9), day(20)]]);
   const [early, old] = [held(4), { ...held(3), first: "1960-01-01T00:00:00" }];
   assertEquals(pairBins(new Map([["", old]]), new Map([["", early], ...bins([9, 1])]), {}), [
-    { to: day(9), source: old, target: early },
-    { from: day(9), source: noRows, target: held(1, 9) },
+    { from: undefined, to: day(9), source: old, target: early },
+    { from: day(9), to: undefined, source: noRows, target: held(1, 9) },
   ]);
-  assertEquals(pairBins(bins(), bins(), { to: day(2) }), [{ to: day(2), source: noRows, target: noRows }]);
+  assertEquals(pairBins(bins(), bins(), { to: day(2) }), [
+    { from: undefined, to: day(2), source: noRows, target: noRows },
+  ]);
 });
 
 Deno.test("windows overlap where both are, and are told as an operator reads them", () => {
   assertEquals(overlap({ from: day(2) }, { from: day(1), to: day(9) }), { from: day(2), to: day(9) });
-  assertEquals(overlap({}, {}), {});
+  assertEquals(overlap({}, {}), { from: undefined, to: undefined });
   assertEquals(windowOf(held(3, 1, 2)), { from: day(1), to: "2023-11-02T00:00:00.000000001" });
-  assertEquals(windowOf(noRows), {});
+  assertEquals(windowOf(noRows), { from: undefined, to: undefined });
   assertEquals([{}, { from: day(1) }, { to: day(2) }, { from: day(1), to: day(2) }].map(tellWindow), [
     "all its time",
     `from ${day(1)}`,
