@@ -26,26 +26,29 @@ export const command: Command = {
   usage: ["--target VERSION [FLAGS] [DUMP]", "[FLAGS] --print-rules"],
   positional: { name: "DUMP", most: 1 },
   flags: `
-    -t, --target VERSION        the version of the new cluster (2.4.0 to 2.4.3.4), or the URL of one of its data nodes, which is asked.
-                                Required
-    --source VERSION            the version of the dump, if it does not show: in 2.3.0 and 2.3.1 a missing TTL means 365 days
-    --cluster NAME              the new cluster's name, if it differs from the old one's
-    --tenant TENANT...          carry over this tenant and what is in it (* and ? as in a shell; names with dots in double quotes)
-    --database T.DATABASE...    carry over this database, with its tenant
-    --table T.D.TABLE...        carry over this table, with its database and tenant
-    --exclude NAME...           leave out a tenant, a database or a table, with all in it
-    --prune-users               leave out users who are members of no tenant carried over
-    --replica N                 cap the replicas of every database, for a smaller cluster
-    --root auto|keep|drop       auto drops a root without a password: it would lock all out of a cluster with authentication on
-    --keep-system               keep the databases usage_schema and cluster_schema of cnosdb
-    --rules FILE                further drops and patches, as YAML; see docs/en/recipes.md
-    --print-rules               print the rules in the order in which they run, as YAML
-    --drop-invalid              drop entries that cannot be converted, and name them
+    -t, --target VERSION      the version of the new cluster (2.4.0 to 2.4.3.4), or the URL of one of its data
+                              nodes, which is asked. Required
+    --source VERSION          the version of the dump, if it does not show: in 2.3.0 and 2.3.1 a missing TTL means
+                              365 days
+    --cluster NAME            the new cluster's name, if it differs from the old one's
+    --tenant TENANT...        carry over this tenant and what is in it (* and ? as in a shell; names with dots
+                              in double quotes)
+    --database T.DATABASE...  carry over this database, with its tenant
+    --table T.D.TABLE...      carry over this table, with its database and tenant
+    --exclude NAME...         leave out a tenant, a database or a table, with all in it
+    --prune-users             leave out users who are members of no tenant carried over
+    --replica N               cap the replicas of every database, for a smaller cluster
+    --root auto|keep|drop     auto drops a root without a password: it would lock all out of a cluster with
+                              authentication on
+    --keep-system             keep the databases usage_schema and cluster_schema of cnosdb
+    --rules FILE              further drops and patches, as YAML; see docs/en/recipes.md
+    --print-rules             print the rules in the order in which they run, as YAML
+    --drop-invalid            drop entries that cannot be converted, and name them
     ${unmarkedFlag}
     ${outputFlag}
-    --report FILE               what became of each entry, as JSON lines
-    --diff                      print each changed entry before and after, instead of a dump
-    --check                     write no dump, only say whether it would convert
+    --report FILE             what became of each entry, as JSON lines
+    --diff                    print each changed entry before and after, instead of a dump
+    --check                   write no dump, only say whether it would convert
   `,
   examples: [
     "# a 2.3 cluster into 2.4.2",

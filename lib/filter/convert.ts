@@ -11,7 +11,7 @@ import { describeRange, overlap } from "../versions/versions.ts";
 import type { FilterOptions, OwnRule, Rule } from "./rules.ts";
 import type { Survey } from "./survey.ts";
 
-/** What became of an entry. Entries that fare alike share one: of a million entries some hundred differ in more than id and names. */
+/** What became of an entry; shared by all that differ in id and names alone, so by most of a large dump. */
 export interface Outcome {
   readonly kind: Key["kind"] | "unknown";
   readonly action: "kept" | "converted" | "dropped";
@@ -49,7 +49,7 @@ export function valueOf({ value }: Entry, { end }: Outcome): string {
 export interface Item {
   readonly entry: Entry;
   readonly key: Key;
-  /** how much of the value is what it is (such as a TSKV table), its id and its names; missing unless it begins as CnosDB writes it */
+  /** how long the id and names are that its value begins with, if it begins as CnosDB writes it */
   readonly headLength?: number;
 }
 

@@ -31,8 +31,8 @@ export function* entriesOf({ dump, outcomes }: Pick<Filtered, "dump" | "outcomes
 }
 
 /**
- * bcrypt, cost 12, as 2.4 wants the passwords that 2.3.0 to 2.3.3 hold as plain text, with a salt made of the user's 128-bit id:
- * random, unique, and the same in every run.
+ * bcrypt, cost 12, as 2.4 wants the passwords that 2.3.0 to 2.3.3 hold as plain text, with a salt made of the
+ * user's 128-bit id: random, unique, and the same in every run.
  */
 export async function loadHash(): Promise<Context["hash"]> {
   const bcrypt = await loadBcrypt();
@@ -44,8 +44,8 @@ export async function loadHash(): Promise<Context["hash"]> {
 
 /**
  * @param signal ends it
- * @throws {Failure} if the dump is of a version that cannot be converted for the target, an entry cannot be converted, two would come
- * out with one key, or a flag matched nothing
+ * @throws {Failure} if the dump is of a version that cannot be converted for the target, an entry cannot be
+ * converted, two would come out with one key, or a flag matched nothing
  */
 export async function filterDump(dump: Dump, options: FilterOptions, signal: AbortSignal): Promise<Filtered> {
   const facts = survey(dump, options);

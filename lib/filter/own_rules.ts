@@ -1,4 +1,5 @@
-// Drops and patches of the operator's own (`--rules FILE.yaml`), so that a surprise in one cluster needs no new release:
+// Drops and patches of the operator's own (`--rules FILE.yaml`), so that a surprise in one cluster needs no
+// new release:
 //
 //     - drop: /*/tenants/test_*/**
 //     - patch: /*/tenants/acme/dbs/iot
@@ -49,7 +50,7 @@ export async function parseRules(text: string, file: string): Promise<OwnRule[]>
   });
 }
 
-/** What YAML read, as a JSON value. @throws {RangeError} for what JSON does not have, such as a date or an alias of itself */
+/** What YAML read, as JSON. @throws {RangeError} for what JSON has not: a date, an alias of itself */
 function jsonOf(value: unknown, above: readonly unknown[] = []): Json {
   if (value === null || typeof value === "string" || typeof value === "boolean") return value;
   if (typeof value === "number" && Number.isFinite(value)) {
@@ -101,7 +102,7 @@ function mergePatch(value: Json, patch: Json): Json {
   return merged;
 }
 
-/** What renames fields, each at its place. @param names former and new, with dots between the names on the way to a field */
+/** What renames fields, each at its place. @param names former and new ones, each with the way to it */
 function renaming(names: Json | undefined): (value: Json) => Json {
   if (!isObject(names)) throw new RangeError("rename: expected former: new");
   const changes = Object.entries(names).map(([from, to]) => {

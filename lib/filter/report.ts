@@ -19,7 +19,7 @@ function sum(counts: Map<Outcome, number>, matches: (outcome: Outcome) => boolea
   return counts.entries().reduce((n, [outcome, count]) => matches(outcome) ? n + count : n, 0);
 }
 
-/** What a filter did, for an operator. @param target the version that was asked for, as the operator named it */
+/** What a filter did, for an operator. @param target the version asked for, as the operator named it */
 export function summary(filtered: Filtered, target: string): string[] {
   const { dump, facts, notes } = filtered;
   const counts = countOutcomes(filtered);

@@ -1,6 +1,6 @@
 /**
- * What the filter does, as one list of rules that each entry takes its way through: drops first, then changes of the value. What
- * `--print-rules` prints is made from the very list that runs.
+ * What the filter does, as one list of rules that each entry takes its way through: drops first, then changes
+ * of the value. What `--print-rules` prints is made from the very list that runs.
  */
 import { digitsOf, isObject, type Json } from "../dump/json.ts";
 import { isUnlisted, type Key } from "../dump/key.ts";
@@ -31,7 +31,7 @@ export interface Rule {
   readonly change?: (value: Json, key: Key, hash: Context["hash"]) => Json;
 }
 
-/** One of the operator's own, which goes by an entry's key alone; a report names it even if it changes nothing. */
+/** One of the operator's own: it goes by the key alone, and is reported even if it changes nothing. */
 export interface OwnRule extends Rule {
   readonly pattern: string;
   applies(entry: Entry): boolean;
@@ -68,7 +68,7 @@ export interface Facts {
   pruned: ReadonlySet<string>;
 }
 
-/** Drops by pattern of entries of one kind, as a key of another kind may look alike. @param why why they are dropped */
+/** Drops entries of one kind by pattern, as a key of another kind may look alike. @param why is printed */
 function drops(name: string, kind: Key["kind"], why: string, ...patterns: string[]): Rule {
   const tests = patterns.map((pattern) => glob(pattern, "/"));
   return {

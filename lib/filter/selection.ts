@@ -4,15 +4,17 @@ import type { TableName } from "../cnosdb/names.ts";
 import type { Key } from "../dump/key.ts";
 
 /**
- * A test of whole texts by a pattern of a shell. What stands between two stars is looked for once, at the first place that it fits, so that
- * no pattern takes long: in an atomic group, which JavaScript only has as a lookahead and what that found.
- * @param pattern `*` stands for any run of characters, `?` for one; with `separator` neither crosses it, and `**` does
+ * A test of whole texts by a pattern of a shell. What stands between two stars is looked for once, at the
+ * first place that it fits, so that no pattern takes long: in an atomic group, which JavaScript only has as a
+ * lookahead and what that found.
+ * @param pattern `*` stands for any run of characters, `?` for one; with `separator` neither crosses it, and
+ * `**` does
  */
 export function glob(pattern: string, separator = ""): (text: string) => boolean {
   const one = separator ? `[^${separator}]` : "[^]";
   let groups = 0;
   const atomic = (source: string) => `(?=(?<g${++groups}>${source}))\\k<g${groups}>`;
-  /** the pieces of a pattern between its stars; only the last may have to be looked for again, as the text has to end behind it */
+  /** What stands between stars. Only the last piece may be looked for again, as the text ends behind it. */
   const joined = (pieces: string[], star: string, toEnd: boolean): string =>
     pieces.reduce((before, piece, i) =>
       before + (toEnd && i === pieces.length - 1 ? `${star}*?${piece}` : atomic(`${star}*?${piece}`))
@@ -78,8 +80,8 @@ function readPattern(flag: string, name: string, count?: number): Pattern {
 }
 
 /**
- * What the flags of a command line select. Selecting includes parents, so all names are shown to `survey` before a flag is asked; excluding
- * excludes everything inside. What belongs to no tenant is always kept.
+ * What the flags of a command line select. Selecting includes parents, so all names are shown to `survey`
+ * before a flag is asked; excluding excludes everything inside. What belongs to no tenant is always kept.
  */
 export class Selection {
   /** the flags as rules, each for itself; empty if nothing was selected or excluded */

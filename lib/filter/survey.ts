@@ -10,10 +10,10 @@ import { anyFormat, describeRange, overlap, positionOf, rangeOfSource } from "..
 import type { Facts, FilterOptions } from "./rules.ts";
 import { namesUnder, type Selection } from "./selection.ts";
 
-/** Values of so many entries are read to see the dump's form; a later one that does not fit is an error when it is converted. */
+/** So many values are read to see the dump's form; a later one that does not fit is refused. */
 const evidenceEntries = 200;
 
-/** What a password looks like that has to be hashed: no whole hash, or escaped, so that only parsing tells. */
+/** A password that may have to be hashed: no whole hash, or escaped, so that only parsing tells. */
 const plainPassword = /"password"\s*:\s*"(?!\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")|\\/;
 
 /** What is known of a dump. */
@@ -28,7 +28,8 @@ export interface Survey extends Facts {
 
 /**
  * Reads the first values, and the keys and users as far as they matter.
- * @throws {Failure} if the dump is of a version that cannot be converted for the target, or a flag selects nothing of it
+ * @throws {Failure} if the dump is of a version that cannot be converted for the target, or a flag selects
+ * nothing of it
  */
 export function survey(dump: Dump, options: FilterOptions): Survey {
   const { selection, pruneUsers } = options;
@@ -91,7 +92,7 @@ function attempt<T>(read: () => T): T | undefined {
   }
 }
 
-/** The forms that a dump may be of by what the operator says and by its first values, and the line that shows it. */
+/** The forms that a dump may be of, by the operator and its first values, and the line that shows it. */
 function sourceOf({ name, entries }: Dump, { source: given, target }: FilterOptions) {
   let [source, sourceLine, read] = [anyFormat, 0, 0];
   for (const { key, value, line } of entries) {

@@ -19,7 +19,7 @@ interface Part {
   member: string;
 }
 
-/** @returns undefined for buckets and what is internal, of which nothing is read @throws {InvalidValue} if it is no object */
+/** @returns undefined for what no version reads: buckets and internals @throws {InvalidValue} if no object */
 export function partOf({ kind }: Key, value: Json): Part | undefined {
   if (kind === "bucket" || kind === "internal") return undefined;
   if (!isObject(value)) throw new InvalidValue("the value: expected an object");
@@ -54,7 +54,8 @@ function hasNamesOf(key: Key, value: Json): boolean {
 }
 
 /**
- * What an entry is about, by its key and, if slashes in names leave the key ambiguous, by the names in its value.
+ * What an entry is about, by its key and, if slashes in names leave the key ambiguous, by the names in its
+ * value.
  * @throws {InvalidValue} if the key is none of CnosDB's, the value has no names, or the two disagree
  */
 export function identify(key: string, value: Json): Key {
@@ -93,7 +94,8 @@ export function formatsOf(key: Key, value: Json): Range {
 }
 
 /**
- * Checks that a server reads an entry: what it could not read would make it panic, or lose the tenant, at its next restart.
+ * Checks that a server reads an entry: what it could not read would make it panic, or lose the tenant, at its
+ * next restart.
  * @param form a form, or its position in the chain
  * @throws {InvalidValue} saying which field, what is expected and what is there
  */

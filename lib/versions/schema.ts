@@ -1,11 +1,12 @@
 /**
- * What a server of some version can read of a value. The words are serde's, as CnosDB parses with it: a struct has fields that
- * have to be there and fields that may be missing or null; unknown fields are passed over, unless the struct is closed.
+ * What a server of some version can read of a value. The words are serde's, as CnosDB parses with it: a
+ * struct has fields that have to be there and fields that may be missing or null; unknown fields are passed
+ * over, unless the struct is closed.
  */
 import { digitsOf, formatJson, InvalidValue, isObject, type Json, type JsonObject } from "../dump/json.ts";
 import { preview } from "../cli/text.ts";
 
-/** Throws an `InvalidValue` if the value is not of this schema. `path` is where it stands, for the message. */
+/** Throws an `InvalidValue` if the value is not of this schema. `path` says where it stands. */
 export type Schema = (value: Json, path: string) => void;
 
 function refuse(path: string, expected: string, value: Json): never {

@@ -26,7 +26,7 @@ export interface VersionStep {
   readonly recognizes?: { readonly [kind in ValueKind]?: (value: JsonObject) => boolean | undefined };
   /** what CREATE DATABASE writes, if that changed */
   readonly walMaxFileSizeBytes?: number;
-  /** `convert` would change values of later versions, and no dump shows which it has: only `--source` asks for it */
+  /** only `--source` asks for it: it would change values of later versions, and no dump shows which it has */
   readonly onlyIfSaid?: true;
 }
 

@@ -1,4 +1,4 @@
-/** 2.3.2: a database without a TTL keeps its rows for ever; in 2.3.0 and 2.3.1 a missing TTL means 365 days. */
+/** 2.3.2: a database without a TTL keeps its rows for ever; in 2.3.0 and 2.3.1 that meant 365 days. */
 import { changed, type VersionStep } from "./step.ts";
 import * as values from "./values.ts";
 

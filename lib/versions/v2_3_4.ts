@@ -1,4 +1,4 @@
-/** 2.3.4: each request limit became two, of the coordinator and of HTTP; the former ones are the coordinator's. */
+/** 2.3.4: each request limit became two, of the coordinator (which had the former ones) and of HTTP. */
 import { changed, renamed, type VersionStep } from "./step.ts";
 import * as values from "./values.ts";
 

@@ -1,6 +1,7 @@
 /**
- * 2.4.1: `is_admin` became `is_root_admin`, tenants can be dropped later, `schema_id` became `schema_version`, and a user whose
- * `must_change_password` is true can do nothing else (statement_to_plan in query_server/query/src/sql/planner.rs).
+ * 2.4.1: `is_admin` became `is_root_admin`, tenants can be dropped later, `schema_id` became
+ * `schema_version`, and a user whose `must_change_password` is true can do nothing else (statement_to_plan in
+ * query_server/query/src/sql/planner.rs).
  */
 import type { JsonObject } from "../dump/json.ts";
 import * as s from "./schema.ts";
@@ -11,8 +12,8 @@ import { canLogIn, user } from "./v2_4_0.ts";
 export const fields = values.tableFields({ schema_version: s.u64 }, true);
 
 /**
- * Before 2.4.1 nothing looks at `must_change_password` and nothing resets it: root has it from the first day on, whatever password
- * it was given since. Carried over it would lock out whoever has a password.
+ * Before 2.4.1 nothing looks at `must_change_password` and nothing resets it: root has it from the first day
+ * on, whatever password it was given since. Carried over it would lock out whoever has a password.
  */
 function mayWork(options: JsonObject): JsonObject {
   return canLogIn(options) && options.must_change_password === true

@@ -10,7 +10,7 @@ const secsDuration = s.struct({ duration: s.struct({ secs: s.u64, nanos: s.u32 }
 const secondsOf: Record<string, bigint> = { Minutes: 60n, Hour: 3600n, Day: 86400n };
 const mostSeconds = (1n << 64n) - 1n;
 
-/** `{"time_num":30,"unit":"Day"}` in seconds; null, `Inf`, and what is more than 2^64 seconds, is for ever. */
+/** `{"time_num":30,"unit":"Day"}` in seconds; null, `Inf` and what is beyond 2^64 seconds is for ever. */
 function duration(former: Json | undefined): Json {
   const { unit, time_num: count } = isObject(former) ? former : {};
   const seconds = BigInt(digitsOf(count) ?? "0") * (secondsOf[String(unit)] ?? mostSeconds + 1n);

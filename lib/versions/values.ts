@@ -98,7 +98,8 @@ interface Column extends JsonObject {
 }
 
 /**
- * A TSKV table whose columns have ids that differ, and an index with the one position of each name: what 2.4 reads its rows by.
+ * A TSKV table whose columns have ids that differ, and an index with the one position of each name: what 2.4
+ * reads its rows by.
  * @param fields as of `tableFields` @param closed whether another field is refused
  */
 export function table(fields: Record<string, s.Schema>, closed = false): s.Schema {
@@ -136,9 +137,9 @@ function checkColumns(
 }
 
 /**
- * Gives the columns the ids 0 … n-1. 2.3's line protocol gives a new column an id that is taken after DROP COLUMN, and 2.4
- * reads columns by id: such a table cannot be read after import. No data files move, so ids are free to change (accepted
- * by 2.4.0 to 2.4.3.4).
+ * Gives the columns the ids 0 … n-1. 2.3's line protocol gives a new column an id that is taken after DROP
+ * COLUMN, and 2.4 reads columns by id: such a table cannot be read after import. No data files move, so ids
+ * are free to change (accepted by 2.4.0 to 2.4.3.4).
  */
 export function renumberColumns(table: JsonObject): JsonObject {
   const columns = (table.columns as Column[]).map((column, id) => ({ ...column, id }));

@@ -1,6 +1,7 @@
 /**
- * The versions of CnosDB in their order. A further one is one more module beside this, and one more line in `chain`: what can be
- * converted from and for, what a version reads, and how a dump's version is recognized, follow from the steps.
+ * The versions of CnosDB in their order. A further one is one more module beside this, and one more line in
+ * `chain`: what can be converted from and for, what a version reads, and how a dump's version is recognized,
+ * follow from the steps.
  */
 import { UsageError } from "../cli/errors.ts";
 import type { JsonObject } from "../dump/json.ts";
@@ -31,7 +32,7 @@ export const targets: readonly string[] = chain.flatMap(({ releases }) =>
 /** The releases that a dump can come from; "2.3" is 2.3.2 or later. */
 export const sources: readonly string[] = ["2.3", ...chain.flatMap(({ releases }) => releases)];
 
-/** @param version a release such as 2.4.2.1 @throws {UsageError} if it is none that a dump can be converted for */
+/** @param version a release such as 2.4.2.1 @throws {UsageError} if no dump can be converted for it */
 export function targetFormat(version: string): Format {
   const step = chain.find(({ releases }) => releases.includes(version));
   if (step && targets.includes(version)) return step.releases[0];
@@ -94,8 +95,8 @@ export function rangeOf(kind: ValueKind, value: JsonObject): Range {
 }
 
 /**
- * The steps from one form to another. Of a range the earliest form is taken, as a step leaves alone what has its form already; but for
- * a step that only `--source` asks for.
+ * The steps from one form to another. Of a range the earliest form is taken, as a step leaves alone what has
+ * its form already; but for a step that only `--source` asks for.
  */
 export function stepsBetween({ first, last }: Range, target: Format): VersionStep[] {
   const said = chain.findLastIndex(({ onlyIfSaid }, at) => onlyIfSaid && at <= last);
