@@ -6,7 +6,7 @@ import { describeSeconds } from "../cli/text.ts";
 import type { Endpoint } from "../cnosdb/endpoint.ts";
 import { NoAnswer, pause } from "../cnosdb/http.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
-import { type QueryOptions, type Row, SqlClient, SqlError } from "../cnosdb/sql.ts";
+import { type QueryOptions, type Row, shorten, SqlClient, SqlError } from "../cnosdb/sql.ts";
 import { parseTime } from "../cnosdb/time.ts";
 import type { Role } from "./schedule.ts";
 import { ClusterTrouble, GivenUp, helpFor } from "./trouble.ts";
@@ -20,8 +20,8 @@ export interface ClusterOptions {
   readonly pauseMs?: number;
 }
 
-/** Sends one statement once. */
-export type Send = (sql: string, options: QueryOptions) => Promise<Row[]>;
+/** Sends one statement once. @param idleMs how long nothing has come of it that can be seen from here */
+export type Send = (sql: string, options: QueryOptions, idleMs?: () => number) => Promise<Row[]>;
 
 /** How long to go on trying. */
 export interface Trying {
@@ -35,6 +35,8 @@ export interface Trying {
 /** How often a node at work is pinged, and how many pings must fail in a row, as an import may slow it. */
 const pingEveryMs = 30_000;
 const deadPings = 10;
+/** An import that has read nothing for so long hangs: a replica group that lost its leader may never answer (2.4.2.1, two data nodes). */
+const hungMs = 600_000;
 const longestPauseMs = 30_000;
 /** A node that gave no answer is left out for so long, as long as there is another. */
 const downMs = 30_000;
@@ -90,7 +92,7 @@ export class Cluster {
     for (let pauseMs = this.options.pauseMs ?? 500, waitedMs = 0;;) {
       const node = this.#pick();
       try {
-        return await action((sql, options) => this.#send(node, sql, options));
+        return await action((sql, options, idleMs) => this.#send(node, sql, options, idleMs));
       } catch (error) {
         const meaning = meaningOf(error);
         if (meaning === "refused" || meaning === "expired") throw error;
@@ -184,16 +186,19 @@ export class Cluster {
     return this.#nodes.some(({ askedMs }) => askedMs <= performance.now());
   }
 
-  /** Runs a statement for as long as it takes, unless its node answers no ping any more meanwhile. */
-  async #send(node: Node, sql: string, options: QueryOptions): Promise<Row[]> {
+  /** Runs a statement for as long as it takes, unless its node answers no ping any more, or nothing comes of it. */
+  async #send(node: Node, sql: string, options: QueryOptions, idleMs = () => 0): Promise<Row[]> {
     const controller = new AbortController();
     const client = new SqlClient(node.endpoint, controller.signal, this.options.ca);
+    const giveUp = (why: string) => controller.abort(new NoAnswer(`${node.endpoint.url} ${why}`, true));
     let failed = 0;
     const timer = setInterval(() => {
+      if (idleMs() > hungMs) {
+        giveUp(`has read nothing for ${describeSeconds(hungMs / 1000)}: ${shorten(sql)}`);
+      }
       client.version(10_000).then(() => failed = 0, (error) => {
         if (++failed < deadPings) return;
-        const told = `${node.endpoint.url} answered none of ${failed} pings while a statement ran`;
-        controller.abort(new NoAnswer(`${told}: ${messageOf(error)}`, true));
+        giveUp(`answered none of ${failed} pings while a statement ran: ${messageOf(error)}`);
       });
     }, pingEveryMs);
     try {

@@ -15,8 +15,8 @@ const columnsKept = 64;
 /** Columns that are digested in one statement, so that its text stays below 16 MiB by far. */
 const columnsInStatement = 4_000;
 
-/** Sends a statement once. */
-type Query = (sql: string) => Promise<Row[]>;
+/** Sends a statement once, as a `Send` does. */
+type Query = (sql: string, idleMs?: () => number) => Promise<Row[]>;
 
 /** Asks one cluster, when its turn comes. */
 export class Profiler {
@@ -39,7 +39,9 @@ export class Profiler {
     const { tenant, database } = name;
     const once = (send: Send) => {
       onStep?.(name, step);
-      return action((sql) => send(sql, { tenant, database })).finally(() => onStep?.(name, step, true));
+      return action((sql, idleMs) => send(sql, { tenant, database }, idleMs)).finally(() =>
+        onStep?.(name, step, true)
+      );
     };
     const turn = { role: cluster.role, step, database: databaseKey(name), hold };
     return cluster.attempt((send) => schedule.turn(turn, () => once(send)), { signal, onAgain });

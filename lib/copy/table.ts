@@ -195,7 +195,12 @@ export class TableCopy {
     const { context: { target, stage, raiseTtl, tally }, seen: { name } } = this;
     if (rows === 0) return unit;
     const sql = importSql(name, stage!.target.url(directory), stage!.target.connection);
-    const once = () => target!.inTurn(name, "import", async (query) => readCopied(await query(sql)));
+    const once = () =>
+      target!.inTurn(name, "import", async (query) => {
+        const begunMs = performance.now();
+        const usedMs = () => Math.max(begunMs, stage!.usedMs?.(directory) ?? Infinity);
+        return readCopied(await query(sql, () => performance.now() - usedMs()));
+      });
     const imported = await once().catch(async (error) => {
       if (meaningOf(error) !== "expired" || !raiseTtl) throw error;
       await raiseTtl(name);

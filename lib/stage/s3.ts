@@ -29,6 +29,8 @@ export class S3Bucket {
   };
   /** what takes files, by directory and name */
   readonly #directories = new Map<string, Map<string, StagedFile>>();
+  /** when something of a directory was read last, by `performance.now()` */
+  readonly usedMs = new Map<string, number>();
   #number = 0;
 
   /**
@@ -56,6 +58,7 @@ export class S3Bucket {
   async remove(directory: string): Promise<void> {
     const files = this.#files(directory);
     this.#directories.delete(directory);
+    this.usedMs.delete(directory);
     for (const [, { path }] of files) await remove(path);
   }
 
@@ -174,16 +177,26 @@ export class S3Bucket {
       "content-length": `${end - start}`,
       ...range !== null && { "content-range": `bytes ${start}-${end - 1}/${file.bytes}` },
     };
-    const body = ReadableStream.from(read(file.path, start, end));
+    const used = () => this.usedMs.set(directory, performance.now());
+    const body = ReadableStream.from(read(file.path, start, end, used));
     return new Response(body, { status: range === null ? 200 : 206, headers });
   }
 }
 
 const remove = (path: string) => Deno.remove(path).catch(() => {}); // where it could not even be created
 
-/** Opens the file once its bytes are asked for. */
-async function* read(path: string, start: number, end: number): AsyncGenerator<Uint8Array> {
-  if (start < end) yield* createReadStream(path, { start, end: end - 1, highWaterMark: 524_288 });
+/** Opens the file once its bytes are asked for. @param onPiece called for each of its pieces */
+async function* read(
+  path: string,
+  start: number,
+  end: number,
+  onPiece: () => void,
+): AsyncGenerator<Uint8Array> {
+  if (start === end) return;
+  for await (const piece of createReadStream(path, { start, end: end - 1, highWaterMark: 524_288 })) {
+    onPiece();
+    yield piece;
+  }
 }
 
 const escape = (text: string) => text.replace(/[<>&"]/g, (c) => `&#${c.charCodeAt(0)};`);

@@ -19,6 +19,8 @@ export interface Stage {
   readonly target: StageSide;
   /** Bytes of a directory's files; undefined where they cannot be seen from here. */
   bytes(directory: string): Promise<number | undefined>;
+  /** When something of a directory was read last, by `performance.now()`; a served stage alone can tell. */
+  usedMs?(directory: string): number;
   /** Why the stage itself refused or stopped last, for the operator. */
   problem(): string | undefined;
   /** Lets go of a directory that is not needed any more; in another storage than a local one it is kept, and counted. */
