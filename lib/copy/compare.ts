@@ -1,4 +1,4 @@
-/** What differs between the two sides of a table: looked at many at once first, then by windows where they differ or are large. */
+/** What differs between both sides: of many tables at once, then by windows of those that differ or are large. */
 import type { Failure } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import type { Profiler } from "./profile.ts";
@@ -29,7 +29,7 @@ export interface Seen {
   readonly target: Summary;
 }
 
-/** A window takes so many bytes in the stage at most, by a rough guess: numbers are eight bytes, and Parquet comes uncompressed. */
+/** What a window takes in the stage at most, by a rough guess: Parquet comes uncompressed. */
 const bytesPerWindow = 1_000_000_000;
 const bytesPerValue = 12;
 
@@ -40,8 +40,8 @@ function closer({ rowsPerWindow }: Comparison, { columns }: Seen, sides: Sides):
 }
 
 /**
- * Looks at tables of one database: columns once, rows of all of them in a statement a side, and for `full` digests of those that stay
- * one window.
+ * Looks at tables of one database: columns once, rows of all of them in a statement a side, and for `full`
+ * digests of those that stay one window.
  * @param asks what is compared of each
  * @returns what was seen of each, or why it cannot be compared
  */
@@ -82,7 +82,7 @@ async function askBoth(
   }));
 }
 
-/** With digests of the tables that stay one window: of the source, and of the target where the rest is equal already. */
+/** With digests of the tables that stay one window: of the source, and if the rest is equal of the target. */
 async function withDigests(comparison: Comparison, seen: readonly Seen[]): Promise<Seen[]> {
   const whole = seen.filter((one) => one.source.rows > 0 && closer(comparison, one, one) === undefined);
   const even = whole.filter((one) => !differs(one));
@@ -97,8 +97,8 @@ async function withDigests(comparison: Comparison, seen: readonly Seen[]): Promi
 }
 
 /**
- * A table as windows, which together cover all that is compared of it. One that holds little is a single window; where a window differs
- * and it saves copying, it is looked at by finer ones.
+ * A table as windows, which together cover all that is compared of it. One that holds little is a single
+ * window; a window that differs is cut into finer ones if that saves copying.
  * @param part what is looked at, all of the table unless told
  */
 export async function compareWindows(
@@ -119,7 +119,7 @@ export async function compareWindows(
   return finer;
 }
 
-/** Names of the columns that differ in a window that holds as many rows on both sides: each is digested with its rows' time and tags. */
+/** Columns that differ in a window of as many rows on both sides: each is digested with time and tags. */
 export async function differingColumns(
   { source, target }: Comparison,
   { name, columns }: Seen,

@@ -1,4 +1,4 @@
-/** What one cluster says of tables: their columns, and what lies in stretches of them. Several questions go in one statement. */
+/** What one cluster says of tables: their columns, and what lies in stretches of them. */
 import { databaseKey, displayTable, type TableName } from "../cnosdb/names.ts";
 import type { Row } from "../cnosdb/sql.ts";
 import type { Cluster, Send } from "./cluster.ts";
@@ -33,7 +33,7 @@ export class Profiler {
     } = {},
   ) {}
 
-  /** Does something with the cluster, and again where a failure passes by itself. @param action begins afresh each time */
+  /** Does something in turn, and again if a failure passes by itself. @param action starts anew each time */
   inTurn<T>(name: TableName, step: Step, action: (query: Query) => Promise<T>, hold?: Hold): Promise<T> {
     const { cluster, schedule, signal, told: { onStep, onAgain } } = this;
     const { tenant, database } = name;
@@ -64,7 +64,7 @@ export class Profiler {
     const [oldest] = this.#columns.keys();
     if (this.#columns.size > columnsKept) this.#columns.delete(oldest!);
     const columns = (await asked).get(name.table);
-    // Of stream and external tables every column is a FIELD. COPY of a stream table starts a query that never ends.
+    // In stream and external tables every column is a FIELD. COPY of a stream table would never end.
     if (columns?.some(({ kind }) => kind === "TIME")) return columns;
     const { role, user } = this.cluster;
     throw new Refused(
@@ -91,7 +91,7 @@ export class Profiler {
     return answers;
   }
 
-  /** A stretch of a table by bins of so many seconds. What is older than 1970 is one bin. @param early whether there is any such */
+  /** A stretch of a table by bins of so many seconds. @param early if it has rows before 1970: one bin */
   async bins(ask: Ask, seconds: number, early: boolean): Promise<Bins> {
     const later = early ? { ...ask, window: overlap(ask.window, { from: epoch }) } : ask;
     const bins = statements.readBins(await this.#query(ask.name, statements.binsSql(later, seconds)), ask);

@@ -1,6 +1,7 @@
 /**
- * The SQL of a copy and what its answers say. Only forms that real servers from 2.3.3 to 2.4.3.4 have answered (recorded/windows-*.jsonl)
- * or that are put together from such. No statement is deep: chains of UNION, OR and + grow the stack of a production server.
+ * The SQL of a copy and what its answers say. Only forms that real servers from 2.3.3 to 2.4.3.4 have
+ * answered (recorded/windows-*.jsonl), or that are put together from such. No statement is deep: chains of
+ * UNION, OR and + grow the stack of a production server.
  */
 import { Failure } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
@@ -8,17 +9,17 @@ import { quoteName, quoteText, type Row } from "../cnosdb/sql.ts";
 import { formatTime, parseTime } from "../cnosdb/time.ts";
 import { type Bins, noRows, type Summary, type Window } from "./windows.ts";
 
-/** A column as `information_schema.columns` tells: kind TIME, TAG or FIELD; type such as STRING or TIMESTAMP(NANOSECOND). */
+/** A column as `information_schema.columns` has it: kind TIME, TAG or FIELD; type such as BIGINT UNSIGNED. */
 export interface Column {
   readonly name: string;
   readonly kind: string;
   readonly type: string;
 }
 
-/** So many tables or windows are asked for in one statement: 200 killed a 2.4.3.4 server by a stack overflow. */
+/** Tables or windows that are asked for in one statement: 200 killed a 2.4.3.4 server by a stack overflow. */
 export const unionMost = 16;
 
-/** Cuts items into what is asked for in one statement: at most `most`, and of one tenant, or database. @param of tells which */
+/** Items by statement: at most `most` in one, and of one tenant or database. @param of which that is */
 export function inStatements<T>(items: readonly T[], of: (item: T) => string, most = unionMost): T[][] {
   return [...Map.groupBy(items, of).values()].flatMap((some) =>
     Array.from({ length: Math.ceil(some.length / most) }, (_, i) => some.slice(i * most, (i + 1) * most))
@@ -42,15 +43,15 @@ function where({ from, to }: Window): string {
   return bounds.length ? ` WHERE ${bounds.join(" AND ")}` : "";
 }
 
-/** All columns of a database; one statement for all its tables, as each costs a bcrypt where authentication is on. */
+/** All columns of a database in one statement, as each costs a bcrypt where authentication is on. */
 export function columnsSql(database: string): string {
   return "SELECT table_name, column_name, column_type, data_type FROM information_schema.columns " +
     `WHERE database_name = ${quoteText(database)} ORDER BY table_name, column_name`;
 }
 
 /**
- * Columns by table, in the order of their names: both sides must have one order, as digests depend on it, and a server's is not ours.
- * Tables that have the same columns share one list, as a database may have a hundred thousand of them.
+ * Columns by table, in the order of their names: digests depend on it, and a server's order is not ours.
+ * Tables with the same columns share one list, as a database may have a hundred thousand of them.
  */
 export function readColumns(rows: readonly Row[]): Map<string, Column[]> {
   const shared = new Map<string, Column[]>();
@@ -68,8 +69,8 @@ export function readColumns(rows: readonly Row[]): Map<string, Column[]> {
 const measures = "count(time) AS n, min(time) AS t0, max(time) AS t1";
 
 /**
- * A column's value as text in which no two values are the same: null is `~`, which no number is; a string has its length before it, so
- * that nothing in it can be taken for the separator, a null or its neighbour.
+ * A column's value as text, different for any two values: null is `~`, which no number is; a string has its
+ * length before it, so that nothing in it can be taken for the separator, a null or its neighbour.
  */
 function textOf({ name, type }: Column): string {
   const column = quoteName(name);
@@ -82,7 +83,7 @@ function textOf({ name, type }: Column): string {
 
 const textOfRow = (columns: readonly Column[]) => `md5(concat(${columns.map(textOf).join(", '|', ")}))`;
 
-/** Eight hex digits of an md5 as a number, which JSON holds exactly. @param start of its digits, counted from 1 */
+/** Eight hex digits of an md5 as a number, which JSON holds exactly. @param start the first digit, from 1 */
 function digits(md5: string, start: number): string {
   const terms = Array.from(
     { length: 8 },
@@ -92,8 +93,9 @@ function digits(md5: string, start: number): string {
 }
 
 /**
- * Two halves of 32 bits of each row's md5, each XORed over the rows: the same whatever their order, and a chance of 1 in 2^64 that other
- * rows give the same. Equal rows would cancel each other out, but rows have their time and tags in them, and no two have the same.
+ * Two times 32 bits of each row's md5, each XORed over the rows: the same whatever their order, and a chance
+ * of 1 in 2^64 that other rows give the same. Equal rows would cancel each other out, but no two rows have
+ * the same time and tags.
  */
 const digestMeasures = `${digits("m", 1)} AS h, ${digits("m", 9)} AS l`;
 
@@ -119,8 +121,8 @@ export function readSummaries(rows: readonly Row[], asks: readonly Ask[]): Summa
 }
 
 /**
- * Sums up a stretch of a table by bins of so many seconds, counted from 1970. Asked for times since 1970 alone: for earlier ones
- * DataFusion's date_bin puts the first moment of a bin into the bin before.
+ * Sums up a stretch of a table by bins of so many seconds, counted from 1970. For times since 1970 alone: of
+ * earlier ones DataFusion's date_bin puts the first moment of a bin into the bin before.
  */
 export function binsSql(ask: Ask, seconds: number): string {
   const bin = `date_bin(INTERVAL '${seconds} seconds', time, TIMESTAMP '1970-01-01T00:00:00') AS w`;
@@ -158,7 +160,7 @@ const fileFormat = "FILE_FORMAT = (TYPE = 'PARQUET')";
 
 /**
  * Writes a stretch of a table into a directory of the stage. Never DELIMITER: 2.4.1 and later refuse it.
- * @param connection `CONNECTION = (…)` and a blank, or nothing; every version takes it before FILE_FORMAT alone
+ * @param connection `CONNECTION = (…)` and a blank, or nothing; versions take it only before FILE_FORMAT
  */
 export function exportSql(name: TableName, window: Window, url: string, connection: string): string {
   const rows = where(window);
@@ -176,14 +178,14 @@ export function probeSql(url: string, connection: string): string {
   return `COPY INTO ${quoteText(url)} FROM (SELECT 1 AS x) ${connection}${fileFormat}`;
 }
 
-/** The rows that a COPY INTO says it moved. @throws {Failure} where it says something else, as for a stream table */
+/** The rows that a COPY INTO says it moved. @throws {Failure} if it says no number, as for a stream table */
 export function readCopied(answer: readonly Row[]): number {
   const rows = answer[0]?.rows;
   if (typeof rows === "number") return rows;
   throw new Failure(`COPY INTO answered ${JSON.stringify(answer).slice(0, 100)}, not a number of rows`);
 }
 
-/** What differs between the columns of a table on both sides; what only one has would be lost or null in silence. */
+/** How a table's columns differ between both sides; what only one has would be lost, or null, in silence. */
 export function columnDifferences(source: readonly Column[], target: readonly Column[]): string[] {
   const kinds = (columns: readonly Column[]) =>
     new Map(columns.map(({ name, kind, type }) => [name, `${kind} ${type}`]));

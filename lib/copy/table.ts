@@ -1,6 +1,6 @@
 /**
- * One table: what differs between its two sides is copied until nothing does. Nothing is remembered of it: a run that was killed, rows
- * that came late, a target made anew are all the same case, windows that differ.
+ * One table: what differs between its two sides is copied until nothing does. Nothing is remembered: a run
+ * that was killed, rows that came late and a target made anew are all the same case, windows that differ.
  */
 import { Failure } from "../cli/errors.ts";
 import { atOnce } from "../cli/deps.ts";
@@ -44,7 +44,7 @@ export interface Tally {
 
 /** How often what differs is copied before it is said that it differs. */
 const roundsMost = 4;
-/** How often rows that do not show are looked for again (one new table in 50 on 2.4.0 and 2.4.1): half a second, doubled, 8 s in all. */
+/** How often rows that show late are looked for again (one new table in 50 on 2.4.0 and 2.4.1), 8 s in all. */
 const looksAgain = 4;
 /** So many windows of a table are on their way at once: one is exported while another is imported. */
 const windowsAtOnce = 2;
@@ -70,7 +70,7 @@ export class TableCopy {
 
   /**
    * Does all that is to be done with the table.
-   * @returns what became of it @throws {Failure} what says nothing about the table, or that its rows have expired
+   * @returns what became of it @throws {Failure} if it says nothing about the table, or its rows have expired
    */
   async run(): Promise<TableResult> {
     const { context, seen: { name } } = this;
@@ -106,9 +106,10 @@ export class TableCopy {
         "empty it there, or give --into-existing: rows with the same time and tags are overwritten, others stay.",
       );
     }
+    const copies = task !== "compare" && task !== "plan";
     let round = 0;
-    for (; task !== "compare" && task !== "plan" && round < roundsMost; round++) {
-      // Beside more rows of others what the source holds is copied once; that it is the same then cannot be proven.
+    for (; copies && round < roundsMost; round++) {
+      // Among more rows of others what the source holds is copied once, and cannot be proven.
       const units = this.#parts.filter((part) =>
         differs(part) && part.source.rows > 0 && (round === 0 || !hasMore(part))
       );
@@ -152,7 +153,7 @@ export class TableCopy {
   }
 
   /**
-   * Exports a window, unless it lies in the stage already, and imports it, unless that is the other half's work.
+   * Exports a window, unless the stage has it already, and imports it, unless that is the other half's work.
    * @returns the window where it arrived whole, else undefined
    */
   async #carry(unit: Part): Promise<Part | undefined> {
@@ -222,7 +223,7 @@ export class TableCopy {
     if (directory !== undefined) await this.context.stage?.remove(directory);
   }
 
-  /** Profiles the target again, and the source too where they differ still. Rows that show late are looked for again. */
+  /** Profiles the target again, waiting for rows that show late, and the source if they still differ. */
   async #lookAgain(unit: Part): Promise<Part> {
     const { source, lookAgainMs, signal } = this.context;
     for (let look = 0;; look++) {

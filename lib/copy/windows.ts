@@ -1,6 +1,7 @@
 /**
- * Stretches of a table's time and what lies in them: which differ between two clusters, and how wide they are chosen. Times are texts in
- * UTC as `formatTime` writes them: they sort as what they mean, and stand so in SQL and in result lines.
+ * Stretches of a table's time and what lies in them: which differ between two clusters, and how wide they
+ * are. Times are texts in UTC as `formatTime` writes them: they sort by time, and stand so in SQL and in
+ * result lines.
  */
 import { formatTime, parseTime } from "../cnosdb/time.ts";
 
@@ -34,7 +35,7 @@ export interface Part extends Window, Sides {
   readonly directory?: string;
 }
 
-/** What lies in the bins of a stretch, by the time at which each begins; what is older than 1970 begins at "". */
+/** What lies in the bins of a stretch, by when each begins; "" for all that is older than 1970. */
 export type Bins = ReadonlyMap<string, Summary>;
 
 export const noRows: Summary = { rows: 0 };
@@ -71,15 +72,15 @@ export function windowOf({ first, last }: Summary): Window {
   return { from: first, to: last === undefined ? undefined : formatTime((parseTime(last) ?? 0n) + 1n) };
 }
 
-/** From so many rows on it saves copying to look closer at a window of which the target has most rows already, by so many bins. */
+/** A window of so many rows, most of them on the target, is looked at by so many bins: it saves copying. */
 const worthLooking = 200_000;
 const binsOfCloserLook = 10;
 
 /**
- * How wide the bins are, in seconds, by which a window is looked at more closely: it is too large to be copied at once, or it differs and
- * most of it is on the target already.
+ * How wide the bins are, in seconds, by which a window is looked at more closely: it is too large to be
+ * copied at once, or it differs and most of it is on the target already.
  * @param mostRows of a window that is copied at once; half as many again are not cut
- * @returns undefined where it stays as it is; bins are whole seconds, so what lies within one second cannot be cut
+ * @returns undefined if it stays as it is; bins are whole seconds, so one second's rows cannot be cut
  */
 export function closerSeconds({ source, target }: Sides, mostRows: number): number | undefined {
   const rows = Math.max(source.rows, target.rows);
@@ -93,8 +94,8 @@ export function closerSeconds({ source, target }: Sides, mostRows: number): numb
 }
 
 /**
- * Parts that together cover all of `outer`, from the bins of both sides: a bin reaches to where the next one begins, so that rows which
- * come late between two bins belong to one of them.
+ * Parts that together cover all of `outer`, from the bins of both sides: a bin reaches to where the next one
+ * begins, so that rows which come late between two bins belong to one of them.
  */
 export function pairBins(source: Bins = new Map(), target: Bins = new Map(), outer: Window): Part[] {
   const starts = [...new Set([...source.keys(), ...target.keys()])].sort();
@@ -123,7 +124,7 @@ export function hasOtherValues({ source, target }: Sides): boolean {
   return tellSummary(source) === tellSummary(target);
 }
 
-/** How windows differ, as an operator reads it: the first one, and how many more do. @param parts at least one */
+/** How windows differ, as an operator reads it: the first, and how many more. @param parts at least one */
 export function tellDifferences([part, ...more]: readonly Part[]): string {
   const { source, target } = part!;
   const what = hasOtherValues(part!)
