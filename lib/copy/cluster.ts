@@ -1,4 +1,4 @@
-/** One side of a copy: reached through those data nodes that are up, and asked again where a failure passes. */
+/** One side of a copy: reached through data nodes that are up, and asked again where a failure passes. */
 import { lookup } from "node:dns/promises";
 import type { Say } from "../cli/say.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
@@ -109,7 +109,7 @@ export class Cluster {
   }
 
   /**
-   * Asks the nodes' version, and whether they are of one cluster. What is down is left out; one has to answer.
+   * Asks the nodes' version, and whether they are of one cluster. What is down is left out, but not all.
    * @throws {Failure} naming the side where it is none that can be copied from or to
    */
   async open(signal: AbortSignal): Promise<void> {
@@ -158,7 +158,7 @@ export class Cluster {
     return aheadMs;
   }
 
-  /** HOST:PORT of its data nodes and its meta service's leader, by all addresses that their names stand for. */
+  /** HOST:PORT of its data nodes and its meta service's leader, by all addresses of their names. */
   async addresses(): Promise<Set<string>> {
     const urls = this.#nodes.map(({ endpoint }) => new URL(endpoint.url));
     // A leader with a local address runs where the data node does that tells of it.

@@ -1,4 +1,4 @@
-/** All tables of a list: a few at a time, spread over databases, until none is left or the run has to stop. */
+/** All tables of a list: some at a time, spread over databases, until none is left or it has to stop. */
 import { atOnce } from "../cli/deps.ts";
 import { Failure, Interrupted, messageOf } from "../cli/errors.ts";
 import { pause } from "../cnosdb/http.ts";
@@ -113,7 +113,7 @@ export class TableRun {
     }
   }
 
-  /** Tables of one database. Each is awaited, whatever becomes of the others: its statement runs to its end. */
+  /** Tables of one database. Each is awaited, whatever becomes of the others, so that its statement ends. */
   async #work(names: readonly TableName[]): Promise<void> {
     const seen = await this.#lookAt(names);
     await Promise.all(

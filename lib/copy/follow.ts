@@ -125,7 +125,7 @@ class Follower {
     return `${state} ${all}, ${counted(tally.rowsCopied, "row")} copied so far`;
   }
 
-  /** Tables with something new at their ends; the source alone is asked, for still ones less and less often. */
+  /** Tables with something new at their ends. Only the source is asked, for still ones less and less often. */
   async #look(startMs: number): Promise<Followed[]> {
     const { bounds, source, jobs } = this.run;
     const due = [...this.#tables.values()].filter(({ lookAtMs }) => lookAtMs <= startMs);

@@ -7,7 +7,7 @@
  */
 import { meaningOf } from "../cnosdb/refusals.ts";
 
-/** What a statement is for. A profile loads either side, an export the source, import and verify the target. */
+/** What a statement is for. A profile loads either side, an export the source, the others the target. */
 export type Step = "profile" | "export" | "import" | "verify";
 export type Role = "source" | "target";
 
@@ -137,7 +137,7 @@ export class Schedule {
     return !hold || bytes === 0 || bytes + hold.bytes <= this.options.aheadBytes;
   }
 
-  /** The more, the sooner: what keeps the longest database's imports going; what ends a table; exports ahead. */
+  /** More goes first: what keeps the longest database's imports going; what ends a table; exports ahead. */
   #urgency({ step, database }: Turn): number {
     if (step === "verify") return -1;
     const staged = [...this.#staged.values()].filter((one) => one === database).length;

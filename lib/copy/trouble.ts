@@ -20,7 +20,7 @@ export class Refused extends Failure {
 }
 
 /**
- * Whether a failure is what becomes of the table that was worked on. Else it is of the run, of the cluster, or
+ * Whether a failure is what becomes of the table that was worked on. Else it is of the run, the cluster, or
  * a bug; or rows have grown older than the TTL and are to be skipped, so that their table is looked at again.
  */
 export function concernsTable(error: unknown): error is Failure {
