@@ -1,96 +1,47 @@
 /**
- * The ledger of a copy: what must survive a crash. Which tables are proven, who holds the others until when, and which TTLs were raised.
- * All else is asked of the clusters. Every change is one statement and may run twice: a process that is killed or suspended between two
- * of them holds no lock, and an answer that is lost costs nothing.
+ * The ledger of a copy: what must survive a crash. Which tables are proven, who holds the others until when,
+ * and which TTLs were raised. All else is asked of the clusters. Every change is one statement that may run
+ * twice: a process that is killed or suspended between two holds no lock, and a lost answer costs nothing.
  */
-import { createHash } from "node:crypto";
-import { hostname } from "node:os";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
 import { databaseKey, tableKey, type TableName } from "../cnosdb/names.ts";
 import { postgresStore } from "./ledger_postgres.ts";
 import { sqliteStore } from "./ledger_sqlite.ts";
 import { proven, type TableResult } from "./result.ts";
+import { helpFor } from "./trouble.ts";
 
 /** The ledger where no other is named. */
 export const defaultLedger = "copy_tables.sqlite";
 
-/** A table of the list: "" while it is to be done, its result line (then an earlier run's), and who has a lease on it. */
-export interface LedgerRow extends TableName {
-  readonly status: string;
-  readonly result: string | null;
-  readonly holder: string | null;
-}
+/** A table of the list; "" is the status of what is to be done, whose result line is an earlier run's. */
+export type LedgerRow = TableName & { status: string; result: string | null; holder: string | null };
 
-/** A database of the cluster `cluster` whose TTL may be raised, and what it was. */
-export interface RaisedTtl extends Omit<TableName, "table"> {
-  readonly cluster: string;
-  readonly formerSeconds: number;
-}
+/** A database whose TTL may be raised, and what it was. */
+export type RaisedTtl = { cluster: string; tenant: string; database: string; formerSeconds: number };
 
-type Value = string | number;
+/** What the SQL here needs of a database; see `sqliteStore`. */
+type Store = Awaited<ReturnType<typeof sqliteStore | typeof postgresStore>>;
 
-/** What the SQL here needs of a database. Texts have a `?` for each value; errors come as the database tells them. */
-interface Store {
-  /** selects the `name` of each table that is there */
-  readonly tables: string;
-  /** its own clock in milliseconds since 1970, the same throughout a statement */
-  readonly now: string;
-  /** the items of a JSON array, as rows with a `value` */
-  readonly items: string;
-  /** Runs one statement, perhaps twice. */
-  run(text: string, values?: Value[]): Promise<Record<string, unknown>[]>;
-  /** Lets other processes in; there where none works on the ledger, so that who holds tables is dead. SQLite alone can tell. */
-  readonly share?: (() => Promise<void>) | undefined;
-  close(): Promise<void>;
-}
-
-const version = 3;
-/** `run` is short for `proof`; `listed` is when a table was last in a list, which tells the newest list. */
-const schema = [
-  "CREATE TABLE IF NOT EXISTS cnosdb_migrate_ledger (version INTEGER NOT NULL PRIMARY KEY)",
-  `CREATE TABLE IF NOT EXISTS cnosdb_migrate_table (run TEXT NOT NULL, tenant TEXT NOT NULL,
-    database TEXT NOT NULL, "table" TEXT NOT NULL, proof TEXT NOT NULL, listed BIGINT NOT NULL,
-    status TEXT NOT NULL DEFAULT '', result TEXT, holder TEXT, until BIGINT NOT NULL DEFAULT 0,
-    PRIMARY KEY (run, tenant, database, "table"))`,
-  "CREATE INDEX IF NOT EXISTS cnosdb_migrate_open ON cnosdb_migrate_table (run, holder) WHERE status = ''",
-  `CREATE TABLE IF NOT EXISTS cnosdb_migrate_ttl (cluster TEXT NOT NULL, tenant TEXT NOT NULL,
-    database TEXT NOT NULL, former BIGINT NOT NULL, PRIMARY KEY (cluster, tenant, database))`,
-  `INSERT INTO cnosdb_migrate_ledger VALUES (${version}) ON CONFLICT DO NOTHING`,
-];
 const name = `tenant, database, "table"`;
-const isItem =
-  `tenant = value ->> 'tenant' AND database = value ->> 'database' AND "table" = value ->> 'table'`;
-const pageTables = 2000;
-
-/** What helps, by an error's code (SQLite has one for all) and text. */
-const hints: [RegExp, string][] = [
-  [/^28/, "user and password come from the URL, or PGUSER and PGPASSWORD."],
-  [/^3D/, "make the database first: createdb NAME."],
-  [/^(42501|3F)/, "its user must be allowed to make tables: GRANT CREATE ON SCHEMA …"],
-  [
-    /^(53100|58)|disk is full|disk I\/O/,
-    "make room on its disk and start again: it goes on where it stopped.",
-  ],
-  [
-    /malformed|not a database/,
-    "it is damaged, or no ledger: move it away, and what is equal is found equal.",
-  ],
-  [/locked/, "another program has it open."],
-  [
-    /^(ERR_SQLITE|E[NIAPR][A-Z]+ )/,
-    "it and its directory must be there and writable; or name another --ledger.",
-  ],
-  [/^/, "is it running, and reachable from here? Start again: it goes on where it stopped."],
+const itemName = "value ->> 'tenant', value ->> 'database', value ->> 'table'";
+/** The names end in the version. `listed` is when a table was last in a list, which tells the newest list. */
+const schema = [
+  `CREATE TABLE IF NOT EXISTS cnosdb_migrate_table_3 (proof TEXT NOT NULL, tenant TEXT NOT NULL,
+    database TEXT NOT NULL, "table" TEXT NOT NULL, listed BIGINT NOT NULL, status TEXT NOT NULL DEFAULT '',
+    result TEXT, holder TEXT, until BIGINT NOT NULL DEFAULT 0, PRIMARY KEY (proof, ${name}))`,
+  "CREATE INDEX IF NOT EXISTS cnosdb_migrate_open_3 ON cnosdb_migrate_table_3 (holder) WHERE status = ''",
+  `CREATE TABLE IF NOT EXISTS cnosdb_migrate_ttl_3 (cluster TEXT NOT NULL, tenant TEXT NOT NULL,
+    database TEXT NOT NULL, "formerSeconds" FLOAT NOT NULL, PRIMARY KEY (cluster, tenant, database))`,
 ];
-
-const urlHint = "in its password % @ : / ? # are written %25 %40 %3A %2F %3F %23.";
+const giveBack = "UPDATE cnosdb_migrate_table_3 SET holder = NULL, until = 0 WHERE";
 
 /** An error of the database with the ledger's name and what to do; any other as it is. */
 function explain(name: string, error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof Deno.errors.NotCapable) return error;
-  if (error.message.startsWith("Invalid URL")) return new UsageError(`--ledger ${name}: is no URL`, urlHint);
-  if (!("code" in error)) return error;
-  const hint = hints.find(([pattern]) => pattern.test(`${error.code} ${error.message}`))?.[1];
+  if (error instanceof TypeError && error.message.startsWith("Invalid URL")) {
+    return new UsageError(`--ledger ${name}: is no URL`, helpFor(error));
+  }
+  if (!(error instanceof Error && "code" in error) || error instanceof Deno.errors.NotCapable) return error;
+  const hint = helpFor(new Error(`ledger ${error.code}: ${error.message}`));
   return new Failure(`ledger ${name}: ${messageOf(error)}`, hint, { cause: error });
 }
 
@@ -99,8 +50,7 @@ function explain(name: string, error: unknown): unknown {
  * @param where the path of a SQLite file, or `postgres://…`
  * @param options.readOnly to look at it, also while others work and where nothing may be written
  * @param options.leaseMs how long the tables of a worker that is not heard of stay its own
- * @throws {Failure} where it cannot be used: foreign, damaged, of another version, on a full disk, out of reach
- * @throws {UsageError} where it can be no ledger
+ * @throws {Failure} where it cannot be used: foreign, damaged, of another version, out of reach, no room
  */
 export async function openLedger(
   where: string = defaultLedger,
@@ -108,65 +58,54 @@ export async function openLedger(
 ): Promise<Ledger> {
   const scheme = /^[a-z][a-z0-9+.-]+(?=:)/i.exec(where)?.[0] ?? "";
   const isPostgres = /^postgres(ql)?$/i.test(scheme);
-  if (!isPostgres && (scheme !== "" || where === "" || where === ":memory:")) {
-    const told = scheme === "" ? where || '""' : `${scheme}:…`;
+  if (!isPostgres && (scheme || where === "" || where === ":memory:")) {
     const hint = "expected a file, or postgres://USER@HOST/DATABASE";
-    throw new UsageError(`--ledger ${told}: cannot be used`, hint);
+    throw new UsageError(`--ledger ${scheme ? `${scheme}:…` : where || '""'}: cannot be used`, hint);
   }
   // up to the last @, as a password may hold one; so may the parameters
   const name = isPostgres ? where.replace(/\/\/.*@/s, "//").replace(/\?.*/s, "") : where;
   let store: Store | undefined;
   try {
     store = await (isPostgres ? postgresStore : sqliteStore)(where, readOnly);
-    await prepare(name, store, readOnly);
-    return new Ledger(name, store, leaseMs);
+    const why = await prepare(store, readOnly);
+    if (!why) return new Ledger(name, store, leaseMs);
+    throw new Failure(`ledger ${name} ${why}`, "--ledger names another one; where none is, one is made.");
   } catch (error) {
     await store?.close();
     throw explain(name, error);
   }
 }
 
-/** Makes a ledger's tables where there are none. @throws {Failure} where something else is there; nothing was written then */
-async function prepare(name: string, store: Store, readOnly: boolean): Promise<void> {
-  const refuse = (why: string) => {
-    throw new Failure(
-      `ledger ${name} ${why}`,
-      "--ledger names another one; where none is, a new one is made.",
-    );
-  };
+/** Makes the tables where there are none. @returns why what is there can be none; nothing was written then */
+async function prepare(store: Store, readOnly: boolean): Promise<string | undefined> {
   const tables = (await store.run(store.tables)).map((row) => row.name);
-  const isLedger = tables.includes("cnosdb_migrate_ledger");
-  if (tables.length && !isLedger) refuse("is a database of something else, or of older scripts");
-  const [made] = isLedger ? await store.run("SELECT version FROM cnosdb_migrate_ledger") : [];
-  if (made && made.version !== version) {
-    refuse(`is of version ${made.version}, these scripts know ${version}`);
-  }
-  if (!made && readOnly) refuse("is empty: it is filled when tables are copied");
-  // the version comes last: where a process was killed before it, all is made again
-  for (const text of made ? [] : schema) await store.run(text);
-  if (!store.share) return;
+  const isOther = tables.length > 0 && !tables.includes("cnosdb_migrate_table_3");
+  if (isOther) return "is of something else, or of another version of these scripts";
+  // the last: what is there waits for nobody, and where a process was killed before it, all is made again
+  const isWhole = tables.includes("cnosdb_migrate_ttl_3");
+  if (!isWhole && readOnly) return "is empty: it is filled when tables are copied";
+  for (const text of isWhole ? [] : schema) await store.run(text);
   // what dead processes held is free
-  await store.run("UPDATE cnosdb_migrate_table SET holder = NULL, until = 0 WHERE holder IS NOT NULL");
-  await store.share();
+  if (store.share) await store.run(`${giveBack} until > 0`);
+  await store.share?.();
 }
 
 /** An open ledger, and this process as a worker of it. */
 export class Ledger {
-  readonly worker = `${hostname()}:${Deno.pid}:${crypto.randomUUID().slice(0, 8)}`;
+  readonly worker = `${Deno.hostname()}:${Deno.pid}:${crypto.randomUUID().slice(0, 8)}`;
   /** what the results of the list are a proof of */
   proof = "";
-  #run = "";
   /** the list, by `tableKey` */
   #list: ReadonlySet<string> = new Set();
-  /** what was free of it when it was looked at last, by `databaseKey` */
-  #free = new Map<string, TableName[]>();
+  /** what was free of it when it was looked at last, database by database */
+  #free: TableName[][] = [];
   #timer: ReturnType<typeof setInterval> | undefined;
-  #renewing: Promise<unknown> = Promise.resolve();
 
   /** @param name the path, or the URL without credentials */
   constructor(readonly name: string, private readonly store: Store, private readonly leaseMs: number) {}
 
-  async #do<T>(text: string, values: Value[] = []): Promise<T[]> {
+  /** Runs a statement. @param values of $1, $2 … */
+  async #run<T>(text: string, ...values: (string | number)[]): Promise<T[]> {
     try {
       return await this.store.run(text, values) as T[];
     } catch (error) {
@@ -174,162 +113,133 @@ export class Ledger {
     }
   }
 
-  /**
-   * Enters a list of tables, and opens again what is not proven of it. All else is about these tables alone, so that leftovers of another
-   * input are not copied; workers share what is in the lists of both.
-   * @param proof what a result is a proof of (clusters, how it was verified, bounds); results of another proof do not count
-   * @param names the tables; without them the newest list of that proof; without both the newest of all, to be looked at
-   * @returns how many tables it has; undefined where there is no such list
-   */
-  async start(proof?: string, names?: readonly TableName[]): Promise<number | undefined> {
-    const short = (proof: string) => createHash("sha256").update(proof).digest("hex").slice(0, 32);
-    const found = names ? [] : await this.#do<TableName & { proof: string }>(
-      `SELECT proof, ${name} FROM cnosdb_migrate_table WHERE (run, listed) =
-        (SELECT run, listed FROM cnosdb_migrate_table WHERE run LIKE ? ORDER BY listed DESC LIMIT 1)`,
-      [proof === undefined ? "%" : short(proof)],
-    );
-    if (!names && found.length === 0) return undefined;
-    this.proof = proof ?? found[0]!.proof;
-    this.#run = short(this.proof);
-    this.#list = new Set((names ?? found).map(tableKey));
-    this.#free.clear();
-    if (proof === undefined) return this.#list.size;
-    const { now, items } = this.store;
-    // in one statement, so that a list is never there in part
-    await this.#do(
-      `INSERT INTO cnosdb_migrate_table AS t (run, proof, tenant, database, "table", listed)
-        SELECT DISTINCT CAST(? AS TEXT), CAST(? AS TEXT), value ->> 'tenant', value ->> 'database',
-          value ->> 'table', ${now} FROM ${items} WHERE true
-        ON CONFLICT (run, tenant, database, "table") DO UPDATE SET listed = excluded.listed, status =
-          CASE WHEN t.status IN (${[...proven].map((status) => `'${status}'`)}) THEN t.status ELSE '' END`,
-      [this.#run, proof, JSON.stringify(names ?? found)],
-    );
-    await this.#do("ANALYZE cnosdb_migrate_table");
-    // a lease that is lost does no harm, and that the ledger is out of reach is told by what else is asked of it
-    const renew = `UPDATE cnosdb_migrate_table SET until = ${now} + ? WHERE run = ? AND holder = ?`;
-    this.#timer ??= setInterval(() => {
-      this.#renewing = this.#do(renew, [this.leaseMs, this.#run, this.worker]).catch(() => {});
-    }, this.leaseMs / 3);
-    Deno.unrefTimer(this.#timer);
-    return this.#list.size;
+  /** Changes the rows of tables. @param values of $3 … @returns those that were changed */
+  #update(items: readonly TableName[], set: string, where: string, ...values: (string | number)[]) {
+    const update = `UPDATE cnosdb_migrate_table_3 SET ${set} FROM ${this.store.items}
+      WHERE proof = $2 AND (${name}) = (${itemName}) AND ${where} RETURNING ${name}`;
+    return this.#run<TableName>(update, JSON.stringify(items), this.proof, ...values);
   }
 
-  /** The tables of the list that are still to be done and of which `where` is true. */
+  /** The tables of the list that are to be done and of which `where` is true. @param values of $2 … */
   async #open(where: string, ...values: string[]): Promise<TableName[]> {
-    const rows = await this.#do<TableName>(
-      `SELECT ${name} FROM cnosdb_migrate_table WHERE run = ? AND status = '' AND ${where}`,
-      [this.#run, ...values],
-    );
+    const select = `SELECT ${name} FROM cnosdb_migrate_table_3 WHERE proof = $1 AND status = '' AND ${where}`;
+    const rows = await this.#run<TableName>(select, this.proof, ...values);
     return rows.filter((row) => this.#list.has(tableKey(row)));
   }
 
   /**
-   * Leases tables of one database to this worker: of the one with the fewest tables in progress, then of the one with the most left.
-   * One call at a time.
-   * @returns none where nothing is free now, though others may hold some
+   * Enters a list of tables, and opens again what is not proven of it. All else is about these tables alone:
+   * leftovers of another input are not copied. Workers share what is in the lists of both.
+   * @param proof what a result is a proof of (clusters, how it was verified, bounds): others do not count
+   * @param names the tables; without them the proof's newest list; without both the newest, to be looked at
+   * @returns how many tables it has; undefined where there is no such list
+   */
+  async start(proof?: string, names?: readonly TableName[]): Promise<number | undefined> {
+    const found = names ? [] : await this.#run<TableName & { proof: string }>(
+      `SELECT proof, ${name} FROM cnosdb_migrate_table_3 WHERE (proof, listed) = (SELECT proof, listed
+        FROM cnosdb_migrate_table_3 WHERE $1 IN ('', proof) ORDER BY listed DESC LIMIT 1)`,
+      proof ?? "",
+    );
+    if (!names && found.length === 0) return undefined;
+    this.proof = proof ?? found[0]!.proof;
+    this.#list = new Set((names ?? found).map(tableKey));
+    this.#free = [];
+    if (proof === undefined) return this.#list.size;
+    const { now, items } = this.store;
+    // in one statement, so that a list is never there in part
+    const insert = `INSERT INTO cnosdb_migrate_table_3 AS t (listed, proof, ${name})
+      SELECT DISTINCT ${now}, CAST($2 AS TEXT), ${itemName} FROM ${items} WHERE true
+      ON CONFLICT (proof, ${name}) DO UPDATE SET listed = excluded.listed, status = CASE
+        WHEN t.status IN (${[...proven].map((status) => `'${status}'`)}) THEN t.status ELSE '' END`;
+    await this.#run(insert, JSON.stringify(names ?? found), proof);
+    await this.#run("ANALYZE cnosdb_migrate_table_3");
+    const renew = `UPDATE cnosdb_migrate_table_3 SET until = ${now} + $2 WHERE holder = $1 AND status = ''`;
+    // a lease that is lost does no harm, and a ledger out of reach is told by what else is asked of it
+    const renewAll = () => this.#run(renew, this.worker, this.leaseMs).catch(() => {});
+    this.#timer ??= setInterval(renewAll, this.leaseMs / 3);
+    return this.#list.size;
+  }
+
+  /**
+   * Leases tables of one database to this worker, one call at a time: of the one with the fewest tables in
+   * progress, then of the one with the most left. @returns none where none is free; others may hold some
    */
   async claim(most: number): Promise<TableName[]> {
-    const { now, items } = this.store;
-    const held = await this.#do<TableName & { tables: number }>(
-      `SELECT tenant, database, count(*) AS tables FROM cnosdb_migrate_table WHERE run = ? AND status = ''
-        AND holder IS NOT NULL AND until >= ${now} GROUP BY tenant, database`,
-      [this.#run],
-    );
-    const inProgress = new Map(held.map((row) => [databaseKey(row), row.tables]));
+    const { now } = this.store;
+    const held = Map.groupBy(await this.#open(`holder IS NOT NULL AND until >= ${now}`), databaseKey);
+    const inProgress = ([name]: TableName[]) => held.get(databaseKey(name!))?.length ?? 0;
+    const lease = `holder = $3, until = ${now} + $4`;
+    const isFree = `status = '' AND (until < ${now} OR holder = $3)`;
     for (;;) {
-      if (this.#free.size === 0) {
-        this.#free = Map.groupBy(await this.#open(`until < ${now} ORDER BY ${name}`), databaseKey);
+      this.#free = this.#free.filter((names) => names.length > 0);
+      if (this.#free.length === 0) {
+        const open = await this.#open(`until < ${now} ORDER BY ${name}`);
+        this.#free = [...Map.groupBy(open, databaseKey).values()];
       }
-      const [next] = [...this.#free].sort(([a, x], [b, y]) =>
-        (inProgress.get(a) ?? 0) - (inProgress.get(b) ?? 0) || y.length - x.length
-      );
-      if (!next) return [];
-      const [database, free] = next;
-      const names = free.splice(0, most);
-      if (free.length === 0) this.#free.delete(database);
-      const claimed = await this.#do<TableName>(
-        `UPDATE cnosdb_migrate_table SET holder = ?, until = ${now} + ? FROM ${items} WHERE run = ?
-          AND ${isItem} AND status = '' AND (until < ${now} OR holder = ?) RETURNING ${name}`,
-        [this.worker, this.leaseMs, JSON.stringify(names), this.#run, this.worker],
-      );
-      // none where others were faster
+      this.#free.sort((a, b) => inProgress(a) - inProgress(b) || b.length - a.length);
+      const names = this.#free[0]?.splice(0, most);
+      if (!names) return [];
+      const claimed = await this.#update(names, lease, isFree, this.worker, this.leaseMs);
       if (claimed.length) return claimed;
     }
   }
 
   /** How many tables other workers hold: there may be something to claim later. */
   async others(): Promise<number> {
-    return (await this.#open(`holder <> ? AND until >= ${this.store.now}`, this.worker)).length;
+    return (await this.#open(`holder <> $2 AND until >= ${this.store.now}`, this.worker)).length;
   }
 
   /** Whether a table of this database is still to be done, or held by a worker. */
   async isBusy(tenant: string, database: string): Promise<boolean> {
-    return (await this.#open("tenant = ? AND database = ?", tenant, database)).length > 0;
+    return (await this.#open("tenant = $2 AND database = $3", tenant, database)).length > 0;
   }
 
-  /**
-   * Writes what became of tables and gives their leases back. Of a table that another worker has taken over meanwhile nothing is
-   * written: that one finds out by itself.
-   */
+  /** Writes what became of tables and gives their leases back; not of those that another worker took over. */
   async finish(results: readonly TableResult[]): Promise<void> {
-    await this.#do(
-      `UPDATE cnosdb_migrate_table SET status = value ->> 'status', result = CAST(value AS TEXT),
-        holder = NULL, until = 0 FROM ${this.store.items} WHERE run = ? AND ${isItem} AND coalesce(holder, '') = ?`,
-      [JSON.stringify(results), this.#run, this.worker],
-    );
+    const set = "status = value ->> 'status', result = CAST(value AS TEXT), holder = NULL, until = 0";
+    // coalesce: PostgreSQL would look for each table among all that are held
+    await this.#update(results, set, "coalesce(holder, '') = $3", this.worker);
   }
 
   /** Opens proven tables again: the clusters say otherwise. */
   async reopen(names: readonly TableName[]): Promise<void> {
-    const { items } = this.store;
-    await this.#do(
-      `UPDATE cnosdb_migrate_table SET status = '' FROM ${items} WHERE run = ? AND ${isItem}`,
-      [JSON.stringify(names), this.#run],
-    );
-    this.#free.clear();
+    await this.#update(names, "status = ''", "true");
+    this.#free = [];
   }
 
   /** The tables of the list in the order of their names, a page at a time. */
   async *rows(): AsyncGenerator<LedgerRow> {
-    const select =
-      `SELECT ${name}, status, result, CASE WHEN until >= ${this.store.now} THEN holder END AS holder
-      FROM cnosdb_migrate_table WHERE run = ? AND (${name}) > (?, ?, ?) ORDER BY ${name} LIMIT ${pageTables}`;
+    const holder = `CASE WHEN until >= ${this.store.now} THEN holder END AS holder`;
+    const select = `SELECT ${name}, status, result, ${holder} FROM cnosdb_migrate_table_3
+      WHERE proof = $1 AND (${name}) > ($2, $3, $4) ORDER BY ${name} LIMIT 2000`;
     for (let last: TableName | undefined = { tenant: "", database: "", table: "" }; last;) {
-      const page: LedgerRow[] = await this.#do(select, [this.#run, last.tenant, last.database, last.table]);
+      const page: LedgerRow[] = await this.#run(select, this.proof, last.tenant, last.database, last.table);
       for (const row of page) if (this.#list.has(tableKey(row))) yield row;
-      last = page[pageTables - 1];
+      last = page.at(-1);
     }
   }
 
   /** Notes a TTL that may be raised. */
   async writeTtl({ cluster, tenant, database, formerSeconds }: RaisedTtl): Promise<void> {
-    await this.#do(
-      "INSERT INTO cnosdb_migrate_ttl VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-      [cluster, tenant, database, formerSeconds],
-    );
+    const insert = "INSERT INTO cnosdb_migrate_ttl_3 VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+    await this.#run(insert, cluster, tenant, database, formerSeconds);
   }
 
   async removeTtl({ cluster, tenant, database }: RaisedTtl): Promise<void> {
-    await this.#do(
-      "DELETE FROM cnosdb_migrate_ttl WHERE cluster = ? AND tenant = ? AND database = ?",
-      [cluster, tenant, database],
-    );
+    const remove = "DELETE FROM cnosdb_migrate_ttl_3 WHERE (cluster, tenant, database) = ($1, $2, $3)";
+    await this.#run(remove, cluster, tenant, database);
   }
 
   /** The TTLs that may be raised, whatever list that was for. */
   async ttls(): Promise<RaisedTtl[]> {
-    return await this.#do(
-      `SELECT cluster, tenant, database, former AS "formerSeconds" FROM cnosdb_migrate_ttl ORDER BY 1, 2, 3`,
-    );
+    return await this.#run("SELECT * FROM cnosdb_migrate_ttl_3 ORDER BY cluster, tenant, database");
   }
 
   /** Gives back all that it holds and closes. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    await this.#renewing;
-    // where that fails, the leases expire
-    const release = "UPDATE cnosdb_migrate_table SET holder = NULL, until = 0 WHERE holder = ?";
-    if (this.#timer !== undefined) await this.#do(release, [this.worker]).catch(() => {});
+    // where that fails, as it does where it is only read, the leases expire
+    await this.#run(`${giveBack} holder = $1`, this.worker).catch(() => {});
     await this.store.close();
   }
 }

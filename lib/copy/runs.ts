@@ -14,7 +14,7 @@ import { Profiler } from "./profile.ts";
 import { keepPauses, Schedule } from "./schedule.ts";
 import { handOut } from "./tables.ts";
 import { gistOf, helpFor } from "./trouble.ts";
-import { readTtl, Ttls } from "./ttl.ts";
+import { describeTtl, readTtl, Ttls } from "./ttl.ts";
 import { overlap, type Window } from "./windows.ts";
 
 /** What a proof in a ledger is good for: these clusters, compared like this; an import half's, these exports. */
@@ -30,7 +30,7 @@ export function proofOf({ task, from, to, range, verify, list, expired }: RunPla
 /** What a run goes by. @param output is told what is done */
 export function runOptions(plan: RunPlan, output: RunOutput): RunOptions {
   const { from, to, list, ledger, range, expired, jobs, aheadBytes } = plan;
-  const ttls = ledger && to && new Ttls(to, ledger, to.url);
+  const ttls = ledger && to && new Ttls(to, ledger);
   const names = list?.names ?? [];
   /** tables that are to be done, by database */
   const left = new Map([...Map.groupBy(names, databaseKey)].map(([key, { length }]) => [key, length]));
@@ -93,7 +93,7 @@ export async function work(
   endPauses();
   // Also where nothing was left to do: a run before may have been killed before it came to this.
   const ttlsLeft = await restoreTtls(options);
-  if (stopped && !ttlsLeft) { for (const sentence of await ttls?.waiting() ?? []) say(sentence); }
+  if (stopped && !ttlsLeft) { for (const ttl of await ttls?.noted() ?? []) say(describeTtl(ttl)); }
   if (stopped) throw stopped;
   if (ttlsLeft) {
     throw new Failure(
@@ -120,7 +120,7 @@ export async function runTables(plan: RunPlan, output: RunOutput, signal: AbortS
   const options = runOptions(plan, output);
   const tenants = new Set(list?.names.map(({ tenant }) => tenant));
   const [tenant = "cnosdb"] = tenants;
-  for (const sentence of await options.ttls?.raised([...tenants]) ?? []) output.say(sentence);
+  for (const ttl of await options.ttls?.find([...tenants]) ?? []) output.say(describeTtl(ttl));
   for (const side of [from, to]) if (stage && side) await probeStage(stage, side, tenant, signal);
   const tell = (side: Cluster | undefined) => side && { url: side.url, version: side.version };
   await output.begin(total + (list?.definitions.length ?? 0), {

@@ -76,6 +76,25 @@ const help: readonly [RegExp, string][] = [
     /resources exhausted/i,
     "if that node answers so to everything, a restart of it helps, and waiting does not; else take fewer --jobs",
   ],
+  // a ledger's: of PostgreSQL by its code, of SQLite (which has one for all) and of its file by their texts
+  [/^Invalid URL/, "in its password % @ : / ? # are written %25 %40 %3A %2F %3F %23."],
+  [/^ledger 28/, "user and password come from the URL, or PGUSER and PGPASSWORD."],
+  [/^ledger 3D/, "make the database first: createdb NAME."],
+  [/^ledger (42501|3F)/, "its user must be allowed to make tables: GRANT CREATE ON SCHEMA …"],
+  [
+    /^ledger (53100|58|.*(disk is full|disk I\/O))/,
+    "make room there and start again: it goes on where it stopped.",
+  ],
+  [
+    /^ledger .*(malformed|not a database)/,
+    "it is damaged, or no ledger: move it away; what is equal is found equal.",
+  ],
+  [/^ledger .*locked/, "another program has it open."],
+  [
+    /^ledger (ERR_SQLITE|E[NIAPR][A-Z]+:)/,
+    "it is made when tables are copied, in a directory that is there and writable.",
+  ],
+  [/^ledger /, "is it running, and reachable from here? Start again: it goes on where it stopped."],
 ];
 
 /** What helps against a failure; undefined where waiting is all. */

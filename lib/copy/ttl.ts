@@ -1,9 +1,8 @@
 /**
- * TTLs of databases: read as every version prints them, raised while expired rows are imported, set back when their tables are done.
- *
- * A raised TTL says itself what it was before: it is longer by a time that nobody would choose. So whoever finds it can set it back,
- * whatever became of the process that raised it and of its ledger; and what the operator sets meanwhile is told from it and stays. The
- * ledger notes where to look while a run goes on, and for `--status`.
+ * TTLs of databases: raised while expired rows are imported, set back when their tables are done. A raised
+ * one says itself what it was before: it is longer by a time that nobody would choose. So whoever finds it
+ * can set it back, whatever became of the process that raised it and of its ledger; what the operator sets
+ * meanwhile is told from it and stays. The ledger notes where to look during a run, and for `--status`.
  */
 import { Failure, messageOf } from "../cli/errors.ts";
 import { displayName } from "../cnosdb/names.ts";
@@ -13,26 +12,26 @@ import type { Cluster } from "./cluster.ts";
 import type { Ledger, RaisedTtl } from "./ledger.ts";
 
 /**
- * What a TTL is raised by, 60000 days and 17 minutes: to before any row; and no operator would choose what comes of it, which is no whole
- * number of hours. Every 2.4 takes it (2.4.0 and 2.4.1 know no INF there), up to 100000 days.
+ * What a TTL is raised by: far enough for any row, and to what no operator would choose, as it is no whole
+ * number of hours. 2.4.0, 2.4.2 and 2.4.3 take it and read it back so (100000 days, too); 2.4.0 takes no INF.
  */
 const addedSeconds = 60_000 * 86_400 + 17 * 60;
-const mostSeconds = 40_000 * 86_400 - 17 * 60;
+const longestSeconds = 40_000 * 86_400 - 17 * 60;
 
-/** How long to try, also when the run itself has to stop: what was raised is to be set back. */
-const patienceMs = 60_000;
+/** For so long it is tried, also when the run itself has to stop: what was raised is to be set back. */
+const patience = () => ({ signal: AbortSignal.timeout(60_000) });
 
 /** What is needed of a cluster. */
 export type TtlTarget = Pick<Cluster, "url" | "run">;
 
-/** A TTL in seconds from `information_schema.databases`, Infinity for INF. @throws {Failure} where it is none */
+/** The seconds of a TTL in `information_schema.databases`, Infinity for INF. @throws {Failure} */
 export function parseTtl(text: string): number {
   const seconds = text.trim().toUpperCase() === "INF" ? Infinity : parseDuration(text);
   if (seconds === undefined) throw new Failure(`the TTL ${JSON.stringify(text)} cannot be read`);
   return seconds;
 }
 
-/** A TTL as `ALTER DATABASE … SET TTL` takes it: one number of d, h or m, or of s, which up to 2.4.1 no TTL needs. */
+/** A TTL as `ALTER DATABASE … SET TTL` takes it: one number of d, h, m or (no need before 2.4.2) s. */
 export function formatTtl(seconds: number): string {
   const units = [["d", 86_400], ["h", 3600], ["m", 60], ["s", 1]] as const;
   const [unit, size] = units.find(([, size]) => seconds % size === 0)!;
@@ -42,13 +41,13 @@ export function formatTtl(seconds: number): string {
 /** What a raised TTL was, in seconds; undefined where it is not one. */
 function formerOf(seconds: number): number | undefined {
   const former = seconds - addedSeconds;
-  return former >= 0 && former <= mostSeconds && seconds % 3600 !== 0 ? former : undefined;
+  return former >= 0 && former <= longestSeconds && seconds % 3600 !== 0 ? former : undefined;
 }
 
 /** The TTLs of a tenant's databases, in seconds. */
 async function readTtls(target: TtlTarget, tenant: string): Promise<Map<string, number>> {
   const sql = "SELECT database_name, ttl FROM information_schema.databases";
-  const rows = await target.run(sql, { tenant }, { signal: AbortSignal.timeout(patienceMs) });
+  const rows = await target.run(sql, { tenant }, patience());
   return new Map(rows.map(({ database_name, ttl }) => [String(database_name), parseTtl(String(ttl))]));
 }
 
@@ -59,6 +58,9 @@ export async function readTtl(target: TtlTarget, tenant: string, database: strin
   throw new Failure(`${target.url} knows no database ${displayName(tenant, database)}`);
 }
 
+const alterSql = (database: string, seconds: number) =>
+  `ALTER DATABASE ${quoteName(database)} SET TTL ${quoteText(formatTtl(seconds))}`;
+
 /** A raised TTL, for the operator. */
 export function describeTtl({ tenant, database, formerSeconds }: RaisedTtl): string {
   const name = displayName(tenant, database);
@@ -67,38 +69,33 @@ export function describeTtl({ tenant, database, formerSeconds }: RaisedTtl): str
 
 /** The TTLs of the new cluster. */
 export class Ttls {
-  /** @param cluster by which the ledger knows it */
-  constructor(
-    private readonly target: TtlTarget,
-    private readonly ledger: Ledger,
-    private readonly cluster: string,
-  ) {}
+  constructor(private readonly target: TtlTarget, private readonly ledger: Ledger) {}
 
-  /** Raises the TTL of a database, so that its expired rows can be imported. @throws {Failure} where it may not be */
+  /** Raises the TTL of a database, so that its expired rows can be imported. @throws {Failure} */
   async raise(tenant: string, database: string): Promise<void> {
     const formerSeconds = await readTtl(this.target, tenant, database);
     // raised already, or what could not be told apart then
     if (formerOf(formerSeconds + addedSeconds) === undefined) return;
-    const ttl = { cluster: this.cluster, tenant, database, formerSeconds };
+    const ttl = { cluster: this.target.url, tenant, database, formerSeconds };
     await this.ledger.writeTtl(ttl);
-    await this.#set(ttl, formerSeconds + addedSeconds);
+    await this.target.run(alterSql(database, formerSeconds + addedSeconds), { tenant }, patience());
     // another worker may have removed the note before there was anything to set back
     await this.ledger.writeTtl(ttl);
   }
 
   /**
-   * Sets back the TTLs whose databases have no table left to do or at work, by whomever they were raised. One that does not read as raised
-   * was set by somebody else meanwhile, and stays.
+   * Sets back the TTLs whose databases have no table left to do or at work, by whomever they were raised. One
+   * that does not read as raised was set by somebody else meanwhile, and stays.
    * @returns what could not be set back, each with the statement to run
    */
   async restore(): Promise<Failure[]> {
     const failures: Failure[] = [];
-    for (const ttl of await this.#noted()) {
+    for (const ttl of await this.noted()) {
       const { tenant, database } = ttl;
       if (await this.ledger.isBusy(tenant, database)) continue;
       try {
         const former = formerOf(await readTtl(this.target, tenant, database));
-        if (former !== undefined) await this.#set(ttl, former);
+        if (former !== undefined) await this.target.run(alterSql(database, former), { tenant }, patience());
         await this.ledger.removeTtl(ttl);
         if (former === undefined) continue;
         // last, as a worker that raised it just now has lost its note
@@ -107,42 +104,30 @@ export class Ttls {
       } catch (error) {
         await this.ledger.writeTtl(ttl);
         const what = `the TTL of ${displayName(tenant, database)} is still raised: ${messageOf(error)}`;
-        const hint = `run this again, or in tenant ${tenant}: ${alterTtl(database, ttl.formerSeconds)}`;
+        const hint = `run this again, or in tenant ${tenant}: ${alterSql(database, ttl.formerSeconds)}`;
         failures.push(new Failure(what, hint, { cause: error }));
       }
     }
     return failures;
   }
 
-  /** Names the TTLs that wait for tables that are still to be done. */
-  async waiting(): Promise<string[]> {
-    return (await this.#noted()).map(describeTtl);
+  /** The TTLs that may be raised and wait for tables that are still to be done. */
+  async noted(): Promise<RaisedTtl[]> {
+    return (await this.ledger.ttls()).filter(({ cluster }) => cluster === this.target.url);
   }
 
-  /** Names the TTLs that are raised, also those that no ledger knows of, to be set back by this run. */
-  async raised(tenants: readonly string[]): Promise<string[]> {
-    const said: string[] = [];
+  /** Finds the TTLs that are raised, also those that no ledger knows of, and notes them to be set back. */
+  async find(tenants: readonly string[]): Promise<RaisedTtl[]> {
+    const found: RaisedTtl[] = [];
     for (const tenant of tenants) {
       for (const [database, seconds] of await readTtls(this.target, tenant)) {
         const formerSeconds = formerOf(seconds);
         if (formerSeconds === undefined) continue;
-        const ttl = { cluster: this.cluster, tenant, database, formerSeconds };
+        const ttl = { cluster: this.target.url, tenant, database, formerSeconds };
         await this.ledger.writeTtl(ttl);
-        said.push(describeTtl(ttl));
+        found.push(ttl);
       }
     }
-    return said;
-  }
-
-  async #noted(): Promise<RaisedTtl[]> {
-    return (await this.ledger.ttls()).filter(({ cluster }) => cluster === this.cluster);
-  }
-
-  async #set({ tenant, database }: RaisedTtl, seconds: number): Promise<void> {
-    const signal = AbortSignal.timeout(patienceMs);
-    await this.target.run(alterTtl(database, seconds), { tenant }, { signal });
+    return found;
   }
 }
-
-const alterTtl = (database: string, seconds: number) =>
-  `ALTER DATABASE ${quoteName(database)} SET TTL ${quoteText(formatTtl(seconds))}`;

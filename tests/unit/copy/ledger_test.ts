@@ -127,7 +127,7 @@ both(
     const [suspended, heir] = [await started(where, named("a", 2)), await started(where, named("a", 2))];
     const mine = await suspended.claim(2);
     assertEquals([await heir.claim(2), await heir.others()], [[], 2]);
-    await kind.sql(where, "UPDATE cnosdb_migrate_table SET until = 1");
+    await kind.sql(where, "UPDATE cnosdb_migrate_table_3 SET until = 1");
     assertEquals([(await heir.claim(2)).length, await heir.others()], [2, 0]);
     await suspended.finish(mine.map((name) => ended(name, "failed")));
     assertEquals(await statuses(heir), ["t00000 ", "t00001 "]);
@@ -143,7 +143,7 @@ both("takes what a worker wrote late, where nobody has taken its tables over", a
   const where = await kind.fresh();
   const ledger = await started(where, named("a", 1));
   const mine = await ledger.claim(1);
-  await kind.sql(where, "UPDATE cnosdb_migrate_table SET until = 1");
+  await kind.sql(where, "UPDATE cnosdb_migrate_table_3 SET until = 1");
   await ledger.finish(mine.map((name) => ended(name)));
   assertEquals(await statuses(ledger), ["t00000 equal"]);
   await ledger.close();
@@ -153,7 +153,7 @@ both("renews its leases by itself", async (kind) => {
   const where = await kind.fresh();
   const ledger = await started(where, named("a", 1), 300);
   await ledger.claim(1);
-  const until = async () => (await kind.sql(where, "SELECT until FROM cnosdb_migrate_table"))[0]!.until;
+  const until = async () => (await kind.sql(where, "SELECT until FROM cnosdb_migrate_table_3"))[0]!.until;
   const first = String(await until());
   for (let tries = 0; String(await until()) === first; tries++) {
     assert(tries < 100);
@@ -218,7 +218,7 @@ both(
     if (kind === sqlite) {
       await kind.sql(
         where,
-        `CREATE TRIGGER killed BEFORE INSERT ON cnosdb_migrate_table WHEN new."table" = 't00007' BEGIN SELECT raise(ABORT, 'killed'); END`,
+        `CREATE TRIGGER killed BEFORE INSERT ON cnosdb_migrate_table_3 WHEN new."table" = 't00007' BEGIN SELECT raise(ABORT, 'killed'); END`,
       );
       await assertRejects(() => ledger.start(proof, named("b", 9)), Failure, "killed");
     }
@@ -250,18 +250,27 @@ both("that is not there yet is not made by looking at it", async (kind) => {
 });
 
 both("of a newer or an older version is refused before anything is written", async (kind) => {
+  for (const version of [2, 4]) {
+    const other = await kind.fresh();
+    await kind.sql(other, `CREATE TABLE cnosdb_migrate_table_${version} (x INTEGER)`);
+    for (const readOnly of [true, false]) {
+      await assertRejects(
+        () => openLedger(other, { readOnly }),
+        Failure,
+        "of another version of these scripts",
+      );
+    }
+    await assertRejects(() => kind.sql(other, "SELECT * FROM cnosdb_migrate_table_3"));
+  }
+});
+
+both("that was left half made by a killed process is made whole", async (kind) => {
   const where = await kind.fresh();
   await (await openLedger(where)).close();
-  for (const version of [2, 4]) {
-    await kind.sql(where, `UPDATE cnosdb_migrate_ledger SET version = ${version}`);
-    await assertRejects(() => openLedger(where), Failure, `is of version ${version}, these scripts know 3`);
-  }
-  const old = await kind.fresh();
-  await kind.sql(old, "CREATE TABLE cnosdb_migrate_run (id INTEGER, version INTEGER)");
-  for (const readOnly of [true, false]) {
-    await assertRejects(() => openLedger(old, { readOnly }), Failure, "of older scripts");
-  }
-  await assertRejects(() => kind.sql(old, "SELECT * FROM cnosdb_migrate_ledger"));
+  await kind.sql(where, "DROP TABLE cnosdb_migrate_ttl_3");
+  const ledger = await started(where, named("a", 2));
+  assertEquals([await counts(ledger), await ledger.ttls()], [[2, 0, 0], []]);
+  await ledger.close();
 });
 
 both("loses nothing when its process is killed at any moment", async (kind) => {
@@ -277,7 +286,9 @@ both("loses nothing when its process is killed at any moment", async (kind) => {
       for (const line of text.trim().split("\n")) line === "stopped" ? child.kill("SIGKILL") : told.add(line);
     }
     await child.status;
-    if (kind === postgres) await kind.sql(where, "UPDATE cnosdb_migrate_table SET until = 1 WHERE until > 1");
+    if (kind === postgres) {
+      await kind.sql(where, "UPDATE cnosdb_migrate_table_3 SET until = 1 WHERE until > 1");
+    }
   }
   const ledger = await openLedger(where);
   assertEquals(await ledger.start(proof), 45);
@@ -336,7 +347,7 @@ Deno.test("SQLite ledger that is foreign or damaged is named and left as it is",
   overwritten.fill(0xff, 100, 4096);
   const cases: [Uint8Array, RegExp][] = [
     [new TextEncoder().encode("tenant,database,table\n".repeat(500)), /not a database/],
-    [await Deno.readFile(foreign), /is a database of something else/],
+    [await Deno.readFile(foreign), /is of something else/],
     [bytes.slice(0, 8192), /malformed/],
     [overwritten, /malformed|not a database/],
   ];
@@ -424,7 +435,7 @@ Deno.test("SQLite ledger frees at once what a killed process held, but not while
   assertEquals((await second.claim(9)).length, 2);
   await second.close();
   await killed.close();
-  await sqlite.sql(where, "UPDATE cnosdb_migrate_table SET holder = 'dead', until = 1e15");
+  await sqlite.sql(where, "UPDATE cnosdb_migrate_table_3 SET holder = 'dead', until = 1e15");
   const next = await openLedger(where);
   await next.start(proof);
   assertEquals((await next.claim(9)).length, 4);

@@ -3,7 +3,7 @@ import { Failure } from "../../../lib/cli/errors.ts";
 import { parseEndpoint } from "../../../lib/cnosdb/endpoint.ts";
 import { SqlClient } from "../../../lib/cnosdb/sql.ts";
 import { type Ledger, openLedger } from "../../../lib/copy/ledger.ts";
-import { formatTtl, parseTtl, Ttls, type TtlTarget } from "../../../lib/copy/ttl.ts";
+import { describeTtl, formatTtl, parseTtl, Ttls, type TtlTarget } from "../../../lib/copy/ttl.ts";
 import {
   assert,
   assertEquals,
@@ -37,7 +37,6 @@ Deno.test("formatTtl() writes one number of the largest unit that fits, as every
   assertEquals(formatTtl(90), "90s");
 });
 
-const cluster = "new_cluster";
 const day = 86_400;
 /** by how many days a TTL is raised */
 const addedDays = 60_000 + 17 / 1440;
@@ -80,7 +79,7 @@ class Scene implements AsyncDisposable {
         return rows;
       },
     };
-    return { ledger, ttls: new Ttls(target, ledger, cluster) };
+    return { ledger, ttls: new Ttls(target, ledger) };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -160,7 +159,7 @@ both("of a run that was killed before, in or after its ALTER is set back by the 
     assertEquals(await scene.days(), days);
     const next = await scene.worker();
     assertEquals((await next.ledger.ttls()).length, 1);
-    assertEquals((await next.ttls.raised(["cnosdb"])).length, days === 30 ? 0 : 1);
+    assertEquals((await next.ttls.find(["cnosdb"])).length, days === 30 ? 0 : 1);
     await finish(next.ledger);
     assertEquals(await next.ttls.restore(), []);
     assertEquals(await scene.days(), 30);
@@ -196,7 +195,7 @@ both(
     await assertRejects(() => suspended.ttls.raise("cnosdb", "db"), Killed);
     assertEquals(await scene.days(), raisedDays);
     const next = await scene.worker();
-    assertEquals((await next.ttls.raised(["cnosdb"])).length, 1);
+    assertEquals((await next.ttls.find(["cnosdb"])).length, 1);
     await next.ttls.restore();
     assertEquals([await scene.days(), await other.ledger.ttls()], [30, []]);
   },
@@ -225,8 +224,8 @@ both(
     await (await scene.worker()).ttls.raise("cnosdb", "db");
     const { ledger, ttls } = await scene.worker(undefined, undefined, await kind.fresh());
     const sentence = "the TTL of cnosdb.db is raised from 30d, until its tables are done";
-    assertEquals(await ttls.raised(["cnosdb"]), [sentence]);
-    assertEquals(await ttls.waiting(), [sentence]);
+    assertEquals((await ttls.find(["cnosdb"])).map(describeTtl), [sentence]);
+    assertEquals((await ttls.noted()).map(describeTtl), [sentence]);
     await ttls.raise("cnosdb", "db");
     assertEquals(await scene.days(), raisedDays);
     await finish(ledger);
@@ -242,8 +241,13 @@ both("that an operator has chosen is not taken for raised, however long it is", 
   for (const ttl of ["36500d", "60030d", "73000d", "99999d", "100000d", "INF"]) {
     await scene.run(`ALTER DATABASE db SET TTL '${ttl}'`);
     const days = await scene.days();
-    assertEquals(await ttls.raised(["cnosdb"]), []);
-    await ledger.writeTtl({ cluster, tenant: "cnosdb", database: "db", formerSeconds: 30 * day });
+    assertEquals(await ttls.find(["cnosdb"]), []);
+    await ledger.writeTtl({
+      cluster: scene.standIn.sqlUrl,
+      tenant: "cnosdb",
+      database: "db",
+      formerSeconds: 30 * day,
+    });
     assertEquals([await ttls.restore(), await scene.days(), await ledger.ttls()], [[], days, []], ttl);
   }
 });
