@@ -20,11 +20,16 @@ export async function* readInput(path: string | undefined, signal: AbortSignal):
   try {
     using opened = fromStdin ? undefined : await Deno.open(path);
     const file = opened ?? Deno.stdin;
-    const buffer = new Uint8Array(1 << 20);
+    let [buffer, next] = [new Uint8Array(1 << 20), new Uint8Array(1 << 20)];
+    let reading = file.read(buffer);
     for (;;) {
-      const bytes = await abortable(file.read(buffer), signal);
+      const bytes = await abortable(reading, signal);
       if (bytes === null) return;
+      // The next chunk is read while this one is worked on.
+      reading = file.read(next);
+      reading.catch(() => {});
       yield buffer.subarray(0, bytes);
+      [buffer, next] = [next, buffer];
     }
   } catch (error) {
     if (error instanceof Failure) throw error;
