@@ -53,40 +53,49 @@ export interface Item {
   readonly headLength?: number;
 }
 
-/** @throws {InvalidValue} if the key is none of CnosDB's, or does not fit the value */
-export function readItem(entry: Entry): Item {
-  const key = readKey(entry.key);
-  const head = key && headOf(key, entry.value);
-  return key && head !== undefined && entry.value.startsWith(head)
-    ? { entry, key, headLength: head.length }
-    : { entry, key: identifyEntry(entry) };
-}
-
-const quoted = JSON.stringify;
+/** Names with one of these stand otherwise in JSON than in a key. */
+// deno-lint-ignore no-control-regex
+const mustBeEscaped = /["\\\x00-\x1f]/;
 const largestId = String((1n << 128n) - 1n);
 
-/** What CnosDB would let the value of a key begin with. */
-function headOf(key: Key, value: string): string | undefined {
+/** @throws {InvalidValue} if the key is none of CnosDB's, or does not fit the value */
+export function readItem(entry: Entry): Item {
+  const key = mustBeEscaped.test(entry.key) ? undefined : readKey(entry.key);
+  const headLength = key && headLengthOf(key, entry.value);
+  return key && headLength !== undefined ? { entry, key, headLength } : { entry, key: identifyEntry(entry) };
+}
+
+function headLengthOf(key: Key, value: string): number | undefined {
   switch (key.kind) {
     case "user":
     case "tenant":
     case "role": {
       const id = /^\{"id":(0|[1-9]\d{0,38}),/.exec(value)?.[1];
       if (id === undefined || (id.length === largestId.length && id > largestId)) return undefined;
-      return `{"id":${id},"name":${quoted(namesOf(key).at(-1))},`;
+      return endOf(value, 6 + id.length, ',"name":"', namesOf(key).at(-1)!, '",');
     }
     case "database":
-      return `{"tenant":${quoted(key.tenant)},"database":${quoted(key.database)},`;
-    case "table":
-      return `${wrapperOf(value)}{"tenant":${quoted(key.tenant)},"db":${quoted(key.database)},"name":` +
-        `${quoted(key.table)},`;
+      return endOf(value, 0, '{"tenant":"', key.tenant, '","database":"', key.database, '",');
+    case "table": {
+      const names = ['{"tenant":"', key.tenant, '","db":"', key.database, '","name":"', key.table, '",'];
+      return endOf(value, wrapperOf(value).length, ...names);
+    }
     case "bucket":
-      return '{"id":';
+      return endOf(value, 0, '{"id":');
     case "internal":
       return undefined;
     default:
-      return "";
+      return 0;
   }
+}
+
+/** Where all of `parts` end that stand in `value` one after another; undefined if they do not. */
+function endOf(value: string, at: number, ...parts: string[]): number | undefined {
+  for (const part of parts) {
+    if (!value.startsWith(part, at)) return undefined;
+    at += part.length;
+  }
+  return at;
 }
 
 /** What stands before a table's schema: its kind, such as TsKvTableSchema. */
@@ -175,11 +184,14 @@ type Convert = (item: Item, patches: readonly OwnRule[]) => Outcome;
 
 /** Values that differ in id and names alone convert alike, so what follows those is converted once. */
 export function remember(convert: Convert): Convert {
-  const groups = new Map<string, Map<string, Outcome>>();
+  let groups = new Map<string, Map<string, Outcome>>();
+  let of: string | undefined;
   return (item, patches) => {
-    const { entry: { value }, key: { kind, cluster = "" }, headLength } = item;
+    const { entry: { value }, key: { kind, cluster }, headLength } = item;
     if (headLength === undefined) return convert(item, patches);
-    let group = `${cluster}/${kind === "table" ? wrapperOf(value) : kind}`;
+    // In another cluster --cluster may leave the keys as they are.
+    if (cluster !== of) [groups, of] = [new Map(), cluster];
+    let group = kind === "table" ? wrapperOf(value) : kind;
     for (const { name } of patches) group += `/${name}`;
     const known = groups.getOrInsertComputed(group, () => new Map());
     const rest = value.slice(headLength);

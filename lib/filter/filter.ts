@@ -84,9 +84,11 @@ export async function filterDump(dump: Dump, options: FilterOptions, signal: Abo
   }
   // Keys that rise, as CnosDB dumps them, are never there twice.
   if (!rises) refuseTwice(entriesOf({ dump, outcomes }));
-  const applied = new Set(new Set(outcomes).values().flatMap(({ rules }) => rules));
+  const alike = new Set(options.own.length ? outcomes : []);
   for (const { name, pattern } of options.own) {
-    if (!applied.has(name)) notes.add("rules", () => `${name}: ${pattern} matched nothing`);
+    if (!alike.values().some(({ rules }) => rules.includes(name))) {
+      notes.add("rules", () => `${name}: ${pattern} matched nothing`);
+    }
   }
   return { dump, facts, outcomes, notes: notes.lines() };
 }

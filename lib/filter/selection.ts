@@ -114,6 +114,11 @@ export class Selection {
     return this.flags.some((flag) => flag.drops(names));
   }
 
+  /** Whether `survey` has to see more: all names if any flag selects, else until each flag matched. */
+  get waits(): boolean {
+    return this.#selected.length > 0 || this.#excluded.some(({ matched }) => !matched);
+  }
+
   /** Notes which parents an entry would bring along. @param names as of `namesUnder` */
   survey(names: string[]): void {
     for (const pattern of this.#selected) {

@@ -38,7 +38,7 @@ export function survey(dump: Dump, options: FilterOptions): Survey {
   let plainPasswords = false;
   const users: Entry[] = [];
   for (const entry of dump.entries) {
-    if (!selection.flags.length && !entry.key.includes("/users/")) continue;
+    if (!selection.waits && !entry.key.includes("/users/")) continue;
     const key = readKey(entry.key);
     if (!key) continue;
     selection.survey(namesUnder(key));
