@@ -4,8 +4,9 @@ import { loadPostgres } from "../cli/deps.ts";
 
 type Client = ReturnType<Awaited<ReturnType<typeof loadPostgres>>["default"]>;
 
-/** The codes of what passes: a lost connection, a restart of the server, statements in each other's way. */
-const passing = /^(CONNECT|ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_AGAIN|08|57P0|53300|40|23505)/;
+/** The codes of what passes: a lost connection, a restart of the server, statements in each other's way (CREATE … IF NOT EXISTS too). */
+const passing =
+  /^(CONNECT|E(CONN|PIPE|TIMEDOUT|(HOST|NET)UNREACH|AI_AGAIN)|08|57P0|53300|40|23505|42710|42P07)/;
 
 /** Connects; what the URL leaves out comes from PGHOST, PGUSER, PGPASSWORD and so on. See `sqliteStore`. */
 export async function postgresStore(url: string, readOnly: boolean) {
