@@ -4,9 +4,8 @@ import { loadPostgres } from "../cli/deps.ts";
 
 type Client = ReturnType<Awaited<ReturnType<typeof loadPostgres>>["default"]>;
 
-/** The codes of what passes: a lost connection, a restart of the server, statements in each other's way (CREATE … IF NOT EXISTS too). */
-const passing =
-  /^(CONNECT|E(CONN|PIPE|TIMEDOUT|(HOST|NET)UNREACH|AI_AGAIN)|08|57P0|53300|40|23505|42710|42P07)/;
+/** Codes of what passes: a lost connection, a restart, statements in each other's way (42: CREATE … IF NOT EXISTS). */
+const passes = /^(CONNECT|E(CONN|PIPE|TIMEDOUT|(HOST|NET)UNREACH|AI_AGAIN)|08|57P0|533|40|23505|42(710|P07))/;
 
 /** Connects; what the URL leaves out comes from PGHOST, PGUSER, PGPASSWORD and so on. See `sqliteStore`. */
 export async function postgresStore(url: string, readOnly: boolean) {
@@ -39,7 +38,7 @@ export async function postgresStore(url: string, readOnly: boolean) {
           return [...await used.unsafe(text, values, { prepare: true })];
         } catch (error) {
           const code = error instanceof Error && "code" in error ? String(error.code) : "";
-          if (!passing.test(code) || performance.now() > giveUpMs) throw error;
+          if (!passes.test(code) || performance.now() > giveUpMs) throw error;
           drop(used);
         }
       }
