@@ -7,7 +7,7 @@ import { atOnce } from "../cli/deps.ts";
 import { pause } from "../cnosdb/http.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
-import { freshDirectory, type Stage } from "../stage/stage.ts";
+import { assertDirectory, freshDirectory, type Stage } from "../stage/stage.ts";
 import { ClusterTrouble, concernsTable, Refused, tellFailure } from "./trouble.ts";
 import { compareWindows, type Comparison, differingColumns, type Seen } from "./compare.ts";
 import type { Status, TableResult } from "./result.ts";
@@ -139,11 +139,7 @@ export class TableCopy {
   async #windowsOfExport(given: readonly Partial<Part>[]): Promise<Part[]> {
     const parts = given.map((part) => ({ ...part, source: part.source ?? noRows, target: noRows }));
     for (const { directory = "", source } of parts.filter(({ source }) => source.rows > 0)) {
-      // One path part, or anything could be read, and removed, outside of the stage.
-      if (!/^[A-Za-z0-9_-]+$/.test(directory)) {
-        const told = `${JSON.stringify(directory)} is no directory of a stage`;
-        throw new Refused(told, "expected what --only export prints.");
-      }
+      assertDirectory(directory, Refused);
       if (this.context.verify === "full" && source.digest === undefined) {
         throw new Refused("it was exported without --verify full, so there is no digest to compare with");
       }

@@ -8,6 +8,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../cli/errors.ts";
+import { writeAll } from "../cli/files.ts";
 import { checkSignature, Refusal } from "./signature.ts";
 
 /** A whole file, checked against its sha256 (in hex). */
@@ -112,9 +113,7 @@ export class S3Bucket {
     try {
       using file = await Deno.open(path, { write: true, create: true });
       const pieces = this.#pieces(`${directory}/${name}`, request.body, bytes, sha256);
-      for await (const piece of pieces) {
-        for (let at = 0; at < piece.length;) at += await file.write(piece.subarray(at));
-      }
+      for await (const piece of pieces) await writeAll(file, piece);
       if (this.#directories.get(directory) !== files) throw closed; // given up meanwhile
     } catch (error) {
       await remove(path);

@@ -39,10 +39,16 @@ export function freshDirectory({ tenant, database, table }: TableName): string {
   return [safe(tenant), safe(database), safe(table), crypto.randomUUID().slice(0, 8)].join("-");
 }
 
-/** @throws {Failure} for a name that is not one path part: anything could be read, and removed, outside of the stage */
-export function assertDirectory(name: string): void {
+/**
+ * @param Kind of failure that is thrown
+ * @throws {Failure} for a name that is not one path part: anything could be read, and removed, outside of the stage
+ */
+export function assertDirectory(
+  name: string,
+  Kind: new (message: string, hint: string) => Failure = Failure,
+): void {
   if (/^[A-Za-z0-9_-]{1,160}$/.test(name)) return;
-  throw new Failure(
+  throw new Kind(
     `${JSON.stringify(name)} is no directory of a stage`,
     "expected what --only export prints.",
   );
