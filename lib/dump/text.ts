@@ -2,7 +2,7 @@
  * The text form of a meta store: `key: value` lines as `/dump` answers, the same in a frame of asterisks as
  * `/debug` does, and with an end mark as these scripts write it.
  */
-import { Buffer, isUtf8 } from "node:buffer";
+import { Buffer, isAscii, isUtf8 } from "node:buffer";
 import { Failure } from "../cli/errors.ts";
 import { saveFile, type Sink, writeLines } from "../cli/files.ts";
 import { preview } from "../cli/text.ts";
@@ -80,11 +80,13 @@ class Reader {
   async lines(bytes: Buffer): Promise<void> {
     // A character a byte, so that places in the text are places in the bytes.
     const text = bytes.toString("latin1");
+    const allAscii = isAscii(bytes);
     let hashed = this.#closed ? 0 : bytes.length;
     for (let at = this.line === 0 && text.startsWith(byteOrderMark) ? 3 : 0; at < text.length;) {
       const end = text.indexOf("\n", at);
       this.line++;
-      const line = this.#decode(text.slice(at, text[end - 1] === "\r" ? end - 1 : end));
+      const given = text.slice(at, text[end - 1] === "\r" ? end - 1 : end);
+      const line = allAscii ? given : this.#decode(given);
       const mark = line[0] === "#" && !this.#closed ? endMark.exec(line) : null;
       if (mark) {
         this.#mark = { line: this.line, entries: Number(mark[1]), sha256: mark[2]! };
