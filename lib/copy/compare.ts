@@ -3,7 +3,7 @@ import type { Failure } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import type { Profiler } from "./profile.ts";
 import type { Verify } from "./result.ts";
-import { type Ask, type Column, columnDifferences } from "./statements.ts";
+import { type Ask, type Column, columnDifferences, tickNanosOf } from "./statements.ts";
 import { eachAlone, Refused } from "./trouble.ts";
 import { addUp, closerSeconds, differs, noRows, overlap, pairBins, type Part } from "./windows.ts";
 import { sameSummary, type Sides, type Summary, type Window, windowOf } from "./windows.ts";
@@ -73,7 +73,7 @@ async function askBoth(
   const held = intoExisting && target ? await asked : undefined;
   const narrow = asks.map(({ name, window }, i) => ({
     name,
-    window: held ? overlap(window, windowOf(held[i]!)) : window,
+    window: held ? overlap(window, windowOf(held[i]!, tickNanosOf(columns[i]!))) : window,
   }));
   const [old, young] = await Promise.all([asked, target?.summaries(narrow)]);
   return narrow.map(({ name, window }, i) => ({

@@ -89,13 +89,13 @@ function sum(tables: readonly Seen[], of: (one: Seen) => number): number {
 }
 
 /** Exports the end of a table, as far as it holds some `sampleRows` rows were they spread evenly. */
-async function measure(context: CopyContext, { name, source }: Seen) {
+async function measure(context: CopyContext, { name, outer, source }: Seen) {
   const [start, end] = [parseTime(source.first!)!, parseTime(source.last!)!];
   const share = BigInt(Math.ceil(1e6 * Math.min(1, sampleRows / source.rows)));
   const from = formatTime(end - (end - start) * share / 1_000_000n);
   const begun = performance.now();
   return await context.schedule.staged(async (hold) => {
-    const { directory, rows } = await exportWindow(context, name, { from, to: formatTime(end + 1n) }, hold);
+    const { directory, rows } = await exportWindow(context, name, { from, to: outer.to }, hold);
     await context.stage!.remove(directory);
     return { rows, bytes: hold.bytes, seconds: Math.round(performance.now() - begun) / 1000 };
   });

@@ -11,7 +11,7 @@ import { displayTable, tableKey, type TableName } from "../cnosdb/names.ts";
 import { formatTime, parseTime } from "../cnosdb/time.ts";
 import { type RunOptions, TableRun } from "./copy.ts";
 import { proven, type TableResult } from "./result.ts";
-import { inStatements } from "./statements.ts";
+import { inStatements, tickNanosOf } from "./statements.ts";
 import { type Claim, handOut } from "./tables.ts";
 import { addReason, eachAlone, type Reasons } from "./trouble.ts";
 import { addUp, noRows, overlap, sameSummary, type Summary, type Window, windowOf } from "./windows.ts";
@@ -50,6 +50,8 @@ interface Followed {
   held: Summary;
   /** what the source holds of its end now, while that is brought */
   tail?: Summary | undefined;
+  /** the precision of its times, known with the first tail */
+  tickNanos?: bigint;
   /** when it was known to be equal, when it is looked at again, and how long it rests if it is still then */
   equalMs: number;
   lookAtMs: number;
@@ -62,7 +64,8 @@ const hasGrown = ({ held, tail }: Followed) => held.last !== undefined && held.l
 /** The stretch of a table's end that holds what is new; undefined where nothing is known to be. */
 function newWindow(table: Followed | undefined): Window | undefined {
   if (!table?.tail) return undefined;
-  return { from: hasGrown(table) ? windowOf(table.held).to : table.from, to: windowOf(table.tail).to };
+  const end = (summary: Summary) => windowOf(summary, table.tickNanos!).to;
+  return { from: hasGrown(table) ? end(table.held) : table.from, to: end(table.tail) };
 }
 
 /**
@@ -130,11 +133,14 @@ class Follower {
     const { bounds, source, jobs } = this.run;
     const due = [...this.#tables.values()].filter(({ lookAtMs }) => lookAtMs <= startMs);
     await atOnce(jobs, inStatements(due, ({ name }) => name.tenant), async (tables) => {
-      const asks = await Promise.all(tables.map(async ({ name, from }) => ({
-        name,
-        window: overlap(await bounds(name), { from }),
-      })));
-      const tails = await eachAlone(asks, (some) => source!.summaries(some));
+      const tails = await eachAlone(tables, async (some) =>
+        await source!.summaries(
+          await Promise.all(some.map(async (table) => {
+            const { name, from } = table;
+            table.tickNanos ??= tickNanosOf(await source!.columns(name));
+            return { name, window: overlap(await bounds(name), { from }) };
+          })),
+        ));
       for (const [i, table] of tables.entries()) {
         const tail = tails[i]!;
         if (tail instanceof Failure) this.#leaveAlone(table, messageOf(tail));

@@ -65,6 +65,12 @@ export function readColumns(rows: readonly Row[]): Map<string, Column[]> {
   }));
 }
 
+/** The precision of a table's times, in nanoseconds. */
+export function tickNanosOf(columns: readonly Column[]): bigint {
+  const type = columns.find(({ kind }) => kind === "TIME")?.type;
+  return { "TIMESTAMP(MILLISECOND)": 1_000_000n, "TIMESTAMP(MICROSECOND)": 1_000n }[type ?? ""] ?? 1n;
+}
+
 /** Exact on every version, unlike count(*) or count(time) alone, which count duplicates on 2.4.3. */
 const measures = "count(time) AS n, min(time) AS t0, max(time) AS t1";
 

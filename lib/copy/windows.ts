@@ -67,9 +67,13 @@ export function overlap(a: Window, b: Window): Window {
   return { from: given([a.from, b.from]).at(-1), to: given([a.to, b.to])[0] };
 }
 
-/** From a summary's first row to its last. */
-export function windowOf({ first, last }: Summary): Window {
-  return { from: first, to: last === undefined ? undefined : formatTime((parseTime(last) ?? 0n) + 1n) };
+/**
+ * From a summary's first row to its last.
+ * @param tickNanos the precision of the table's times: a server cuts a finer bound to it, towards 1970
+ * (recorded/bounds-*.jsonl), so that `last` and one nanosecond would leave the last row out
+ */
+export function windowOf({ first, last }: Summary, tickNanos: bigint): Window {
+  return { from: first, to: last === undefined ? undefined : formatTime(parseTime(last)! + tickNanos) };
 }
 
 /** A window of so many rows, most of them on the target, is looked at by so many bins: it saves copying. */

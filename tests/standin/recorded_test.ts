@@ -19,7 +19,10 @@ interface Recording {
   otherIds?: boolean;
 }
 
-/** A windows recording makes what it asks about, but for the table that showed its recorder when the server took writes. */
+/**
+ * A windows or bounds recording makes what it asks about, but for the table that showed the recorder of windows when
+ * the server took writes.
+ */
 const empty = (version: Version): Recording => ({
   version,
   single: true,
@@ -43,6 +46,10 @@ const RECORDINGS: Record<string, Recording> = {
   "windows-2.4.1": empty("2.4.1"),
   "windows-2.4.2.1": empty("2.4.2"),
   "windows-2.4.3.4": empty("2.4.3"),
+  "bounds-2.3.5.4": empty("2.3.5"),
+  "bounds-2.4.0": empty("2.4.0"),
+  "bounds-2.4.2.1": empty("2.4.2"),
+  "bounds-2.4.3.4": empty("2.4.3"),
 };
 
 /** What truly varies from server to server or run to run, and so is not compared: what, in place of it, why. */

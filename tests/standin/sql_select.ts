@@ -121,12 +121,13 @@ class Compiler {
     }
     const test = TESTS[sign];
     if (test === undefined) return (row) => arithmetic(sign, left(row), right(row));
-    // A written time is read once, not for each row.
+    // A written time is read once, not for each row, and cut to the column's precision, towards 1970
+    // (recorded/bounds-*.jsonl).
     if (of.left.is === "column" && of.right.is === "value" && typeof of.right.value === "string") {
       const { name } = of.left, { unit } = this.column(name);
       if (unit !== undefined) {
-        const factor = 1000000000n / unit, nanos = parseTime(of.right.value);
-        return (row) => row[name] == null ? null : test(compare((row[name] as bigint) * factor, nanos)!);
+        const count = parseTime(of.right.value) / (1000000000n / unit);
+        return (row) => row[name] == null ? null : test(compare(row[name] as bigint, count)!);
       }
     }
     return (row) => ((order) => order === null ? null : test(order))(compare(left(row), right(row)));

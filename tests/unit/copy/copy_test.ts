@@ -804,6 +804,26 @@ Deno.test("beside other rows of the target what the source holds is copied and p
   assertEquals([ran.code, pair.rows("young", "db", "air").length], [0, 22], ran.stderr);
 });
 
+Deno.test("beside other rows of the target the last row arrives at every precision, and what comes right after it is left alone", async () => {
+  await using pair = await Pair.start({ databases: {} });
+  const perSecond = { ms: 1000n, us: 1_000_000n, ns: 1_000_000_000n };
+  for (const [precision, unit] of Object.entries(perSecond)) {
+    for (const cluster of [pair.old, pair.young]) {
+      await sql(cluster, `CREATE DATABASE ${precision} WITH PRECISION '${precision}'`);
+      await sql(cluster, `CREATE TABLE ${precision}.t (v DOUBLE, TAGS(station))`);
+    }
+    const last = unit * 1_790_000_000n;
+    const at = (time: bigint) => ({ time, station: "x", v: 1 });
+    pair.old.rows.set(rowsKey("cnosdb", precision, "t"), [at(last - unit), at(last)]);
+    pair.young.rows.set(rowsKey("cnosdb", precision, "t"), [at(last + 1n)]);
+  }
+  const { results } = await pair.copy({ intoExisting: true });
+  assertEquals(results.map(({ status, copied }) => [status, copied?.rows]), Array(3).fill(["equal", 2]));
+  for (const precision of Object.keys(perSecond)) {
+    assertEquals(pair.rows("young", precision, "t").length, 3, precision);
+  }
+});
+
 Deno.test("among more rows of others what the source holds arrives too, though it cannot be proven", async () => {
   const startMs = Date.parse("2026-11-01T00:00:00Z");
   await using pair = await Pair.start({ databases: { db: { startMs, tables: { air: 20 } } } });

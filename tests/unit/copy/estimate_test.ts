@@ -57,3 +57,15 @@ Deno.test("--estimate of tables that are equal says that there is nothing to cop
   assertEquals(code, 0);
   assertStringIncludes(stdout, "to copy: 0 tables, 0 rows, some 0 B");
 });
+
+Deno.test("--estimate counts the bytes of a table with one row, in a database of milliseconds too", async () => {
+  await using pair = await Pair.start({ databases: {} });
+  for (const cluster of [pair.old, pair.young]) {
+    await sql(cluster, "CREATE DATABASE db WITH PRECISION 'ms'");
+    await sql(cluster, "CREATE TABLE db.air (v DOUBLE, TAGS(station))");
+  }
+  pair.old.put("cnosdb", "db", "air", [{ time: BigInt(Date.now()), station: "x", v: 1 }]);
+  const { stdout } = await pair.script(["--all", "--estimate", "--json"]);
+  const { sample, bytesToCopy } = JSON.parse(stdout);
+  assertEquals([sample.rows, bytesToCopy], [1, sample.bytes]);
+});

@@ -57,6 +57,26 @@ Deno.test("rows that are written while it follows arrive before it is told to en
   assertMatch(ran.said[0]!, /the first pass is done: following 3 tables/);
 });
 
+Deno.test("of a database in milliseconds a round brings the last row too", async () => {
+  await using pair = await Pair.start({ databases: {} });
+  for (const cluster of [pair.old, pair.young]) {
+    await sql(cluster, "CREATE DATABASE db WITH PRECISION 'ms'");
+    await sql(cluster, "CREATE TABLE db.air (v DOUBLE, TAGS(station))");
+  }
+  const put = (timeMs: number) =>
+    pair.old.put("cnosdb", "db", "air", [{ time: BigInt(timeMs), station: "x", v: 1 }]);
+  put(Date.now() - 1000);
+  const ran = await following(pair, async () => {
+    await until(() => pair.differences().length === 0, "the first pass");
+    for (let i = 0; i < 3; i++) {
+      put(Date.now());
+      await until(() => pair.differences().length === 0, `round ${i}`);
+    }
+    await sleep(200);
+  });
+  assertMatch(ran.shown.at(-2)!, /is not behind in 1 table/);
+});
+
 Deno.test("it ends by itself when no row was new for --quiet-for, and copies what came meanwhile", async () => {
   await using pair = await Pair.start({ databases: { db: { tables: { air: 5 } } } });
   const run = pair.copy({ follow: { ...quick, quietMs: 300 } });

@@ -84,8 +84,9 @@ Deno.test("bins of both sides become parts without a gap, from the outer window'
 Deno.test("windows overlap where both are, and are told as an operator reads them", () => {
   assertEquals(overlap({ from: day(2) }, { from: day(1), to: day(9) }), { from: day(2), to: day(9) });
   assertEquals(overlap({}, {}), { from: undefined, to: undefined });
-  assertEquals(windowOf(held(3, 1, 2)), { from: day(1), to: "2023-11-02T00:00:00.000000001" });
-  assertEquals(windowOf(noRows), { from: undefined, to: undefined });
+  assertEquals(windowOf(held(3, 1, 2), 1n), { from: day(1), to: "2023-11-02T00:00:00.000000001" });
+  assertEquals(windowOf(held(3, 1, 2), 1_000_000n), { from: day(1), to: "2023-11-02T00:00:00.001" });
+  assertEquals(windowOf(noRows, 1n), { from: undefined, to: undefined });
   assertEquals([{}, { from: day(1) }, { to: day(2) }, { from: day(1), to: day(2) }].map(tellWindow), [
     "all its time",
     `from ${day(1)}`,
