@@ -32,9 +32,11 @@ export const command: Command = {
 async function run(args: Args): Promise<number> {
   const reader = new ReportReader();
   for (const path of args.positional) await reader.add(path, await readText(path));
-  const operator = args.value("operator");
-  const made = { tool: `report.ts ${version}`, at: new Date().toISOString() };
-  const html = await page(reader.report(), { ...made, ...(operator === undefined ? {} : { operator }) });
+  const html = await page(reader.report(), {
+    tool: `report.ts ${version}`,
+    at: new Date().toISOString(),
+    operator: args.value("operator"),
+  });
   await writeStdout(new TextEncoder().encode(html));
   return 0;
 }

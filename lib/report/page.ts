@@ -7,7 +7,7 @@ export interface Made {
   tool: string;
   /** ISO 8601 */
   at: string;
-  operator?: string;
+  operator?: string | undefined;
 }
 
 const style = `
@@ -85,7 +85,7 @@ const h = (tag, attributes, ...children) => {
     if (name.startsWith("on")) e[name] = value;
     else if (value != null) e.setAttribute(name, value);
   }
-  e.append(...children.flat(Infinity).filter((child) => child != null && child !== false));
+  for (const child of children.flat(Infinity)) if (child != null && child !== false) e.append(child);
   return e;
 };
 const format = new Intl.NumberFormat("en");
@@ -93,7 +93,6 @@ const num = (n) => n == null ? "" : format.format(n);
 const time = (text) => (text || "").replace("T", " ").replace(/(\\.\\d*?)0*Z?$|Z$/, (_, f = "") => f === "." ? "" : f);
 const order = new Intl.Collator(undefined, { numeric: true }).compare;
 const sum = (list, of) => list.reduce((total, one) => total + (of(one) || 0), 0);
-const groups = (list, of) => list.reduce((map, one) => map.set(of(one), [...(map.get(of(one)) || []), one]), new Map());
 const section = (id, title, ...parts) => h("section", { id }, h("h2", {}, t(title)), parts);
 const { runs, tables, entries, files } = data.report;
 const colour = { equal: "ok", definition: "dim", exported: "warn", imported: "warn" };
@@ -107,11 +106,11 @@ function grid(columns, all, label, most = 100) {
   const body = h("tbody");
   const more = h("button", { type: "button", class: "more", onclick: () => add(Infinity) });
   const add = (count) => {
-    const part = rows.slice(shown, count === Infinity ? undefined : shown + count);
+    const part = rows.slice(shown, shown + count);
     shown += part.length;
-    body.append(...part.map((row) => h("tr", {}, columns.map(([name, value, kind, cell], i) =>
+    for (const row of part) body.append(h("tr", {}, columns.map(([name, value, kind, cell], i) =>
       h(i ? "td" : "th", { scope: i ? null : "row", class: kind, "data-label": t(name) },
-        cell ? cell(row) : kind === "n" ? num(value(row)) : value(row))))));
+        cell ? cell(row) : kind === "n" ? num(value(row)) : value(row)))));
     more.hidden = shown === rows.length;
     more.textContent = t("{n} of {all} shown: show all", { n: num(shown), all: num(rows.length) });
   };
@@ -136,7 +135,7 @@ function grid(columns, all, label, most = 100) {
 
 function verdict() {
   const equal = copied.filter(({ status }) => status === "equal");
-  const other = groups(copied.filter(({ status }) => status !== "equal"), ({ status }) => status);
+  const other = Map.groupBy(copied.filter(({ status }) => status !== "equal"), ({ status }) => status);
   const list = [...other].map(([status, of]) => num(of.length) + " " + t(status)).join(", ");
   const last = runs.filter(({ script }) => script !== "filter_meta").at(-1);
   const doubts = [
@@ -182,22 +181,21 @@ function carried() {
   return section("carried", "Carried over",
     grid([["Kind", (row) => t(row.kind)], count("Kept", "kept"), count("Converted", "converted"), count("Dropped", "dropped")], rows, "Carried over").parts,
     data.report.dropped.length ? h("h3", {}, t("What was dropped and why")) : null,
-    data.report.dropped.map(({ rule, keys }) => h("details", {}, h("summary", {}, rule, " ", h("span", { class: "dim" },
-      num(keys.length))), keys.slice(0, 200).map((key) => h("div", {}, h("code", {}, key))),
-      keys.length > 200 ? h("p", {}, t("… and {n} more", { n: num(keys.length - 200) })) : null)));
+    data.report.dropped.map(({ rule, entries, keys }) => h("details", {}, h("summary", {}, rule, " ", h("span", { class: "dim" }, num(entries))),
+      keys.map((key) => h("div", {}, h("code", {}, key))),
+      entries > keys.length ? h("p", {}, t("… and {n} more", { n: num(entries - keys.length) })) : null)));
 }
 
-const databaseOf = (table) => table.name.slice(0, -(tableName(table).length + 1));
-const tableName = ({ table, name }) => name.endsWith("." + table) ? table : '"' + table.replaceAll('"', '""') + '"';
+const databaseOf = ({ databaseName }) => databaseName;
 function databases() {
-  const by = groups(copied, databaseOf), ttls = new Map(data.report.databases.map(({ name, ttl }) => [name, ttl]));
+  const by = Map.groupBy(copied, databaseOf), ttls = new Map(data.report.databases.map(({ name, ttl }) => [name, ttl]));
   const rows = [...new Set([...ttls.keys(), ...by.keys()])].sort(order).map((name) => {
     const list = by.get(name) || [], ends = list.map(({ source, target }) => target || source || {});
     return { name, ttl: ttls.get(name), tables: list.length, rows: sum(list, rowsOf), equal: list.filter(({ status }) => status === "equal").length,
       first: ends.map((end) => end.first).filter(Boolean).sort()[0], last: ends.map((end) => end.last).filter(Boolean).sort().at(-1) };
   });
   if (!rows.length) return null;
-  const most = Math.max(1, ...rows.map((row) => row.rows));
+  const most = rows.reduce((most, row) => Math.max(most, row.rows), 1);
   const bar = (row) => {
     const i = h("i");
     i.style.width = row.rows / most * 100 + "%";
@@ -228,8 +226,9 @@ function failures() {
 function timeline() {
   const work = tables.filter(({ started, seconds }) => started && seconds != null).map((table) => ({ table, from: Date.parse(table.started) / 1000 }));
   if (work.length < 2) return null;
-  const start = Math.min(...work.map(({ from }) => from)), end = Math.max(...work.map(({ table, from }) => from + table.seconds), start + 1);
-  const lanes = [...groups(work, ({ table }) => databaseOf(table))].slice(0, 60);
+  const start = work.reduce((first, { from }) => Math.min(first, from), Infinity);
+  const end = work.reduce((last, { table, from }) => Math.max(last, from + table.seconds), start + 1);
+  const lanes = [...Map.groupBy(work, ({ table }) => databaseOf(table))].slice(0, 60);
   const at = (seconds) => (seconds - start) / (end - start) * 2000;
   return section("timeline", "Timeline", h("svg", { viewBox: "0 0 2000 " + lanes.length * 22, role: "img", "aria-label": t("Timeline") },
     lanes.map(([, list], lane) => list.slice(0, 2000).map(({ table, from }) => h("rect", { x: at(from), y: lane * 22 + 3, height: 16,
@@ -256,7 +255,7 @@ function tableList() {
   };
   const input = h("input", { type: "search", "aria-label": t("Search"), placeholder: t("Search"), value: state.find, oninput: () => { state.find = input.value; filter(); } });
   const select = h("select", { "aria-label": t("Status"), onchange: () => { state.status = select.value; filter(); } }, h("option", { value: "" }, t("all")),
-    [...groups(tables, ({ status }) => status)].map(([status, of]) => h("option", { value: status }, t(status) + " " + num(of.length))));
+    [...Map.groupBy(tables, ({ status }) => status)].map(([status, of]) => h("option", { value: status }, t(status) + " " + num(of.length))));
   select.value = state.status;
   const box = section("tables", "Tables", h("div", { class: "tools" }, input, select, count), list.parts, toomany);
   filter();

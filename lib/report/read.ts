@@ -1,25 +1,26 @@
-/** Reads what filter_meta --report, copy_tables and compare_tables printed into what a page says. */
+/** Reads what filter_meta --report, copy_tables and compare_tables printed into what a page shows. */
 import { Failure } from "../cli/errors.ts";
 import { displayName, displayTable, tableKey, type TableName } from "../cnosdb/names.ts";
 import { readKey } from "../dump/key.ts";
 
-/** Fields that are not read here, but that the page shows (docs/en/reference.md lists them). */
+/** Further fields, which the page shows (docs/en/reference.md lists them). */
 interface Line {
   [field: string]: unknown;
 }
 
-/** What a script said of its run, first (`run`) and last (`end`); a run without an end was cut off. */
-export interface Run extends Line {
+/** What a script reported of its run, in its first line (`run`) and its last (`end`); without `ended` it was cut off. */
+interface Run extends Line {
   script: string;
   ended?: string;
   exit?: number;
 }
 
-/** A table's last result, as copy_tables and compare_tables print it. */
-export interface Table extends TableName, Line {
+/** The result of a table, as copy_tables and compare_tables print it. */
+interface Table extends TableName, Line {
   status: string;
-  /** the result of an earlier run, which this run believed */
+  /** repeated from an earlier run, which began the table at `started` */
   earlier?: boolean;
+  started?: string;
 }
 
 /** What became of an entry of a dump, as filter_meta --report writes it. */
@@ -32,20 +33,27 @@ interface EntryLine {
   ttl?: string;
 }
 
-/** All that a page says. `entries` counts by kind and action, `dropped` lists keys by rule. */
+/** Everything that a page shows. */
 export interface Report {
   files: { name: string; sha256: string; script: string }[];
   runs: Run[];
-  tables: (Table & { name: string })[];
-  entries: { [kind: string]: { kept: number; converted: number; dropped: number } };
-  dropped: { rule: string; keys: string[] }[];
-  databases: { name: string; ttl?: string }[];
+  tables: (Table & { name: string; databaseName: string })[];
+  /** how many entries, by kind and action */
+  entries: { [kind: string]: Record<EntryLine["action"], number> };
+  /** how many entries a rule dropped, and the keys of the first */
+  dropped: { rule: string; entries: number; keys: string[] }[];
+  databases: { name: string; ttl?: string | undefined }[];
 }
+
+const mostDroppedKeys = 200;
 
 /** Gathers files in the order in which they were written: a table's later result replaces an earlier one. */
 export class ReportReader {
-  readonly #report: Report = { files: [], runs: [], tables: [], entries: {}, dropped: [], databases: [] };
+  readonly #files: Report["files"] = [];
+  readonly #runs: Run[] = [];
   readonly #tables = new Map<string, Table>();
+  readonly #entries: Report["entries"] = {};
+  readonly #dropped = new Map<string, Report["dropped"][number]>();
   readonly #databases = new Map<string, Report["databases"][number]>();
 
   /**
@@ -64,41 +72,45 @@ export class ReportReader {
       if (isObject(read.run)) {
         run = read.run as Run;
         script = run.script;
-        this.#report.runs.push(run);
-      } else if (isObject(read.end)) Object.assign(run ?? {}, read.end);
-      else if (hasTexts("key", "kind", "action") && Array.isArray(read.rules)) {
+        this.#runs.push(run);
+      } else if (isObject(read.end)) {
+        Object.assign(run ?? {}, read.end);
+      } else if (hasTexts("key", "kind", "action") && Array.isArray(read.rules)) {
         script ||= "filter_meta";
         this.#addEntry(read as unknown as EntryLine);
       } else if (hasTexts("tenant", "database", "table", "status")) {
         script ||= "copy_tables";
         this.#addTable(read as unknown as Table);
-      } else throw new Failure(`${where}: not a line of a report or of a result`, expectedFiles);
+      } else {
+        throw new Failure(`${where}: not a line of a report or of a result`, expectedFiles);
+      }
     }
     if (script === "") throw new Failure(`${name}: empty`, expectedFiles);
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-    this.#report.files.push({ name, sha256: digest.toHex(), script });
+    this.#files.push({ name, sha256: digest.toHex(), script });
   }
 
-  /** A result that a run only repeats must not hide a stronger one that was read already. */
+  /** A repeated result does not replace one that was found after it. */
   #addTable(table: Table): void {
     const known = this.#tables.get(tableKey(table));
-    if (!table.earlier || !known || known.status === "missing") this.#tables.set(tableKey(table), table);
+    const isOutdated = table.earlier && known && known.status !== "missing" &&
+      !(table.started && known.started && table.started > known.started);
+    if (!isOutdated) this.#tables.set(tableKey(table), table);
   }
 
   #addEntry({ key, new_key, kind, action, rules, ttl }: EntryLine): void {
-    const { entries, dropped } = this.#report;
-    (entries[kind] ??= { kept: 0, converted: 0, dropped: 0 })[action]++;
+    (this.#entries[kind] ??= { kept: 0, converted: 0, dropped: 0 })[action]++;
     if (action === "dropped") {
       const rule = rules.join(", ");
-      const known = dropped.find((one) => one.rule === rule);
-      if (known) known.keys.push(key);
-      else dropped.push({ rule, keys: [key] });
+      const dropped = this.#dropped.getOrInsertComputed(rule, () => ({ rule, entries: 0, keys: [] }));
+      dropped.entries++;
+      if (dropped.keys.length < mostDroppedKeys) dropped.keys.push(key);
       return;
     }
     const object = readKey(new_key ?? key);
     if (object?.kind === "database") {
       const name = displayName(object.tenant, object.database);
-      this.#databases.set(name, { name, ...(ttl === undefined ? {} : { ttl }) });
+      this.#databases.set(name, { name, ttl });
     } else if (object?.kind === "table" && !this.#tables.has(tableKey(object))) {
       const { tenant, database, table } = object;
       this.#tables.set(tableKey(object), { tenant, database, table, status: "missing" });
@@ -107,9 +119,19 @@ export class ReportReader {
 
   /** What was read, with a result `missing` for a carried table that no copy or comparison mentions. */
   report(): Report {
-    const tables = [...this.#tables.values()].map((table) => ({ ...table, name: displayTable(table) }));
-    tables.sort((a, b) => a.name < b.name ? -1 : 1);
-    return { ...this.#report, tables, databases: [...this.#databases.values()] };
+    const tables = this.#tables.values().map((table) => ({
+      ...table,
+      name: displayTable(table),
+      databaseName: displayName(table.tenant, table.database),
+    }));
+    return {
+      files: this.#files,
+      runs: this.#runs,
+      tables: [...tables].sort((a, b) => a.name < b.name ? -1 : 1),
+      entries: this.#entries,
+      dropped: [...this.#dropped.values()],
+      databases: [...this.#databases.values()],
+    };
   }
 }
 
@@ -124,6 +146,6 @@ function parseLine(line: string, where: string): Line {
   try {
     const value: unknown = JSON.parse(line);
     if (isObject(value)) return value;
-  } catch { /* said below */ }
+  } catch { /* reported below */ }
   throw new Failure(`${where}: not a JSON object: was the file cut or changed?`, expectedFiles);
 }

@@ -115,6 +115,19 @@ test("ten thousand tables are drawn, sorted and searched in less than a second",
   assertEquals(await browser.run("rows()"), 1);
 });
 
+test("two hundred thousand tables are drawn too", [copyResults(200_000)], async (browser) => {
+  assertMatch(await browser.run("said()"), /^✓ All 200,000 tables are equal/);
+  assertEquals(await browser.run("all('#timeline svg').length"), 1);
+});
+
+test("a table with an odd name is counted in its database", [
+  ["a\u001bb", 'q"', "x.y", "z"].map((table) =>
+    `${JSON.stringify({ tenant: "t", database: "d.e", table, status: "equal" })}\n`
+  ).join(""),
+], async (browser) => {
+  assertEquals(await browser.run("texts('#databases tbody th')"), ['t."d.e"']);
+});
+
 test("in both themes and at both widths nothing is cut and everything has contrast", [
   filterReport(),
   copyResults(60, wrong, 1),

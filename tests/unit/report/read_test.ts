@@ -13,11 +13,17 @@ Deno.test("entries are counted by kind and action, drops are listed by rule, dat
   const { entries, dropped, databases, files } = await read(filterReport());
   assertEquals(entries.user, { kept: 0, converted: 1, dropped: 1 });
   assertEquals(dropped, [
-    { rule: "root", keys: ["/c/users/root"] },
-    { rule: "buckets", keys: ["/c/tenants/cnosdb/dbs/db_1/buckets/7"] },
+    { rule: "root", entries: 1, keys: ["/c/users/root"] },
+    { rule: "buckets", entries: 1, keys: ["/c/tenants/cnosdb/dbs/db_1/buckets/7"] },
   ]);
   assertEquals(databases, [{ name: "cnosdb.db_1", ttl: "30d" }]);
   assertEquals(files.map(({ name, script }) => [name, script]), [["file0", "filter_meta"]]);
+});
+
+Deno.test("of many dropped entries the first keys are listed, and all are counted", async () => {
+  const line = '{"key":"/c/queries/1","kind":"internal","action":"dropped","rules":["internal"]}\n';
+  const { dropped } = await read(line.repeat(1_000));
+  assertEquals(dropped.map(({ entries, keys }) => [entries, keys.length]), [[1_000, 200]]);
 });
 
 Deno.test("a table that was carried over and has no result is missing", async () => {
@@ -40,6 +46,10 @@ Deno.test("a later result replaces an earlier one, but not where it only repeats
   assertEquals(await last({ status: "differs" }, full), ["equal", "full"]);
   assertEquals(await last(full, { status: "differs" }), ["differs", undefined]);
   assertEquals(await last(full, { status: "equal", verify: "count", earlier: true }), ["equal", "full"]);
+  const at = (hour: number) => ({ started: `2026-11-22T0${hour}:00:00Z` });
+  const repeated = { status: "equal", verify: "count", earlier: true };
+  assertEquals(await last({ ...full, ...at(2) }, { ...repeated, ...at(1) }), ["equal", "full"]);
+  assertEquals(await last({ status: "failed", ...at(1) }, { ...repeated, ...at(2) }), ["equal", "count"]);
 });
 
 Deno.test("a run has an end only where its file has one", async () => {
