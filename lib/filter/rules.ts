@@ -12,7 +12,6 @@ import {
   stepsBetween,
   targetFormat,
   targets,
-  walMaxFileSizeBytesOf,
 } from "../versions/versions.ts";
 import { partOf } from "../versions/entry.ts";
 import type { Context } from "../versions/step.ts";
@@ -145,7 +144,6 @@ export function printRules(options: Omit<FilterOptions, "target">, target = targ
 }
 
 function conversions(source: Range, target: Format): Rule[] {
-  const walMaxFileSizeBytes = walMaxFileSizeBytesOf(target);
   return stepsBetween(source, target).map(({ releases: [version], convert }) => ({
     name: version,
     text: `# converts to ${version}: ${Object.keys(convert).join(", ")}`,
@@ -154,7 +152,7 @@ function conversions(source: Range, target: Format): Rule[] {
       const read = partOf(key, value);
       const step = read && convert[read.kind];
       if (!step) return value;
-      const part = step(read.part, { walMaxFileSizeBytes, hash });
+      const part = step(read.part, { target, hash });
       return read.member ? { [read.member]: part } : part;
     },
   }));

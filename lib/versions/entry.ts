@@ -1,25 +1,25 @@
-/** An entry of a dump: what it is about, and what a version reads of it. */
+/** An entry of a dump: which object it describes, and which versions can read it. */
 import { InvalidValue, isObject, type Json, type JsonObject, objectIn, parseJson } from "../dump/json.ts";
-import { candidates, type Key } from "../dump/key.ts";
+import { candidates, type Key, namesOf } from "../dump/key.ts";
 import type { ValueKind } from "./step.ts";
 import { anyFormat, type Format, positionOf, type Range, rangeOf, schemaOf } from "./versions.ts";
 
-/** What a table's value has as its one member, and which kind of value that is. */
+/** A table's value has one member, whose name says which kind of table it is. */
 const tableKinds: Readonly<Record<string, ValueKind>> = {
   TsKvTableSchema: "table",
   ExternalTableSchema: "external",
   StreamTableSchema: "stream",
 };
 
-/** A value of a kind that has a form, without what stands around it. */
+/** The part of a value that has a form: all of it, or what is inside a table's one member. */
 interface Part {
   kind: ValueKind;
   part: JsonObject;
-  /** what stands around it, "" if nothing does */
+  /** the name of a table's one member, else "" */
   member: string;
 }
 
-/** @returns undefined for what no version reads: buckets and internals @throws {InvalidValue} if no object */
+/** @returns undefined for buckets and internals, which are never carried over @throws {InvalidValue} */
 export function partOf({ kind }: Key, value: Json): Part | undefined {
   if (kind === "bucket" || kind === "internal") return undefined;
   if (!isObject(value)) throw new InvalidValue("the value: expected an object");
@@ -32,30 +32,30 @@ export function partOf({ kind }: Key, value: Json): Part | undefined {
   return { kind: tableKind, part, member };
 }
 
-/** The fields in which a value has the names of its key, and what those are called in a `Key`. */
-const namingFields: { readonly [kind in Key["kind"]]?: Readonly<Record<string, string>> } = {
-  user: { name: "user" },
-  tenant: { name: "tenant" },
-  role: { name: "role" },
-  database: { tenant: "tenant", database: "database" },
-  table: { tenant: "tenant", db: "database", name: "table" },
+/** The fields in which a value holds the last names of its key. */
+const namingFields: { readonly [kind in Key["kind"]]?: readonly string[] } = {
+  user: ["name"],
+  tenant: ["name"],
+  role: ["name"],
+  database: ["tenant", "database"],
+  table: ["tenant", "db", "name"],
 };
 
 /** Whether a value has the names of its key. @throws {InvalidValue} if it lacks one */
 function hasNamesOf(key: Key, value: Json): boolean {
   const object = partOf(key, value)?.part ?? {};
-  const inKey: Record<string, string | undefined> = key;
-  const differing = Object.entries(namingFields[key.kind] ?? {}).filter(([field, part]) => {
-    const name = object[field];
-    if (typeof name === "string") return name !== inKey[part];
-    throw new InvalidValue(`${field}: ${name === undefined ? "missing" : "expected a string"}`);
-  });
-  return !differing.length;
+  const fields = namingFields[key.kind] ?? [];
+  const missing = fields.find((field) => typeof object[field] !== "string");
+  if (missing !== undefined) {
+    throw new InvalidValue(`${missing}: ${missing in object ? "expected a string" : "missing"}`);
+  }
+  const names = namesOf(key).slice(-fields.length);
+  return fields.every((field, i) => object[field] === names[i]);
 }
 
 /**
- * What an entry is about, by its key and, if slashes in names leave the key ambiguous, by the names in its
- * value.
+ * The object that an entry describes, by its key and, if slashes in names make the key ambiguous, by the names
+ * in its value.
  * @throws {InvalidValue} if the key is none of CnosDB's, the value has no names, or the two disagree
  */
 export function identify(key: string, value: Json): Key {
@@ -75,7 +75,7 @@ export function identify(key: string, value: Json): Key {
   throw new InvalidValue((!disagrees && unnamed) || "the names in its value are not those in its key");
 }
 
-/** The same of an entry whose value was not parsed. @throws {InvalidValue} also if the value is no JSON */
+/** The same for an entry whose value is not parsed yet. @throws {InvalidValue} also if the value is no JSON */
 export function identifyEntry({ key, value }: { readonly key: string; readonly value: string }): Key {
   const [read] = candidates(key);
   if (!read) {
@@ -87,15 +87,15 @@ export function identifyEntry({ key, value }: { readonly key: string; readonly v
   return read.kind === "internal" ? read : identify(key, parseJson(value));
 }
 
-/** The forms that an entry's value may have. @throws {InvalidValue} if it is of none at all */
+/** The forms that an entry's value may have. @throws {InvalidValue} if it has none */
 export function formatsOf(key: Key, value: Json): Range {
   const read = partOf(key, value);
   return read ? rangeOf(read.kind, read.part) : anyFormat;
 }
 
 /**
- * Checks that a server reads an entry: what it could not read would make it panic, or lose the tenant, at its
- * next restart.
+ * Checks that a server can read an entry: what it cannot read makes it panic, or lose the tenant, at its next
+ * restart.
  * @param form a form, or its position in the chain
  * @throws {InvalidValue} saying which field, what is expected and what is there
  */

@@ -1,12 +1,11 @@
 /**
- * What a server of some version can read of a value. The words are serde's, as CnosDB parses with it: a
- * struct has fields that have to be there and fields that may be missing or null; unknown fields are passed
- * over, unless the struct is closed.
+ * What a version of CnosDB can read. It parses with serde, whose words these are: a struct has required fields
+ * and optional ones, which may be missing or null; it ignores unknown fields, unless it is closed.
  */
 import { digitsOf, formatJson, InvalidValue, isObject, type Json, type JsonObject } from "../dump/json.ts";
 import { preview } from "../cli/text.ts";
 
-/** Throws an `InvalidValue` if the value is not of this schema. `path` says where it stands. */
+/** Throws an `InvalidValue` if a value does not have this schema. `path` is the way to it, for the message. */
 export type Schema = (value: Json, path: string) => void;
 
 function refuse(path: string, expected: string, value: Json): never {
@@ -53,7 +52,7 @@ export function list(schema: Schema): Schema {
   };
 }
 
-/** An object with free names and values of one schema. @param names those that there may be */
+/** An object with values of one schema. @param names the names that are allowed; undefined: any */
 export function map(schema: Schema, names?: readonly string[]): Schema {
   return (value, path) => {
     for (const [name, inner] of Object.entries(fields(value, path))) {
@@ -64,9 +63,9 @@ export function map(schema: Schema, names?: readonly string[]): Schema {
 }
 
 /**
- * An object with fields of its own.
- * @param expected one whose name here ends in ? may be missing or null
- * @param closed whether another field is refused
+ * An object with given fields.
+ * @param expected a field whose name ends in ? is optional
+ * @param closed whether unknown fields are refused
  */
 export function struct(expected: Record<string, Schema>, closed = false): Schema {
   const required = Object.keys(expected).filter((name) => !name.endsWith("?"));
@@ -87,7 +86,12 @@ export function struct(expected: Record<string, Schema>, closed = false): Schema
   };
 }
 
-/** One of an enum's bare names, or an object with one of its names and what that holds. */
+/** The same schema for several fields of a struct. */
+export function each(schema: Schema, ...names: string[]): Record<string, Schema> {
+  return Object.fromEntries(names.map((name) => [name, schema]));
+}
+
+/** A variant of an enum: a bare name, or an object whose one member is a name with what it holds. */
 export function variant(bare: readonly string[], holding: Record<string, Schema> = {}): Schema {
   const expected = `one of ${[...bare, ...Object.keys(holding)].join(", ")}`;
   return (value, path) => {

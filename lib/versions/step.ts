@@ -1,12 +1,12 @@
-/** What a version of CnosDB is to a conversion, and what conversions are made of. */
+/** A version of CnosDB as a step of the conversion, and helpers that conversions share. */
 import { isObject, type Json, type JsonObject } from "../dump/json.ts";
 import type { Key } from "../dump/key.ts";
 import type { Schema } from "./schema.ts";
 
 /** What a conversion depends on beside the value. */
 export interface Context {
-  /** what CREATE DATABASE of the target's version writes */
-  walMaxFileSizeBytes: number;
+  /** the form that is converted for, by its first release */
+  target: string;
   /** bcrypt (cost 12) of a plain-text password, with a salt that follows from the user's id */
   hash: (password: string, userId: string) => string;
 }
@@ -20,14 +20,12 @@ export interface VersionStep {
   readonly releases: readonly [string, ...string[]];
   /** a value in this version's form; what is in it already comes back equal. Pure but for `context.hash` */
   readonly convert: { readonly [kind in ValueKind]?: (value: JsonObject, context: Context) => JsonObject };
-  /** what this version reads; a kind that is not named is read as by the version before */
+  /** what this version reads; other kinds are read as by the version before */
   readonly reads: { readonly [kind in ValueKind]?: Schema };
   /** whether a value has this form (or a later one), or an earlier one; undefined if it does not show */
   readonly recognizes?: { readonly [kind in ValueKind]?: (value: JsonObject) => boolean | undefined };
-  /** what CREATE DATABASE writes, if that changed */
-  readonly walMaxFileSizeBytes?: number;
-  /** only `--source` asks for it: it would change values of later versions, and no dump shows which it has */
-  readonly onlyIfSaid?: true;
+  /** runs only if `--source` names an earlier version: it would change later values, and no dump shows its form */
+  readonly onlyBySource?: true;
 }
 
 /** A copy of an object with members renamed, each at its place. */

@@ -5,11 +5,11 @@ import { changed, type VersionStep, withDefault } from "./step.ts";
 import * as values from "./values.ts";
 
 /** A bcrypt hash as 2.3.4 and later write it; such a password logs into 2.4 unchanged. */
-export const bcryptHash = /^\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}$/;
+const bcryptHash = /^\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}$/;
 
 export const user = values.userFields({
-  ...{ "hash_password?": s.string, "must_change_password?": s.bool, "rsa_public_key?": s.string },
-  ...{ "comment?": s.string, "granted_admin?": s.bool },
+  ...s.each(s.string, "hash_password?", "rsa_public_key?", "comment?"),
+  ...s.each(s.bool, "must_change_password?", "granted_admin?"),
 });
 
 /** Whether a user's options, in the form of any version, have what it can log in with. */
@@ -21,14 +21,10 @@ export const v2_4_0: VersionStep = {
   releases: ["2.4.0", "2.4.0.1"],
   convert: {
     user: (user, { hash }) =>
-      changed(user, ["options"], (options) => {
-        if (!("password" in options)) return options;
-        const { password, ...others } = options;
-        const plain = typeof password === "string" && !bcryptHash.test(password);
-        return {
-          hash_password: plain ? hash(password, digitsOf(user.id) ?? "") : password ?? null,
-          ...others,
-        };
+      changed(user, ["options"], ({ password, ...options }) => {
+        if (password === undefined) return options;
+        const isPlain = typeof password === "string" && !bcryptHash.test(password);
+        return { hash_password: isPlain ? hash(password, digitsOf(user.id) ?? "") : password, ...options };
       }),
     tenant: (tenant) =>
       changed(tenant, ["options"], (options) => withDefault(options, "tenant_is_hidden", false)),
@@ -41,7 +37,7 @@ export const v2_4_0: VersionStep = {
     tenant: values.tenant(values.limits, { tenant_is_hidden: s.bool, "drop_after?": values.timeNumDuration }),
     limiter: values.limiter(values.limits),
     database: values.database({ db_is_hidden: s.bool }),
-    table: values.table(values.tableFields({ schema_id: s.u32 }, false)),
+    table: values.table(values.tableFields({ schema_id: s.u32 }, values.encodings)),
   },
   recognizes: {
     user: (user) => {
@@ -51,5 +47,4 @@ export const v2_4_0: VersionStep = {
     tenant: (tenant) => "tenant_is_hidden" in objectIn(tenant, "options"),
     database: (database) => "options" in database || "db_is_hidden" in objectIn(database, "config"),
   },
-  walMaxFileSizeBytes: 1_073_741_824,
 };

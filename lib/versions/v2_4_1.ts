@@ -9,7 +9,7 @@ import { changed, renamed, type VersionStep, withDefault } from "./step.ts";
 import * as values from "./values.ts";
 import { canLogIn, user } from "./v2_4_0.ts";
 
-export const fields = values.tableFields({ schema_version: s.u64 }, true);
+export const fields = values.tableFields({ schema_version: s.u64 }, [...values.encodings, "DeltaTs"]);
 
 /**
  * Before 2.4.1 nothing looks at `must_change_password` and nothing resets it: root has it from the first day

@@ -30,7 +30,7 @@ export const v2_4_2: VersionStep = {
             ? { ...options, drop_after: duration(options.drop_after) }
             : options,
       ),
-    database: (former, { walMaxFileSizeBytes }) => {
+    database: (former, { target }) => {
       if ("options" in former) return former;
       const config: JsonObject = objectIn(former, "config");
       return {
@@ -45,10 +45,11 @@ export const v2_4_2: VersionStep = {
         },
         config: {
           precision: config.precision ?? "NS",
+          // What CREATE DATABASE writes, but for memcache_partitions: it writes the node's cores, and CnosDB's
+          // own database public has 16.
           max_memcache_size: 134_217_728,
-          // CREATE DATABASE writes the node's cores; CnosDB's own database public has 16.
           memcache_partitions: 16,
-          wal_max_file_size: walMaxFileSizeBytes,
+          wal_max_file_size: target === "2.4.2" ? 1_073_741_824 : 134_217_728,
           wal_sync: false,
           strict_write: false,
           max_cache_readers: 32,
@@ -59,13 +60,23 @@ export const v2_4_2: VersionStep = {
   reads: {
     tenant: values.tenant(values.limits, { tenant_is_hidden: s.bool, "drop_after?": secsDuration }),
     database: s.struct({
-      ...{ tenant: s.string, database: s.string, is_hidden: s.bool },
+      tenant: s.string,
+      database: s.string,
+      is_hidden: s.bool,
       options: s.struct({
-        ...{ ttl: secsDuration, shard_num: s.u64, vnode_duration: secsDuration, replica: s.u64 },
+        ...s.each(secsDuration, "ttl", "vnode_duration"),
+        ...s.each(s.u64, "shard_num", "replica"),
       }),
       config: s.struct({
-        ...{ precision: values.precision, max_memcache_size: s.u64, memcache_partitions: s.u64 },
-        ...{ wal_max_file_size: s.u64, wal_sync: s.bool, strict_write: s.bool, max_cache_readers: s.u64 },
+        precision: values.precision,
+        ...s.each(
+          s.u64,
+          "max_memcache_size",
+          "memcache_partitions",
+          "wal_max_file_size",
+          "max_cache_readers",
+        ),
+        ...s.each(s.bool, "wal_sync", "strict_write"),
       }),
     }),
   },

@@ -10,5 +10,4 @@ export const v2_4_3: VersionStep = {
       Object.fromEntries(Object.entries(table).filter(([name]) => Object.hasOwn(fields, name))),
   },
   reads: { table: values.table(fields, true) },
-  walMaxFileSizeBytes: 134_217_728,
 };

@@ -1,4 +1,4 @@
-/** What values have in several versions of CnosDB. */
+/** Schemas and conversions that several versions share. */
 import { changes } from "../dump/compare.ts";
 import { digitsOf, InvalidValue, type Json, type JsonObject } from "../dump/json.ts";
 import * as s from "./schema.ts";
@@ -21,34 +21,30 @@ export function camelCase(name: string): string {
   return name.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-/** The fields of a user but for whether it is an administrator. @param options those of its options */
+/** The fields of a user, without the one for administrators. @param options the fields of its options */
 export function userFields(options: Record<string, s.Schema>): Record<string, s.Schema> {
   return { id: s.u128, name: s.string, options: s.struct(options) };
 }
 
-/** A struct whose fields may all be missing or null. */
-function optional(names: readonly string[], schema: s.Schema): s.Schema {
-  return s.struct(Object.fromEntries(names.map((name) => [`${name}?`, schema])));
-}
-
-/** A tenant. @param requests the request limits that a version knows @param options its further options */
+/** A tenant. @param requests the version's request limits @param options the options that the version added */
 export function tenant(requests: readonly string[], options: Record<string, s.Schema> = {}): s.Schema {
-  const objects = ["max_users_number", "max_databases", "max_shard_number", "max_replicate_number"];
+  const objects = ["users_number", "databases", "shard_number", "replicate_number", "retention_time"];
   const bucket = s.struct({
     remote_bucket: s.struct({ initial: s.u64, refill: s.u64, interval: s.i64, "max?": s.u64 }),
     local_bucket: s.struct({ initial: s.i64, "max?": s.i64 }),
   });
   const limiterConfig = s.struct({
-    "object_config?": optional([...objects, "max_retention_time"], s.u64),
-    "request_config?": optional(requests, bucket),
+    "object_config?": s.struct(s.each(s.u64, ...objects.map((name) => `max_${name}?`))),
+    "request_config?": s.struct(s.each(bucket, ...requests.map((name) => `${name}?`))),
   });
   return s.struct({
-    ...{ id: s.u128, name: s.string },
+    id: s.u128,
+    name: s.string,
     options: s.struct({ ...options, "comment?": s.string, "limiter_config?": limiterConfig }),
   });
 }
 
-/** A tenant's `/limiter`, with the request limits that a version knows. */
+/** A tenant's `/limiter`. @param requests the version's request limits */
 export function limiter(requests: readonly string[]): s.Schema {
   const critical = s.struct({ balance: s.u64, deadline: s.string });
   const level = s.struct({ refill: s.u64, interval: s.i64, max: s.u64, critical });
@@ -57,24 +53,30 @@ export function limiter(requests: readonly string[]): s.Schema {
 
 export const precision = s.variant(["MS", "US", "NS"]);
 
-/** A database up to 2.4.1. @param config what a version has in it beside the options of CREATE DATABASE */
+/** A database up to 2.4.1. @param config the fields that the version added to its config */
 export function database(config: Record<string, s.Schema> = {}): s.Schema {
   return s.struct({
-    ...{ tenant: s.string, database: s.string },
+    tenant: s.string,
+    database: s.string,
     config: s.struct({
       ...config,
-      ...{ "ttl?": timeNumDuration, "shard_num?": s.u64, "vnode_duration?": timeNumDuration },
-      ...{ "replica?": s.u64, "precision?": precision },
+      ...s.each(timeNumDuration, "ttl?", "vnode_duration?"),
+      ...s.each(s.u64, "shard_num?", "replica?"),
+      "precision?": precision,
     }),
   });
 }
 
-const encodings = "Default Null Delta Quantile Gzip Bzip Gorilla Snappy Zstd Zlib BitPack Unknown".split(" ");
+export const encodings = "Default Null Delta Quantile Gzip Bzip Gorilla Snappy Zstd Zlib BitPack Unknown"
+  .split(" ");
 const types = ["Unknown", "Float", "Integer", "Unsigned", "Boolean", "String"];
 const geometries = "Point LineString Polygon MultiPoint MultiLineString MultiPolygon GeometryCollection";
 
-/** The fields of a TSKV table; DeltaTs came with 2.4.1. */
-export function tableFields(version: Record<string, s.Schema>, deltaTs: boolean): Record<string, s.Schema> {
+/** The fields of a TSKV table. @param version the field that holds its schema's version */
+export function tableFields(
+  version: Record<string, s.Schema>,
+  encodings: readonly string[],
+): Record<string, s.Schema> {
   const geometry = s.struct({ sub_type: s.variant(geometries.split(" ")), srid: s.i16 });
   const column = s.struct({
     id: s.u32,
@@ -83,12 +85,14 @@ export function tableFields(version: Record<string, s.Schema>, deltaTs: boolean)
       Time: s.variant(["Second", "Millisecond", "Microsecond", "Nanosecond"]),
       Field: s.variant(types, { Geometry: geometry }),
     }),
-    encoding: s.variant(deltaTs ? [...encodings, "DeltaTs"] : encodings),
+    encoding: s.variant(encodings),
   });
   return {
-    ...{ tenant: s.string, db: s.string, name: s.string },
+    ...s.each(s.string, "tenant", "db", "name"),
     ...version,
-    ...{ next_column_id: s.u32, columns: s.list(column), columns_index: s.map(s.u64) },
+    next_column_id: s.u32,
+    columns: s.list(column),
+    columns_index: s.map(s.u64),
   };
 }
 
@@ -98,9 +102,9 @@ interface Column extends JsonObject {
 }
 
 /**
- * A TSKV table whose columns have ids that differ, and an index with the one position of each name: what 2.4
- * reads its rows by.
- * @param fields as of `tableFields` @param closed whether another field is refused
+ * A TSKV table. 2.4 reads its rows by its columns' ids, which must differ, and by the index, which must hold
+ * the position of every column.
+ * @param fields from `tableFields` @param closed whether unknown fields are refused
  */
 export function table(fields: Record<string, s.Schema>, closed = false): s.Schema {
   const schema = s.struct(fields, closed);
@@ -137,9 +141,9 @@ function checkColumns(
 }
 
 /**
- * Gives the columns the ids 0 … n-1. 2.3's line protocol gives a new column an id that is taken after DROP
- * COLUMN, and 2.4 reads columns by id: such a table cannot be read after import. No data files move, so ids
- * are free to change (accepted by 2.4.0 to 2.4.3.4).
+ * Gives the columns the ids 0 … n-1. After DROP COLUMN, 2.3's line protocol gives a new column an id that is
+ * taken. 2.4 reads columns by id, so such a table cannot be read after its import. No data files move, so ids
+ * may change (accepted by 2.4.0 to 2.4.3.4).
  */
 export function renumberColumns(table: JsonObject): JsonObject {
   const columns = (table.columns as Column[]).map((column, id) => ({ ...column, id }));

@@ -1,15 +1,12 @@
 /**
- * The versions of CnosDB in their order. A further one is one more module beside this, and one more line in
- * `chain`: what can be converted from and for, what a version reads, and how a dump's version is recognized,
- * follow from the steps.
+ * The versions of CnosDB in their order. To add one, write a module beside this one and add its step to
+ * `chain`: sources, targets, what a version reads and how a dump's version is recognized follow from the steps.
  */
 import { UsageError } from "../cli/errors.ts";
 import type { JsonObject } from "../dump/json.ts";
 import type { Schema } from "./schema.ts";
 import type { ValueKind, VersionStep } from "./step.ts";
-import { v2_3_0 } from "./v2_3_0.ts";
-import { v2_3_2 } from "./v2_3_2.ts";
-import { v2_3_4 } from "./v2_3_4.ts";
+import { v2_3_0, v2_3_2, v2_3_4 } from "./v2_3.ts";
 import { v2_4_0 } from "./v2_4_0.ts";
 import { v2_4_1 } from "./v2_4_1.ts";
 import { v2_4_2 } from "./v2_4_2.ts";
@@ -45,7 +42,7 @@ export function targetFormat(version: string): Format {
   );
 }
 
-/** A stretch of the chain: the first and the last form that something may have, as positions in it. */
+/** The first and the last form that something may have, as positions in the chain. */
 export interface Range {
   readonly first: number;
   readonly last: number;
@@ -59,18 +56,18 @@ export function positionOf(release: string): number {
   return chain.findIndex(({ releases }) => releases.includes(release));
 }
 
-/** The forms that a dump may have by what an operator says of it. @param release as in `sources` */
+/** The forms that a dump of a release may have. @param release as in `sources` */
 export function rangeOfSource(release: string): Range {
   if (release === "2.3") {
     return {
-      first: chain.findLastIndex(({ onlyIfSaid }) => onlyIfSaid),
+      first: chain.findLastIndex(({ onlyBySource }) => onlyBySource),
       last: positionOf(targetFormats[0]!) - 1,
     };
   }
   return { first: positionOf(release), last: positionOf(release) };
 }
 
-/** What two ranges have in common; undefined if that is nothing. */
+/** The forms that are in both ranges; undefined if there are none. */
 export function overlap(a: Range, b: Range): Range | undefined {
   const both = { first: Math.max(a.first, b.first), last: Math.min(a.last, b.last) };
   return both.first <= both.last ? both : undefined;
@@ -84,7 +81,7 @@ export function describeRange(range: Range): string {
   return first === last ? `${first}` : `${first} to ${last}`;
 }
 
-/** The forms that a value may have, by what the steps recognize. */
+/** The forms that a value may have, as far as the steps recognize. */
 export function rangeOf(kind: ValueKind, value: JsonObject): Range {
   const seen = chain.map(({ recognizes }) => recognizes?.[kind]?.(value));
   const earlier = seen.indexOf(false);
@@ -95,22 +92,16 @@ export function rangeOf(kind: ValueKind, value: JsonObject): Range {
 }
 
 /**
- * The steps from one form to another. Of a range the earliest form is taken, as a step leaves alone what has
- * its form already; but for a step that only `--source` asks for.
+ * The steps from one form to another. A range counts as its earliest form, since a step leaves alone what has
+ * its form already; a step that is `onlyBySource` is left out unless the range is one form.
  */
 export function stepsBetween({ first, last }: Range, target: Format): VersionStep[] {
-  const said = chain.findLastIndex(({ onlyIfSaid }, at) => onlyIfSaid && at <= last);
-  const from = first === last ? first : Math.max(first, said);
+  const leftOut = chain.findLastIndex(({ onlyBySource }, at) => onlyBySource && at <= last);
+  const from = first === last ? first : Math.max(first, leftOut);
   return chain.slice(from + 1, positionOf(target) + 1);
 }
 
 /** What a form reads of a kind. */
 export function schemaOf(kind: ValueKind, position: number): Schema | undefined {
   return chain.slice(0, position + 1).findLast(({ reads }) => reads[kind])?.reads[kind];
-}
-
-/** What CREATE DATABASE writes in a form that can be restored. */
-export function walMaxFileSizeBytesOf(form: Format): number {
-  const known = chain.slice(0, positionOf(form) + 1).map((step) => step.walMaxFileSizeBytes);
-  return known.findLast((bytes) => bytes !== undefined) ?? 0;
 }
