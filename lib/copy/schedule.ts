@@ -133,8 +133,11 @@ export class Schedule {
     if (step === "import") {
       return ![...this.#running].some((turn) => turn.step === "import" && turn.database === database);
     }
-    const bytes = [...this.#staged.keys()].reduce((sum, { bytes }) => sum + bytes, 0);
-    return !hold || bytes === 0 || bytes + hold.bytes <= this.options.aheadBytes;
+    if (!hold) return true;
+    // An export that is sent again holds its own room already.
+    const others = [...this.#staged.keys()].filter((other) => other !== hold);
+    const bytes = others.reduce((sum, { bytes }) => sum + bytes, 0);
+    return bytes === 0 || bytes + hold.bytes <= this.options.aheadBytes;
   }
 
   /** More goes first: what keeps the longest database's imports going; what ends a table; exports ahead. */

@@ -99,6 +99,20 @@ Deno.test("an export waits for room in the stage, unless nothing is staged; what
   assertEquals(running, ["next"]);
 });
 
+Deno.test("an export that is sent again does not wait for the room that it holds itself", async () => {
+  const { schedule, begin, end, running, settle } = scheduled({ aheadBytes: 100 });
+  const ended = schedule.staged(async (hold) => {
+    hold.bytes = 60;
+    await begin("export", "a", "first", hold);
+    await begin("export", "a", "again", hold);
+  });
+  await settle();
+  await end("first", new Error("a lost connection"));
+  assertEquals(running, ["again"]);
+  await end("again");
+  await ended;
+});
+
 const overload = new SqlError("busy", 429, "", "too many requests");
 
 Deno.test("a side that has too much to do gets as many statements as it bears, half as many at least, and good ones bring it back", async () => {
