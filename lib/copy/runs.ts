@@ -17,13 +17,27 @@ import { gistOf, helpFor } from "./trouble.ts";
 import { describeTtl, readTtl, Ttls } from "./ttl.ts";
 import { overlap, type Window } from "./windows.ts";
 
-/** What a proof in a ledger is good for: these clusters, compared like this; an import half's, these exports. */
-export function proofOf({ task, from, to, range, verify, list, expired }: RunPlan): string {
-  const told = task === "import" ? [...list?.told ?? []].sort(([a], [b]) => a < b ? -1 : 1) : [];
+/**
+ * What the results in a ledger are a proof of: these clusters, compared in this way; of an import half these
+ * exports, of an export half files in this stage.
+ */
+export function proofOf(plan: RunPlan): string {
+  const { task, from, to, range, verify, list, expired, intoExisting, stage } = plan;
+  const exported = task === "import" ? [...list?.told ?? []].sort(([a], [b]) => a < b ? -1 : 1) : [];
+  // A key that is undefined is left out. New ones are undefined by default, so that older ledgers stay valid.
   return JSON.stringify({
-    ...{ task, from: from?.url, to: to?.url, verify, since: range.from, until: range.to },
-    ...(expired === "skip" ? { expired } : {}),
-    ...(told.length ? { exports: createHash("sha256").update(JSON.stringify(told)).digest("hex") } : {}),
+    task,
+    from: from?.url,
+    to: to?.url,
+    verify,
+    since: range.from,
+    until: range.to,
+    expired: expired === "skip" ? expired : undefined,
+    exports: exported.length
+      ? createHash("sha256").update(JSON.stringify(exported)).digest("hex")
+      : undefined,
+    intoExisting: intoExisting || undefined,
+    stage: task === "export" ? stage?.source.url("TABLE") : undefined,
   });
 }
 

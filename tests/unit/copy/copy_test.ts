@@ -487,6 +487,31 @@ Deno.test("a ledger is not believed for another target, --since and --until give
   }
 });
 
+Deno.test("what was proven beside other rows is not believed where they count", async () => {
+  const startMs = Date.parse("2026-11-01T00:00:00Z");
+  await using pair = await Pair.start({ databases: { db: { startMs, tables: { air: 20 } } } });
+  pair.young.rows.set(rowsKey("cnosdb", "db", "air"), [row(1, startMs - 1000)]);
+  const beside = await pair.copy({ intoExisting: true });
+  const whole = await pair.copy();
+  assertEquals([beside, whole].map(({ results }) => results.map(({ status }) => status)), [["equal"], [
+    "refused",
+  ]]);
+});
+
+Deno.test("what was exported into one stage is exported into another one as well", async () => {
+  await using pair = await Pair.start();
+  const half = async (stage: string) =>
+    await pair.script(["--only", "export", "--all", "--stage", `file://${pair.directory}/${stage}`]);
+  for (const stage of ["a", "b"]) {
+    const ran = await half(stage);
+    assertEquals([ran.code, ran.results[0].earlier], [0, undefined], ran.stderr);
+    assertEquals([...Deno.readDirSync(`${pair.directory}/${stage}`)].map(({ name }) => name), [
+      ran.results[0].windows[0].directory,
+    ]);
+  }
+  assertEquals((await half("a")).results[0].earlier, true);
+});
+
 Deno.test("a table that failed is tried again by the next run, the others are not", async () => {
   await using pair = await Pair.start({ databases: { db: { tables: { good: 5, bad: 5 } } } });
   await sql(pair.young, "DROP TABLE db.bad");
