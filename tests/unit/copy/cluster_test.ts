@@ -19,7 +19,7 @@ async function watchedClosely<T>(action: () => Promise<T>): Promise<T> {
 
 /**
  * Has a stand-in keep its first statement for itself.
- * @param idleMs for how long nothing has come of that @param ping the status of its pings
+ * @param idleMs for how long nothing has come of that @param ping the status of the pings meanwhile
  * @returns why the statement was sent again
  */
 async function hang(idleMs: number, ping: number): Promise<string[]> {
@@ -27,10 +27,13 @@ async function hang(idleMs: number, ping: number): Promise<string[]> {
   await using _ = { [Symbol.asyncDispose]: () => standIn.close() };
   const released = Promise.withResolvers<void>();
   const url = standIn.sqlUrl;
-  let statements = 0;
+  let sent = 0;
+  let arrived = 0;
   standIn.fault = ({ path }) => {
-    if (path.includes("/ping")) return ping === 200 ? undefined : { kind: "answer", status: ping, body: "" };
-    return statements++ === 0 ? { kind: "delay", until: released.promise } : undefined;
+    if (path.includes("/ping")) {
+      return ping === 200 || sent > 1 ? undefined : { kind: "answer", status: ping, body: "" };
+    }
+    return arrived++ === 0 ? { kind: "delay", until: released.promise } : undefined;
   };
   const said: string[] = [];
   const trying = {
@@ -39,10 +42,10 @@ async function hang(idleMs: number, ping: number): Promise<string[]> {
   };
   const cluster = new Cluster("target", [parseEndpoint(url, 8902)], { pauseMs: 1 });
   const answer = await watchedClosely(() =>
-    cluster.attempt(
-      (send) => send("SELECT now() AS t", { tenant: "cnosdb" }, () => statements === 1 ? idleMs : 0),
-      trying,
-    )
+    cluster.attempt((send) => {
+      sent++;
+      return send("SELECT now() AS t", { tenant: "cnosdb" }, () => sent === 1 && arrived === 1 ? idleMs : 0);
+    }, trying)
   );
   released.resolve();
   assertEquals(answer.length, 1);
