@@ -8,7 +8,7 @@ import { Failure, messageOf } from "../cli/errors.ts";
 import { displayName } from "../cnosdb/names.ts";
 import { quoteName, quoteText } from "../cnosdb/sql.ts";
 import { parseDuration } from "../cnosdb/time.ts";
-import type { Cluster } from "./cluster.ts";
+import type { Cluster, Trying } from "./cluster.ts";
 import type { Ledger, RaisedTtl } from "./ledger.ts";
 
 /**
@@ -18,8 +18,8 @@ import type { Ledger, RaisedTtl } from "./ledger.ts";
 const addedSeconds = 60_000 * 86_400 + 17 * 60;
 const longestSeconds = 40_000 * 86_400 - 17 * 60;
 
-/** For so long it is tried, also when the run itself has to stop: what was raised is to be set back. */
-const patience = () => ({ signal: AbortSignal.timeout(60_000) });
+/** Retries for a minute, also when the run itself has to stop: what was raised is to be set back. */
+const trying: Trying = { signal: new AbortController().signal, patienceMs: 60_000 };
 
 /** What is needed of a cluster. */
 export type TtlTarget = Pick<Cluster, "url" | "run">;
@@ -47,7 +47,7 @@ function formerOf(seconds: number): number | undefined {
 /** The TTLs of a tenant's databases, in seconds. */
 async function readTtls(target: TtlTarget, tenant: string): Promise<Map<string, number>> {
   const sql = "SELECT database_name, ttl FROM information_schema.databases";
-  const rows = await target.run(sql, { tenant }, patience());
+  const rows = await target.run(sql, { tenant }, trying);
   return new Map(rows.map(({ database_name, ttl }) => [String(database_name), parseTtl(String(ttl))]));
 }
 
@@ -78,7 +78,7 @@ export class Ttls {
     if (formerOf(formerSeconds + addedSeconds) === undefined) return;
     const ttl = { cluster: this.target.url, tenant, database, formerSeconds };
     await this.ledger.writeTtl(ttl);
-    await this.target.run(alterSql(database, formerSeconds + addedSeconds), { tenant }, patience());
+    await this.target.run(alterSql(database, formerSeconds + addedSeconds), { tenant }, trying);
     // another worker may have removed the note before there was anything to set back
     await this.ledger.writeTtl(ttl);
   }
@@ -95,7 +95,7 @@ export class Ttls {
       if (await this.ledger.isBusy(tenant, database)) continue;
       try {
         const former = formerOf(await readTtl(this.target, tenant, database));
-        if (former !== undefined) await this.target.run(alterSql(database, former), { tenant }, patience());
+        if (former !== undefined) await this.target.run(alterSql(database, former), { tenant }, trying);
         await this.ledger.removeTtl(ttl);
         if (former === undefined) continue;
         // last, as a worker that raised it just now has lost its note

@@ -2,6 +2,7 @@
 import { Failure } from "../../../lib/cli/errors.ts";
 import { parseEndpoint } from "../../../lib/cnosdb/endpoint.ts";
 import { SqlClient } from "../../../lib/cnosdb/sql.ts";
+import { Cluster } from "../../../lib/copy/cluster.ts";
 import { type Ledger, openLedger } from "../../../lib/copy/ledger.ts";
 import { describeTtl, formatTtl, parseTtl, Ttls, type TtlTarget } from "../../../lib/copy/ttl.ts";
 import {
@@ -116,6 +117,28 @@ Deno.test("a TTL that is raised and set back reads as before on every version", 
     }
     assertEquals(await ledger.ttls(), []);
   }
+});
+
+Deno.test("a TTL is tried to be raised and set back for a minute, and the last answer is what is told", async () => {
+  await using scene = await Scene.make(kinds[0]!);
+  const { ledger } = await scene.worker();
+  const cluster = new Cluster("target", [parseEndpoint(scene.standIn.sqlUrl, 8902)], { pauseMs: 1 });
+  const target: TtlTarget = {
+    url: cluster.url,
+    run: (sql, options, trying) => {
+      assertEquals(trying.patienceMs, 60_000);
+      return cluster.run(sql, options, { ...trying, patienceMs: 20 });
+    },
+  };
+  const ttls = new Ttls(target, ledger);
+  await ttls.raise("cnosdb", "db");
+  await finish(ledger);
+  const error_message = "Valid node is not enough, need: 1, but found: 0";
+  const body = JSON.stringify({ error_code: "030053", error_message });
+  scene.standIn.fault = ({ body: sql }) => sql ? { kind: "answer", status: 422, body } : undefined;
+  await assertRejects(() => ttls.raise("cnosdb", "db"), Failure, error_message);
+  const [failure] = await ttls.restore();
+  assertStringIncludes(failure!.message, error_message);
 });
 
 both(
