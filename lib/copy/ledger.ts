@@ -173,7 +173,9 @@ export class Ledger {
     for (;;) {
       this.#free = this.#free.filter((names) => names.length > 0);
       if (this.#free.length === 0) {
-        const open = await this.#open(`until < ${now} ORDER BY ${name}`);
+        // What this worker holds is at work, also when its lease has run out.
+        const isOthers = `until < ${now} AND coalesce(holder, '') <> $2`;
+        const open = await this.#open(`${isOthers} ORDER BY ${name}`, this.worker);
         this.#free = [...Map.groupBy(open, databaseKey).values()];
       }
       this.#free.sort((a, b) => inProgress(a) - inProgress(b) || b.length - a.length);

@@ -139,6 +139,16 @@ both(
   },
 );
 
+both("gives a worker no table that it is working on, though the lease ran out meanwhile", async (kind) => {
+  const where = await kind.fresh();
+  const ledger = await started(where, named("a", 2));
+  await ledger.claim(1);
+  await kind.sql(where, "UPDATE cnosdb_migrate_table_3 SET until = 1");
+  assertEquals((await ledger.claim(2)).map(({ table }) => table), ["t00001"]);
+  assertEquals(await ledger.claim(2), []);
+  await ledger.close();
+});
+
 both("takes what a worker wrote late, where nobody has taken its tables over", async (kind) => {
   const where = await kind.fresh();
   const ledger = await started(where, named("a", 1));
