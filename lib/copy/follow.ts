@@ -82,7 +82,7 @@ class Follower {
   /** why tables cannot be followed, since the last recheck */
   readonly #reasons: Reasons = new Map();
   readonly #roundMs: number;
-  /** when rows were copied last */
+  /** when rows were copied last; later by the time that passes over everything took since */
   #newMs = Date.now();
   #claimAtMs = 0;
 
@@ -100,6 +100,8 @@ class Follower {
         this.#reasons.clear();
         await this.#pass([...this.#tables.values()], startMs);
         recheckAtMs = startMs + recheckMs;
+        // Meanwhile nobody looked for new rows.
+        this.#newMs += Date.now() - startMs;
       } else show(`round ${round} ${await this.#round(startMs)}`);
       if (round === 0) {
         const tables = counted(this.#tables.size, "table");

@@ -91,6 +91,25 @@ Deno.test("it ends by itself when no row was new for --quiet-for, and copies wha
   assertEquals([equal(ran), pair.differences()], [["air equal"], []]);
 });
 
+Deno.test("while all is looked at nothing can be quiet: --quiet-for counts from then on", async () => {
+  await using pair = await Pair.start({ databases: { db: { tables: { air: 5 } } } });
+  pair.young.put("cnosdb", "db", "air", pair.rows("old", "db", "air"));
+  let written = 0;
+  let writer: ReturnType<typeof setInterval> | undefined;
+  pair.old.fault = ({ body }) => {
+    if (!body.includes("count(time)") || writer !== undefined) return undefined;
+    writer = setInterval(() => write(pair, "air", 100 + written++, 1), 20);
+    return { kind: "delay", until: sleep(600) };
+  };
+  const run = pair.copy({ follow: { ...quick, quietMs: 300 } });
+  await until(() => pair.rows("young", "db", "air").length > 5, "a round").finally(() =>
+    clearInterval(writer)
+  );
+  const ran = await run;
+  assert(ran.shown.some((text) => text.includes("behind in 1")), ran.shown.join());
+  assertEquals([equal(ran), pair.differences()], [["air equal"], []]);
+});
+
 Deno.test("a row that comes a little late is copied in the next round, and what was copied before is not copied again", async () => {
   await using pair = await Pair.start({ databases: { db: { tables: { air: 100 } } } });
   const ran = await following(pair, async () => {
