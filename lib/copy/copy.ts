@@ -91,25 +91,27 @@ export class TableRun {
     for (const result of results) if (!gone.has(result)) await this.#print({ ...result, earlier: true });
   }
 
-  /** Takes so many that every job finds a table of another database, and leaves the rest to other workers. */
+  /**
+   * Works on tables of one database for each job, and leaves the rest to other workers: more of one database
+   * would gain nothing, as the target takes one import into it after another.
+   */
   async #takeTables(): Promise<void> {
     const { claim, jobs, ledger, signal } = this.options;
-    const running = new Map<Promise<void>, number>();
+    const running = new Set<Promise<void>>();
     try {
       while (!signal.aborted) {
-        const tables = [...running.values()].reduce((sum, n) => sum + n, 0);
-        const names = tables < jobs * unionMost ? await claim(unionMost) : [];
+        const names = running.size < jobs ? await claim(unionMost) : [];
         if (names.length) {
           const work = this.#work(names).catch((error) => this.#stop(error)).finally(() =>
             running.delete(work)
           );
-          running.set(work, names.length);
-        } else if (running.size) await Promise.race(running.keys());
+          running.add(work);
+        } else if (running.size) await Promise.race(running);
         else if (await ledger?.others()) await pause(lookAgainMs, signal);
         else break;
       }
     } finally {
-      await Promise.all(running.keys());
+      await Promise.all(running);
     }
   }
 

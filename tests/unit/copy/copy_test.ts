@@ -1,7 +1,7 @@
 /** copy_tables and compare_tables between two stand-ins: what they copy, what they refuse, what they say. */
 import { writeDump } from "../../../lib/dump/text.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../helpers/deps.ts";
-import { copyTables, Pair, row, sql, ttlOf } from "./copying.ts";
+import { copyTables, Pair, row, sql, ttlOf, until } from "./copying.ts";
 import { rowsKey, seedRows, type Version } from "../../standin/standin.ts";
 
 const list = (...tables: string[]) =>
@@ -916,6 +916,27 @@ Deno.test("a table that is written to meanwhile ends equal, or is told as change
   const busy = await pair.copy({}, { ledger: `${pair.directory}/other` });
   assertEquals(busy.results[0]?.status, "source-changed", JSON.stringify(busy.results));
   assertMatch(busy.results[0]!.error!, /\d+ rows from .* before, \d+ rows from .* now/);
+});
+
+Deno.test("a worker takes a database for each of its jobs, and leaves the others to who comes later", async () => {
+  const nine = Array.from({ length: 9 }, (_, i) => [`d${i}`, { tables: { large: 10 } }] as const);
+  await using pair = await Pair.start({ databases: Object.fromEntries(nine) });
+  const both = Promise.withResolvers<void>();
+  let imports = 0;
+  pair.young.fault = ({ body }) => {
+    if (!body.startsWith('COPY INTO "')) return undefined;
+    imports++;
+    return { kind: "delay", until: both.promise };
+  };
+  const first = pair.copy({ jobs: 4 });
+  await until(() => imports === 4, "the first worker's imports");
+  const second = pair.copy({ jobs: 4 });
+  await until(() => imports === 8, "the second one's").finally(() => both.resolve());
+  const own = (await Promise.all([first, second])).map(({ results }) =>
+    results.filter(({ earlier }) => !earlier).length
+  );
+  assert(own.every((tables) => tables >= 4), own.join());
+  assertEquals(pair.differences(), []);
 });
 
 Deno.test("statements go to the data nodes that are up, and one that died is left out", async () => {
