@@ -58,7 +58,7 @@ export async function readPlan(args: Args, work: "copy" | "compare", signal: Abo
     );
   }
   const pace = { recheckMs: readMs(args, "recheck") ?? 600_000, quietMs: readMs(args, "quiet-for") };
-  const follow: Omit<FollowOptions, "show" | "clockMs"> | undefined = args.on("follow") ? pace : undefined;
+  const follow: Omit<FollowOptions, "clockMs"> | undefined = args.on("follow") ? pace : undefined;
   const plan = {
     task: args.on("dry-run") ? "plan" : only ?? work,
     // A half has nothing to do with the other side, and may not reach it.

@@ -1,4 +1,4 @@
-/** All tables of a list: some at a time, spread over databases, until none is left or it has to stop. */
+/** Works on all tables of a list, spread over databases, until none is left or it has to stop. */
 import { atOnce } from "../cli/deps.ts";
 import { Failure, Interrupted, messageOf } from "../cli/errors.ts";
 import { pause } from "../cnosdb/http.ts";
@@ -14,13 +14,13 @@ import { concernsTable, eachAlone, Refused, tellFailure } from "./trouble.ts";
 import type { Ttls } from "./ttl.ts";
 import type { Window } from "./windows.ts";
 
-/** A run over all tables. */
+/** What a run over all tables needs. */
 export interface RunOptions extends CopyContext {
   /** aborts the signal */
   readonly halt: AbortController;
   /** hands out what is to be done */
   readonly claim: Claim;
-  /** what others did, and where this run writes what it did; missing: it works alone, and keeps nothing */
+  /** missing: it works alone, and keeps nothing */
   readonly ledger?: Ledger | undefined;
   /** what of a table is compared */
   readonly bounds: (name: TableName) => Promise<Window>;
@@ -28,20 +28,22 @@ export interface RunOptions extends CopyContext {
   readonly told: ReadonlyMap<string, TableResult>;
   readonly ttls?: Ttls | undefined;
   readonly jobs: number;
-  /** takes a table's line; the run ends where it throws */
+  /** prints a table's line; if it throws the run ends */
   readonly onResult: (result: TableResult) => Promise<void>;
   readonly say: (text: string) => void;
+  /** shows how far behind a run is that follows */
+  readonly show: (text: string) => void;
 }
 
 /** How often to look for tables that other workers have released. */
 const lookAgainMs = 1_000;
-/** How often a table is looked at where rows expire on their way. */
-const looksMost = 4;
+/** How many times a table is compared if rows of it expire on their way. */
+const comparisonsMost = 4;
 
 /** Copies, or compares, all tables of a list. */
 export class TableRun {
-  /** why it has to end before all is done */
-  #stopped: { reason: unknown } | undefined;
+  /** why it has to stop before all is done; undefined if its signal was aborted by others */
+  #cause: unknown;
   readonly #printed = new Set<string>();
   readonly #ended: TableResult[] = [];
   #written: Promise<void> = Promise.resolve();
@@ -49,46 +51,48 @@ export class TableRun {
   constructor(private readonly options: RunOptions) {}
 
   /**
-   * Works until nothing is left. What runs when it has to stop goes on to the end of its statement.
-   * @param stop no further statement is begun when it is aborted
+   * Works until nothing is left, or its signal is aborted; a statement that runs then goes on to its end.
    * @throws why it ended before all was done
    */
-  async run(stop = new AbortController().signal): Promise<void> {
-    const halt = () => this.#stop(stop.reason);
-    stop.addEventListener("abort", halt);
+  async run(): Promise<void> {
+    const { signal } = this.options;
     try {
-      stop.throwIfAborted();
-      await this.#tellEarlier();
+      signal.throwIfAborted();
+      await this.#printEarlier();
       await this.#takeTables();
-      await this.#tellOthers();
+      await this.#printOthers();
     } catch (error) {
       this.#stop(error);
     }
-    stop.removeEventListener("abort", halt);
-    if (this.#stopped) throw this.#stopped.reason;
+    if (signal.aborted) throw this.#cause ?? signal.reason;
   }
 
-  /** Lines of tables that are proven already, unless the target has no row now where there were rows. */
-  async #tellEarlier(): Promise<void> {
+  /** Prints the tables that an earlier run has proven, many at a time. */
+  async #printEarlier(): Promise<void> {
     const { ledger, jobs } = this.options;
     const results: TableResult[] = [];
-    const tell = () =>
-      atOnce(jobs, inStatements(results.splice(0), ({ tenant }) => tenant), (some) => this.#tellGroup(some));
+    const print = () =>
+      atOnce(
+        jobs,
+        inStatements(results.splice(0), ({ tenant }) => tenant),
+        (some) => this.#printProven(some),
+      );
     for await (const { status, result } of ledger?.rows() ?? []) {
       if (proven.has(status) && result !== null) results.push(JSON.parse(result));
-      if (results.length === jobs * unionMost) await tell();
+      if (results.length === jobs * unionMost) await print();
     }
-    await tell();
+    await print();
   }
 
-  async #tellGroup(results: readonly TableResult[]): Promise<void> {
+  /** Opens tables again that had rows and are empty on the target now, or gone; the others are printed. */
+  async #printProven(results: readonly TableResult[]): Promise<void> {
     const { ledger, target, task } = this.options;
     const filled = task === "export" ? [] : results.filter(({ source }) => source?.rows);
     const asks = filled.map((name) => ({ name, window: {}, any: true as const }));
-    const there = await eachAlone(asks, async (some) => await target?.summaries(some) ?? []);
-    const gone = new Set(filled.filter((_, i) => there[i] instanceof Failure || !there[i]?.rows));
-    if (gone.size) await ledger?.reopen([...gone]);
-    for (const result of results) if (!gone.has(result)) await this.#print({ ...result, earlier: true });
+    const held = await eachAlone(asks, async (some) => await target?.summaries(some) ?? []);
+    const empty = new Set(filled.filter((_, i) => held[i] instanceof Failure || !held[i]?.rows));
+    if (empty.size) await ledger?.reopen([...empty]);
+    for (const result of results) if (!empty.has(result)) await this.#print({ ...result, earlier: true });
   }
 
   /**
@@ -102,10 +106,9 @@ export class TableRun {
       while (!signal.aborted) {
         const names = running.size < jobs ? await claim(unionMost) : [];
         if (names.length) {
-          const work = this.#work(names).catch((error) => this.#stop(error)).finally(() =>
-            running.delete(work)
-          );
+          const work = this.#work(names).catch((error) => this.#stop(error));
           running.add(work);
+          work.then(() => running.delete(work));
         } else if (running.size) await Promise.race(running);
         else if (await ledger?.others()) await pause(lookAgainMs, signal);
         else break;
@@ -115,16 +118,14 @@ export class TableRun {
     }
   }
 
-  /** Tables of one database. Each is awaited, whatever becomes of the others, so that its statement ends. */
+  /** Works on tables of one database. All are awaited, whatever becomes of one, so that no statement is cut. */
   async #work(names: readonly TableName[]): Promise<void> {
-    const seen = await this.#lookAt(names);
-    await Promise.all(
-      names.map((name, i) => this.#one(name, seen[i]!).catch((error) => this.#stop(error))),
-    );
+    const seen = await this.#compare(names);
+    await Promise.all(names.map((name, i) => this.#one(name, seen[i]!).catch((error) => this.#stop(error))));
     await restoreTtls(this.options);
   }
 
-  #lookAt(names: readonly TableName[]): Promise<(Seen | Failure)[]> {
+  #compare(names: readonly TableName[]): Promise<(Seen | Failure)[]> {
     const { bounds } = this.options;
     return eachAlone(names, async (some) => {
       const asks = await Promise.all(some.map(async (name) => ({ name, window: await bounds(name) })));
@@ -132,18 +133,18 @@ export class TableRun {
     });
   }
 
-  /** One table; where rows expired on their way it is looked at once more, with a later beginning. */
+  /** Works on one table. If rows of it expire on their way it is compared again, without them. */
   async #one(name: TableName, first: Seen | Failure): Promise<void> {
     let seen = first;
-    for (let look = 1;; look++) {
+    for (let comparisons = 1;; comparisons++) {
       const result = await this.#bring(name, seen).catch((error) => {
         const isExpired = meaningOf(error) === "expired";
-        if (isExpired && look < looksMost) return undefined;
+        if (isExpired && comparisons < comparisonsMost) return undefined;
         if (isExpired || concernsTable(error)) return { ...name, ...tellFailure(error) };
         throw error;
       });
       if (result) return await this.#end(result);
-      seen = (await this.#lookAt([name]))[0]!;
+      seen = (await this.#compare([name]))[0]!;
     }
   }
 
@@ -156,7 +157,7 @@ export class TableRun {
     return await new TableCopy(this.options, seen, given).run();
   }
 
-  /** Writes down what became of a table, together with those that end while others are written. */
+  /** Writes what became of a table into the ledger and prints it, with those that end while others are written. */
   #end(result: TableResult): Promise<void> {
     this.#ended.push(result);
     return this.#written = this.#written.then(async () => {
@@ -171,8 +172,8 @@ export class TableRun {
     await this.options.onResult(result);
   }
 
-  /** Lines of tables that other workers ended meanwhile. */
-  async #tellOthers(): Promise<void> {
+  /** Prints the tables that other workers finished meanwhile. */
+  async #printOthers(): Promise<void> {
     if (this.options.signal.aborted) return;
     for await (const row of this.options.ledger?.rows() ?? []) {
       if (row.status === "" || row.result === null || this.#printed.has(tableKey(row))) continue;
@@ -180,14 +181,16 @@ export class TableRun {
     }
   }
 
-  #stop(reason: unknown): void {
-    if (this.options.halt.signal.aborted) return;
-    this.#stopped = { reason };
-    this.options.halt.abort(reason instanceof Failure ? reason : new Interrupted(messageOf(reason)));
+  /** Stops the run. The others end by an Interrupted, whatever the cause is: they are not done, not failed. */
+  #stop(cause: unknown): void {
+    const { halt, signal } = this.options;
+    if (signal.aborted) return;
+    this.#cause = cause;
+    halt.abort(new Interrupted(messageOf(cause)));
   }
 }
 
-/** Sets back the TTLs of databases that are done. @returns how many could not be */
+/** Restores the TTLs of databases that are done. @returns how many could not be */
 export async function restoreTtls({ ttls, say }: Pick<RunOptions, "ttls" | "say">): Promise<number> {
   const failures = await ttls?.restore() ?? [];
   for (const { message, hint } of failures) say(`error: ${message}; ${hint}`);

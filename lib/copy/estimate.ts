@@ -148,9 +148,7 @@ export async function printEstimate(
   output: RunOutput,
   signal: AbortSignal,
 ): Promise<number> {
-  const run = runOptions(plan, output);
-  signal.addEventListener("abort", () => run.halt.abort(signal.reason));
-  const found = await estimate(plan, run);
+  const found = await estimate(plan, runOptions(plan, output, signal));
   await (args.on("json") ? printJson(found) : printLine(describeEstimate(found)));
   return 0;
 }

@@ -26,8 +26,6 @@ export interface FollowOptions {
   readonly roundMs?: number;
   /** how far the source's clock is ahead of ours */
   readonly clockMs: number;
-  /** takes how far behind it is, in words, after each round */
-  readonly show: (text: string) => void;
 }
 
 /** Rows that come so late are found in the next rounds: writers are not in step with each other. */
@@ -91,8 +89,8 @@ class Follower {
   }
 
   async follow(end: AbortSignal): Promise<void> {
-    const { source, target, say } = this.run;
-    const { recheckMs, quietMs = Infinity, show } = this.options;
+    const { source, target, say, show } = this.run;
+    const { recheckMs, quietMs = Infinity } = this.options;
     let recheckAtMs = 0;
     for (let round = 0; !end.aborted && Date.now() - this.#newMs < quietMs; round++) {
       const startMs = Date.now();

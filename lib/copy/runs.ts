@@ -41,30 +41,39 @@ export function proofOf(plan: RunPlan): string {
   });
 }
 
-/** What a run goes by. @param output is told what is done */
-export function runOptions(plan: RunPlan, output: RunOutput): RunOptions {
+/**
+ * What a run needs, from its plan.
+ * @param output prints its lines
+ * @param stop stops the run; with `--follow` it ends the rounds, and a last pass comes after it
+ */
+export function runOptions(plan: RunPlan, output: RunOutput, stop: AbortSignal): RunOptions {
   const { from, to, list, ledger, range, expired, jobs, aheadBytes } = plan;
   const ttls = ledger && to && new Ttls(to, ledger);
   const names = list?.names ?? [];
-  /** tables that are to be done, by database */
+  /** how many tables are left, by database */
   const left = new Map([...Map.groupBy(names, databaseKey)].map(([key, { length }]) => [key, length]));
   const halt = new AbortController();
-  const { signal } = halt;
+  const signal = plan.follow ? halt.signal : AbortSignal.any([halt.signal, stop]);
   const schedule = new Schedule({ jobs, aheadBytes, left: (database) => left.get(database) ?? 0, signal });
-  const said = new Set<string>();
+  const reported = new Set<string>();
   const onAgain = (error: unknown) => {
     const gist = gistOf(error);
+    if (reported.has(gist)) return;
+    reported.add(gist);
     const help = helpFor(error);
-    const told = `once more, as this may pass: ${messageOf(error)}${help ? ` (${help})` : ""}`;
-    if (!said.has(gist)) output.say(told);
-    said.add(gist);
+    output.say(`once more, as this may pass: ${messageOf(error)}${help ? ` (${help})` : ""}`);
   };
   const onStep = output.step.bind(output);
   const profiler = (side: Cluster | undefined) =>
     side && new Profiler(side, schedule, signal, { onStep, onAgain });
   return {
     ...plan,
-    ...{ source: profiler(from), target: profiler(to), schedule, halt, signal, ttls },
+    source: profiler(from),
+    target: profiler(to),
+    schedule,
+    halt,
+    signal,
+    ttls,
     rowsPerWindow: 5_000_000,
     lookAgainMs: 500,
     tally: output.standing,
@@ -77,38 +86,36 @@ export function runOptions(plan: RunPlan, output: RunOutput): RunOptions {
       await output.result(result);
     },
     say: output.say,
+    show: (text) => output.head = text,
   };
 }
 
 /**
- * Does what a plan says, and sets back the TTLs of what is done.
- * @param show takes how far behind it is where it follows
- * @throws why it stopped before all was done, or that a TTL could not be set back
+ * Does what a plan says, and restores the TTLs of what is done.
+ * @param stop as it was given to `runOptions`
+ * @throws why it stopped before all was done, or that a TTL could not be restored
  */
-export async function work(
-  { from, list, follow: following, ledger, hours }: RunPlan,
-  options: RunOptions,
-  show: (text: string) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const endPauses = keepPauses(options.schedule, options.say, hours);
-  const { ttls, say } = options;
+export async function work(plan: RunPlan, options: RunOptions, stop: AbortSignal): Promise<void> {
+  const { from, list, follow: following, ledger, hours } = plan;
+  const { ttls, say, signal } = options;
   let stopped: unknown;
+  using _ = keepPauses(options.schedule, say, hours);
   try {
     if (following) {
       // what was equal once is to be followed again
       await ledger?.reopen(await Array.fromAsync(ledger.rows()));
-      const clockMs = await from!.clockAheadMs(list?.names[0]?.tenant ?? "cnosdb", options.signal, say);
-      await follow(options, { ...following, clockMs, show }, signal);
-    } else await new TableRun(options).run(signal);
+      const clockMs = await from!.clockAheadMs(list?.names[0]?.tenant ?? "cnosdb", signal, say);
+      await follow(options, { ...following, clockMs }, stop);
+    } else await new TableRun(options).run();
   } catch (error) {
     stopped = error;
   }
-  endPauses();
-  // Also where nothing was left to do: a run before may have been killed before it came to this.
+  // also if nothing was left to do: an earlier run may have been killed before it came to this
   const ttlsLeft = await restoreTtls(options);
-  if (stopped && !ttlsLeft) { for (const ttl of await ttls?.noted() ?? []) say(describeTtl(ttl)); }
-  if (stopped) throw stopped;
+  if (stopped) {
+    if (!ttlsLeft) { for (const ttl of await ttls?.noted() ?? []) say(describeTtl(ttl)); }
+    throw stopped;
+  }
   if (ttlsLeft) {
     throw new Failure(
       `${counted(ttlsLeft, "TTL")} could not be set back`,
@@ -121,44 +128,46 @@ export async function work(
  * Copies, or compares, all tables of a list, and prints a line for each.
  * @returns the exit code @throws why it stopped before its end, or that not all is well
  */
-export async function runTables(plan: RunPlan, output: RunOutput, signal: AbortSignal): Promise<number> {
+export async function runTables(plan: RunPlan, output: RunOutput, stop: AbortSignal): Promise<number> {
   const { task, from, to, list, ledger, stage, range, verify } = plan;
-  const total = ledger ? await ledger.start(proofOf(plan), list?.names) : list?.names.length;
-  if (total === undefined) {
+  const tables = ledger ? await ledger.start(proofOf(plan), list?.names) : list?.names.length;
+  if (tables === undefined) {
     throw new UsageError(
       "no tables: neither a file nor a list on stdin" +
         (ledger ? `, and ${ledger.name} knows none for these clusters` : ""),
       "say --all for all tables of the source.",
     );
   }
-  const options = runOptions(plan, output);
+  const options = runOptions(plan, output, stop);
   const tenants = new Set(list?.names.map(({ tenant }) => tenant));
   const [tenant = "cnosdb"] = tenants;
   for (const ttl of await options.ttls?.find([...tenants]) ?? []) output.say(describeTtl(ttl));
-  for (const side of [from, to]) if (stage && side) await probeStage(stage, side, tenant, signal);
-  const tell = (side: Cluster | undefined) => side && { url: side.url, version: side.version };
-  await output.begin(total + (list?.definitions.length ?? 0), {
-    ...{ from: tell(from), to: tell(to), verify, since: range.from, until: range.to },
+  for (const side of [from, to]) if (stage && side) await probeStage(stage, side, tenant, stop);
+  const definitions = list?.definitions ?? [];
+  const about = (side: Cluster | undefined) => side && { url: side.url, version: side.version };
+  await output.begin(tables + definitions.length, {
+    from: about(from),
+    to: about(to),
+    verify,
+    since: range.from,
+    until: range.to,
   });
-  for (const name of list?.definitions ?? []) await output.result({ ...name, status: "definition" });
-  let stopped: unknown;
-  try {
-    await work(plan, options, (text) => output.head = text, signal);
-  } catch (error) {
-    stopped = error;
-  }
+  for (const name of definitions) await output.result({ ...name, status: "definition" });
+  const stopped = await work(plan, options, stop).then(() => undefined, (error) => error);
   return await output.end(stopped, task === "plan");
 }
 
-/** Bounds what is compared by what the cluster lets in, with what expires until it is there. */
+/** Bounds of rows that a cluster's TTLs let in, but for those that would expire before they are there. */
 function notExpired(cluster: Cluster, range: Window): RunOptions["bounds"] {
   const ttls = new Map<string, Promise<number>>();
   return async (name) => {
     const key = databaseKey(name);
-    if (!ttls.has(key)) ttls.set(key, readTtl(cluster, name.tenant, name.database));
-    const ttlSeconds = await ttls.get(key)!;
+    const asked = ttls.get(key) ?? readTtl(cluster, name.tenant, name.database);
+    ttls.set(key, asked);
+    const ttlSeconds = await asked;
     if (ttlSeconds === Infinity) return range;
-    const beginMs = Date.now() - (ttlSeconds - Math.min(3600, ttlSeconds / 10)) * 1000;
-    return overlap(range, { from: formatTime(BigInt(Math.trunc(beginMs)) * 1_000_000n) });
+    const marginSeconds = Math.min(3600, ttlSeconds / 10);
+    const beginMs = Math.trunc(Date.now() - (ttlSeconds - marginSeconds) * 1000);
+    return overlap(range, { from: formatTime(BigInt(beginMs) * 1_000_000n) });
   };
 }

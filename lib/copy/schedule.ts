@@ -1,9 +1,9 @@
 /**
- * Which statement may run next. The target takes one import into a database after another (they wait for each
- * other there, one raft group a shard, on 2.3 to 2.4.3), while imports into different databases run side by
- * side; and an import takes about five times as long as its export. So the longest database decides how long
- * it all takes: its imports go first. Statements are begun within the hours of `--hours`, and not while
- * SIGUSR1 has paused the run; what runs goes on.
+ * Decides which statement runs next. The target takes one import into a database after another (they wait for
+ * each other there, one raft group a shard, on 2.3 to 2.4.3), while imports into different databases run side
+ * by side; and an import takes about five times as long as its export. So the database with most left decides
+ * how long it all takes, and its imports go first. Outside of `--hours`, and while SIGUSR1 has paused the run,
+ * no statement begins; those that run go on.
  */
 import { meaningOf } from "../cnosdb/refusals.ts";
 
@@ -11,45 +11,45 @@ import { meaningOf } from "../cnosdb/refusals.ts";
 export type Step = "profile" | "export" | "import" | "verify";
 export type Role = "source" | "target";
 
-/** What a schedule goes by. */
 export interface ScheduleOptions {
   /** statements at once, on both sides together */
   readonly jobs: number;
   /** how many bytes may lie in the stage before an export has to wait */
   readonly aheadBytes: number;
-  /** how much is left to do in a database; the most goes first */
+  /** how many tables are left in a database */
   readonly left: (database: string) => number;
-  /** nothing is let through any more when it is aborted: whoever waits gets its reason, what runs goes on */
+  /** once aborted no statement begins: those that wait are rejected with its reason, those that run go on */
   readonly signal: AbortSignal;
 }
 
-/** What one window takes of the stage; given back when the action that it was made for ends. */
+/** The room that one window takes in the stage, from its export to the end of its import. */
 export interface Hold {
-  /** expected before the export, then what really lies there */
+  /** estimated before the export, measured after it */
   bytes: number;
 }
 
-/** A statement's place in the queue. */
+/** A statement that wants to run. */
 export interface Turn {
   readonly role: Role;
   readonly step: Step;
-  /** tenant and database as one text */
+  /** by `databaseKey` */
   readonly database: string;
-  /** of an export: what it fills */
+  /** of an export: the room that it fills */
   readonly hold?: Hold | undefined;
 }
 
-/** By how much a good statement raises the limit of a side that had too much to do. */
+/** By how much each good statement raises the limit of a side that was overloaded. */
 const recovery = 1 / 4;
-/** So many windows of a database may be staged before its exports make way: one is imported, one is ready. */
-const inStep = 2;
+/** Enough staged windows of a database: one is being imported, the next is ready. Its exports make way then. */
+const enoughStaged = 2;
 
-/** Lets statements through, the most urgent first. */
+/** Lets statements run, the most urgent first. */
 export class Schedule {
-  /** how many statements a side bears: as many as `jobs`, unless it said that it had too much to do */
+  /** how many statements a side takes at once: `jobs`, or fewer if it was overloaded */
   readonly #most: Record<Role, number>;
   readonly #waiting = new Map<Turn, PromiseWithResolvers<void>>();
   readonly #running = new Set<Turn>();
+  /** room that is taken in the stage, and by which database */
   readonly #staged = new Map<Hold, string>();
   #paused = false;
 
@@ -67,7 +67,7 @@ export class Schedule {
     this.options.signal.throwIfAborted();
     const place = Promise.withResolvers<void>();
     this.#waiting.set(turn, place);
-    this.#pump();
+    this.#startWaiting();
     await place.promise;
     let isOverloaded = false;
     try {
@@ -78,13 +78,13 @@ export class Schedule {
     } finally {
       this.#running.delete(turn);
       this.#adapt(turn.role, isOverloaded);
-      this.#pump();
+      this.#startWaiting();
     }
   }
 
   /**
-   * Runs what exports one window and imports it, and knows what it holds of the stage for as long.
-   * @param action sets the hold's bytes before its export's turn and after it
+   * Runs what exports one window and imports it, and gives the window's room in the stage back at its end.
+   * @param action sets the bytes of its hold before the export's turn, and again after the export
    */
   async staged<T>(action: (hold: Hold) => Promise<T>): Promise<T> {
     const hold = { bytes: 0 };
@@ -92,17 +92,17 @@ export class Schedule {
       return await action(hold);
     } finally {
       this.#staged.delete(hold);
-      this.#pump();
+      this.#startWaiting();
     }
   }
 
-  /** Lets nothing through for a while; what runs goes on. */
+  /** Lets no statement begin, or lets them begin again. */
   pause(paused: boolean): void {
     this.#paused = paused;
-    this.#pump();
+    this.#startWaiting();
   }
 
-  /** A side that has too much to do bears what still runs there, and half of what was thought at least. */
+  /** Halves the limit of a side that is overloaded, but not below what still runs there. */
   #adapt(role: Role, isOverloaded: boolean): void {
     const most = this.#most[role];
     this.#most[role] = isOverloaded
@@ -114,13 +114,11 @@ export class Schedule {
     return [...this.#running].filter((turn) => turn.role === role).length;
   }
 
-  #pump(): void {
+  #startWaiting(): void {
     while (!this.#paused && this.#running.size < this.options.jobs) {
-      let next: Turn | undefined;
-      for (const turn of this.#waiting.keys()) {
-        if (this.#fits(turn) && !(next && this.#urgency(turn) <= this.#urgency(next))) next = turn;
-      }
-      if (!next) return;
+      const fitting = [...this.#waiting.keys()].filter((turn) => this.#fits(turn));
+      if (!fitting.length) return;
+      const next = fitting.reduce((a, b) => this.#urgency(b) > this.#urgency(a) ? b : a);
       this.#waiting.get(next)!.resolve();
       this.#waiting.delete(next);
       this.#running.add(next);
@@ -140,40 +138,42 @@ export class Schedule {
     return bytes === 0 || bytes + hold.bytes <= this.options.aheadBytes;
   }
 
-  /** More goes first: what keeps the longest database's imports going; what ends a table; exports ahead. */
+  /** The most urgent are imports of the database with most left, and what prepares them; verifying can wait. */
   #urgency({ step, database }: Turn): number {
     if (step === "verify") return -1;
     const staged = [...this.#staged.values()].filter((one) => one === database).length;
-    if (step === "export" && staged >= inStep) return -staged;
+    if (step === "export" && staged >= enoughStaged) return -staged;
     return 3 * this.options.left(database) + { profile: 0, export: 1, import: 2 }[step];
   }
 }
 
-/** Hours of the day in local time, `[from, to)` as HH:MM; over midnight where `to` is not after `from`. */
+/** Hours of the day by the local clock, `[from, to)` as HH:MM; over midnight if `to` is not after `from`. */
 export interface Hours {
   readonly from: string;
   readonly to: string;
 }
 
-/** Reads `02:00-06:00`. @returns undefined for anything else */
+/** Reads `02:00-06:00`. @returns undefined for anything else, also if it ends when it begins */
 export function readHours(text: string): Hours | undefined {
-  const found = /^((?:[01]?\d|2[0-3]):[0-5]\d)-((?:[01]?\d|2[0-3]):[0-5]\d|24:00)$/.exec(text) ?? [];
+  const found = /^((?:[01]?\d|2[0-3]):[0-5]\d)-((?:[01]?\d|2[0-3]):[0-5]\d|24:00)$/.exec(text);
+  if (!found) return undefined;
   const [from = "", to = ""] = found.slice(1).map((time) => time.padStart(5, "0"));
   return from === to ? undefined : { from, to };
 }
 
-/** Whether a moment lies within the hours, by the local clock. */
+/** Whether a moment lies within the hours. */
 export function isWithin({ from, to }: Hours, at: Date): boolean {
   const time = at.toTimeString().slice(0, 5);
   return from < to ? from <= time && time < to : from <= time || time < to;
 }
 
-/** How often it is looked whether it is time. */
+/** How often to look at the clock. */
 const lookEveryMs = 15_000;
 
-/** Pauses a schedule and lets it go on, until what it returns is called. */
-export function keepPauses(schedule: Schedule, say: (text: string) => void, hours?: Hours): () => void {
-  let [byHand, byHours] = [false, false];
+/** Pauses a schedule by SIGUSR1 and outside of the hours, until what it returns is disposed of. */
+export function keepPauses(schedule: Schedule, say: (text: string) => void, hours?: Hours): Disposable {
+  let byHand = false;
+  let byHours = false;
   const apply = () => schedule.pause(byHand || byHours);
   const toggle = () => {
     byHand = !byHand;
@@ -181,12 +181,11 @@ export function keepPauses(schedule: Schedule, say: (text: string) => void, hour
     apply();
   };
   const look = () => {
-    const isOut = hours !== undefined && !isWithin(hours, new Date());
-    if (isOut === byHours) return;
-    byHours = isOut;
+    if (!hours || isWithin(hours, new Date()) !== byHours) return;
+    byHours = !byHours;
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
     say(
-      isOut ? `waits until ${hours.from} (${zone}), as --hours says` : `works until ${hours?.to} (${zone})`,
+      byHours ? `waits until ${hours.from} (${zone}), as --hours says` : `works until ${hours.to} (${zone})`,
     );
     apply();
   };
@@ -194,8 +193,10 @@ export function keepPauses(schedule: Schedule, say: (text: string) => void, hour
   const timer = setInterval(look, lookEveryMs);
   const isUnix = Deno.build.os !== "windows";
   if (isUnix) Deno.addSignalListener("SIGUSR1", toggle);
-  return () => {
-    clearInterval(timer);
-    if (isUnix) Deno.removeSignalListener("SIGUSR1", toggle);
+  return {
+    [Symbol.dispose]() {
+      clearInterval(timer);
+      if (isUnix) Deno.removeSignalListener("SIGUSR1", toggle);
+    },
   };
 }

@@ -229,11 +229,15 @@ export async function copyTables(
     const print = (line: unknown) => Promise.resolve(void (isResult(line) && results.push(line)));
     const output = new RunOutput("copy_tables", (text) => void said.push(text), print);
     output.step = options.onStep ?? output.step;
-    const prepared = runOptions(whole, output);
-    const quick = { ...prepared, rowsPerWindow, lookAgainMs: 1 };
+    const stop = options.stop ?? signal;
+    const quick = {
+      ...runOptions(whole, output, stop),
+      rowsPerWindow,
+      lookAgainMs: 1,
+      show: (text: string) => void shown.push(text),
+    };
     const startMs = performance.now();
-    const stopped = await work(whole, quick, (text) => void shown.push(text), options.stop ?? signal)
-      .then(() => undefined, (error) => error);
+    const stopped = await work(whole, quick, stop).then(() => undefined, (error) => error);
     const ms = performance.now() - startMs;
     const statuses = new Map(
       [...Map.groupBy(results, ({ status }) => status)].map(([status, { length }]) => [status, length]),
