@@ -13,13 +13,13 @@ export interface Change {
 
 const secret = /(^|\.)(hash_)?password$/;
 
-/** A value as it may be shown: of a password whether there is one. */
+/** A value as it may be shown: of a password only that there is one. */
 function shown(path: string, value: Json | undefined): string | undefined {
   if (value === undefined) return undefined;
   return secret.test(path) && typeof value === "string" ? '"***"' : formatJson(value);
 }
 
-/** The outermost fields that differ, members in the order of `before`; empty if the values are equal. */
+/** The outermost fields that differ, in the order of `before`; empty if the values are equal. */
 export function changes(before: Json | undefined, after: Json | undefined, path = ""): Change[] {
   if (isObject(before) && isObject(after)) {
     return Object.keys({ ...before, ...after }).flatMap((name) =>
@@ -36,14 +36,15 @@ export function changes(before: Json | undefined, after: Json | undefined, path 
 }
 
 /**
- * Fields that say nothing about a change: the level of a tenant's token buckets moves with every request, and
- * on each meta node a role has another id, which nothing refers to (2.3.5.4 and 2.4.2.1 with three nodes).
+ * Fields that differ although nobody changed anything: the level of a tenant's token buckets changes with every
+ * request, and a role has another id on each meta node, which nothing refers to (seen on 2.3.5.4 and 2.4.2.1
+ * with three nodes).
  */
 const moving: { [kind in Key["kind"]]?: RegExp } = { limiter: /^buckets\.\w+\.critical(\.|$)/, role: /^id$/ };
 
 /**
- * The fields in which two values of an entry differ, as paths such as `options.ttl.is_inf`; empty if they are
- * equal, whatever the order of their members. `value` stands for the whole. Moving fields are left out.
+ * The fields in which two values of an entry differ, as paths such as `options.ttl.is_inf`, or `value` for the
+ * whole; empty if they are equal, whatever the order of their members. `moving` fields are left out.
  */
 export function differingFields(key: string, a: string, b: string): string[] {
   if (a === b) return [];
@@ -60,7 +61,7 @@ export function differingFields(key: string, a: string, b: string): string[] {
 /** The databases that a server makes and fills by itself: its metrics and its views. */
 const systemDatabases = ["usage_schema", "cluster_schema"];
 
-/** What a running cluster rewrites by itself: counters, nodes, metrics, queries, buckets, its own databases. */
+/** Whether a running cluster rewrites it by itself: counters, nodes, metrics, queries, buckets, its own databases. */
 export function isVolatile(object: Key): boolean {
   if (object.kind === "internal" || object.kind === "bucket") return true;
   return "database" in object && object.tenant === "cnosdb" && systemDatabases.includes(object.database);
@@ -78,10 +79,10 @@ export function userNames(entries: Iterable<Entry>): Map<string, string> {
 }
 
 /**
- * What every new cluster has: root, the tenant cnosdb with its database public, and what is volatile. 2.4.0
- * also lists its root as a member; after a restore that overwrote root with another id that row is nobody's
- * (seen on 2.4.0), and so is every member row without a user.
- * @param entries all of that cluster's
+ * Returns a test for what every new cluster has: root, the tenant cnosdb with its database public, and what is
+ * volatile. 2.4.0 also lists its root as a member. After a restore that overwrote root with another id, that
+ * row belongs to no user (seen on 2.4.0); no member row without a user counts as the operator's.
+ * @param entries all entries of the cluster
  */
 export function ownOf(entries: Iterable<Entry>): (object: Key) => boolean {
   const users = userNames(entries);
@@ -98,7 +99,7 @@ export function ownOf(entries: Iterable<Entry>): (object: Key) => boolean {
   };
 }
 
-/** An entry that is not the same on both sides; `fields` if it is on both. */
+/** An entry that is on one side only, or on both with different `fields`. */
 export interface Difference {
   key: string;
   side: "here" | "there" | "both";
@@ -106,10 +107,10 @@ export interface Difference {
 }
 
 /**
- * How a cluster differs from a dump. What every cluster has of its own is no difference, so after a good
- * migration there is none.
+ * How a cluster differs from a dump. What every new cluster has is no difference, so there is none after a
+ * successful migration.
  * @param here the cluster's entries
- * @param there the dump's
+ * @param there the dump's entries
  */
 export function compareDumps(here: readonly Entry[], there: readonly Entry[]): Difference[] {
   const isOwn = ownOf(here);

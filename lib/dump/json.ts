@@ -1,7 +1,6 @@
 /**
- * JSON in which every number keeps its digits. Ids in CnosDB's meta store are 128-bit integers written as
- * bare numbers, which a plain JSON.parse rounds: such a number stays the text that it came in as
- * (JSON.rawJSON).
+ * JSON in which every number keeps its digits. Ids in CnosDB's meta store are 128-bit integers written as bare
+ * numbers, which JSON.parse rounds. Here such a number keeps its source text (JSON.rawJSON).
  */
 
 /** A number whose digits a double would lose, as its source text. */
@@ -17,15 +16,15 @@ export interface JsonObject {
 /** A JSON value. */
 export type Json = null | boolean | number | string | RawNumber | readonly Json[] | JsonObject;
 
-/** A text is no JSON, or none that CnosDB reads. The message shows nothing of the text. */
+/** A text is no JSON, or none that CnosDB can read. The message shows nothing of the text. */
 export class InvalidValue extends Error {
   override name = "InvalidValue";
 }
 
-/** serde_json, with which CnosDB reads, stops at as many levels of arrays and objects. */
+/** How many levels of arrays and objects serde_json reads, which CnosDB uses. */
 const mostLevels = 128;
 
-/** JSON as Deno has it; TypeScript does not know all of it yet. */
+/** TypeScript does not know all of Deno's JSON yet. */
 const json = JSON as unknown as {
   parse(
     text: string,
@@ -35,7 +34,7 @@ const json = JSON as unknown as {
   isRawJSON(value: unknown): value is RawNumber;
 };
 
-/** Numbers that lose digits look like this; strings that do cost time and change nothing. */
+/** Matches every number that would lose digits, and some strings, which costs time but changes nothing. */
 const riskyNumber = /\d{16}|\d[.eE]|-0/;
 
 /**
@@ -53,7 +52,7 @@ export function parseJson(text: string): Json {
     throw error;
   }
   checkDepth(value, 0);
-  // What comes out as it came in, as CnosDB's own values do, has lost no member to another of its name.
+  // A value that is written as it was read, as CnosDB's own are, has no name twice.
   if (formatJson(value) !== text) checkNames(text);
   return value;
 }

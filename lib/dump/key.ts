@@ -1,11 +1,10 @@
 /**
- * The keys of CnosDB's meta store (meta/src/store/key_path.rs), read into what they name. Names hold whatever
- * a user typed: spaces, dots, slashes, quotes, Chinese. A slash makes a key ambiguous (`/c/tenants/a/dbs/b`:
- * the database b, or a tenant called "a/dbs/b"), so a key has candidates, the plain one first; the value
- * decides.
+ * The keys of CnosDB's meta store (meta/src/store/key_path.rs). Names hold whatever a user typed: spaces, dots,
+ * slashes, quotes, Chinese. A slash makes a key ambiguous: `/c/tenants/a/dbs/b` is the database b, or a tenant
+ * called "a/dbs/b". So a key has candidates, the one without slashes in names first, and the value decides.
  */
 
-/** What an entry of the meta store is about. Three keys stand above all clusters, and have no `cluster`. */
+/** The object that an entry describes. Three keys stand above all clusters, so they have no `cluster`. */
 export type Key =
   | { kind: "user"; cluster: string; user: string }
   | { kind: "tenant"; cluster: string; tenant: string }
@@ -18,7 +17,7 @@ export type Key =
   /** The cluster's own bookkeeping, which is never carried over: ids, nodes, running queries, pending DDL. */
   | { kind: "internal"; cluster?: string };
 
-/** The kinds in the order in which one needs another: what a restore has to post first comes first. */
+/** All kinds, in the order in which a restore has to post them: what others depend on comes first. */
 export const kinds = [
   "user",
   "tenant",
@@ -44,7 +43,7 @@ const underTenant = [
   { kind: "role", words: ["/roles/"], names: ["tenant", "role"] },
 ] as const;
 
-/** Every way to cut a text at these words, one after the other, early cuts first. No part is empty. */
+/** Every way to cut a text at these words, in this order, early cuts first. No part is empty. */
 function* cuts(text: string, [word, ...more]: readonly string[]): Generator<string[]> {
   if (word === undefined) {
     if (text) yield [text];
@@ -67,7 +66,7 @@ function* tenantKeys(cluster: string, path: string): Generator<Key> {
 }
 
 /**
- * Everything that a key may name, the reading without slashes in names first. Empty for a key that neither
+ * Everything that a key may mean, the reading without slashes in names first. Nothing for a key that neither
  * 2.3 nor 2.4 has.
  * @param key as in a dump, with its leading slash
  */
@@ -80,10 +79,10 @@ export function* candidates(key: string): Generator<Key> {
   else if (internal.test(path)) yield { kind: "internal", cluster };
 }
 
-/** A database and what is in it, so most of a dump, with no slash in a name. */
+/** A database, table or bucket without a slash in its names: most keys of a dump. */
 const plainKey = /^\/([^/]+)\/tenants\/([^/]+)\/dbs\/([^/]+)(?:\/schemas\/([^/]+)|\/buckets\/(\d+))?$/;
 
-/** The first of `candidates`; most keys are read without trying every cut. */
+/** The first of `candidates`, faster. */
 export function readKey(key: string): Key | undefined {
   const [, cluster, tenant, database, table, id] = plainKey.exec(key) ?? [];
   if (cluster !== undefined && tenant !== undefined && database !== undefined) {
@@ -96,9 +95,9 @@ export function readKey(key: string): Key | undefined {
 }
 
 /**
- * Whether CnosDB leaves an object out of its lists, for a slash in its own name (children_data of
- * meta/src/store/storage.rs). A user or a tenant is found by name all the same; a database, a table or a role
- * cannot be used at all, on no version (seen on 2.3.5.4 and 2.4.2.1).
+ * Whether CnosDB leaves an object out of its lists, because of a slash in its own name (children_data of
+ * meta/src/store/storage.rs). A user or a tenant can still be used by name, a database, a table or a role not
+ * at all, in no version (seen on 2.3.5.4 and 2.4.2.1).
  */
 export function isUnlisted(key: Key): boolean {
   const own = key.kind === "user" || key.kind === "tenant" ? namesOf(key) : namesOf(key).slice(1);

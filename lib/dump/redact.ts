@@ -4,9 +4,9 @@ import { readKey } from "./key.ts";
 import type { Entry } from "./text.ts";
 
 const hidden = "redacted";
-/** bcrypt's form, of no password. */
+/** Has the form of a bcrypt hash, but no password matches it. */
 const dummyHash = `$2b$12$${"x".repeat(53)}`;
-/** What is shown in place of a text, by its member's name in a user, a tenant or a table. */
+/** Replaces the text of a member of this name in a user, a tenant or a table. */
 const shownInstead: Readonly<Record<string, string>> = {
   password: dummyHash,
   hash_password: dummyHash,
@@ -16,8 +16,8 @@ const shownInstead: Readonly<Record<string, string>> = {
 };
 
 /**
- * The entries to show. Left out are running queries and pending DDL, whose texts may hold a password, keys
- * that no version has, and values that are no JSON.
+ * The entries that may be shown. Left out are running queries and pending DDL, whose texts may hold a password,
+ * keys that no version has, and values that are no JSON.
  */
 export function redacted(entries: readonly Entry[]): Entry[] {
   return entries.flatMap((entry) => {
@@ -34,7 +34,7 @@ export function redacted(entries: readonly Entry[]): Entry[] {
   });
 }
 
-/** Replaces a text; one that is empty or missing stays so, as it decides what becomes of root. */
+/** Replaces a text. An empty or missing password stays as it is, since it decides what becomes of root. */
 function hide(name: string, value: Json): Json {
   // A stream's options may hold the addresses and credentials of where it reads from.
   if (name === "extra_options" && isObject(value)) {

@@ -3,10 +3,10 @@
  * `/debug` does, and with an end mark as these scripts write it.
  */
 import { Buffer, isAscii, isUtf8 } from "node:buffer";
+import type { Hash } from "node:crypto";
 import { Failure } from "../cli/errors.ts";
 import { saveFile, type Sink, writeLines } from "../cli/files.ts";
 import { preview } from "../cli/text.ts";
-import { Sha256 } from "./sha256.ts";
 
 /** One line of a dump. */
 export interface Entry {
@@ -31,18 +31,18 @@ export interface Dump {
 const endMark = /^# end entries=(\d+) sha256=([0-9a-f]{64})$/;
 const frame = /^\*{6} ?-+ ?\*{6}$/;
 const byteOrderMark = "\xef\xbb\xbf";
-/** What a line may have at most: a table of ten thousand columns takes less than 1 MB. */
+/** No line is longer: a table of ten thousand columns takes less than 1 MB. */
 const mostLineBytes = 16 << 20;
 
 const unchangedHint = "is this the answer of /dump or /debug, unchanged?";
 
 /**
- * Reads a dump in any of its forms into memory. Blank lines, comments, CR and a byte order mark are ignored.
- * @param chunks the dump's bytes, cut anywhere; each is only good until the next
+ * Reads a dump in any of its forms into memory. Ignores blank lines, comments, CR and a byte order mark.
+ * @param chunks the dump's bytes, cut anywhere; each chunk is only valid until the next
  * @param name what is read, for messages: a file, a URL, "stdin"
- * @param options `unmarked`: take a plain dump without an end mark, which nothing proves whole
- * @throws {Failure} if it is not whole: cut, framed without its last line, without an end mark or with one
- * that does not fit, with bytes that are no UTF-8, with a line that is no entry, or empty
+ * @param options `unmarked`: accept a plain dump without an end mark, which nothing proves whole
+ * @throws {Failure} if it is empty or not whole: it was cut, its frame does not end, its end mark is missing or
+ * does not fit, it has bytes that are no UTF-8 or a line that is no entry
  */
 export async function readDump(
   chunks: AsyncIterable<Uint8Array>,
@@ -63,7 +63,7 @@ export async function readDump(
   return await reader.end(rest.toString(), unmarked);
 }
 
-/** A dump that is being read, some whole lines at a time. */
+/** Reads a dump, some whole lines at a time. */
 class Reader {
   /** the number of the last line */
   line = 0;
@@ -71,14 +71,14 @@ class Reader {
   readonly #hash = new Sha256();
   #framed = false;
   #mark: { line: number; entries: number; sha256: string } | undefined;
-  /** whether the frame's last line or the end mark has come */
+  /** whether the frame's last line or the end mark was read */
   #closed = false;
 
   constructor(readonly name: string) {}
 
   /** @param bytes whole lines, each ending in a newline */
   async lines(bytes: Buffer): Promise<void> {
-    // A character a byte, so that places in the text are places in the bytes.
+    // One character per byte, so that an index into the text is an index into the bytes.
     const text = bytes.toString("latin1");
     const allAscii = isAscii(bytes);
     let hashed = this.#closed ? 0 : bytes.length;
@@ -98,7 +98,7 @@ class Reader {
     await this.#hash.update(bytes.subarray(0, hashed));
   }
 
-  /** @param line a character a byte */
+  /** @param line one character per byte */
   #decode(line: string): string {
     if (!beyondAscii.test(line)) return line;
     const bytes = Buffer.from(line, "latin1");
@@ -133,8 +133,8 @@ class Reader {
   }
 
   /**
-   * CnosDB cuts a line at its first `: `. If a name holds one, what follows is no value: the key is read to
-   * its real end, so that a message can say which object cannot be restored.
+   * CnosDB cuts a line at its first `: `. If a name contains one, what follows is no value. The key is read to
+   * its real end all the same, so that a message can name the object that cannot be restored.
    */
   #entry(line: string): Entry {
     let colon = line.indexOf(": ");
@@ -203,7 +203,7 @@ class Reader {
 // deno-lint-ignore no-control-regex
 const beyondAscii = /[^\x00-\x7f]/;
 
-/** What CnosDB skips, as it has no `: `; a damaged end mark is no comment. */
+/** Whether CnosDB skips the line, because it has no `: `. A damaged end mark is no comment. */
 function isComment(line: string): boolean {
   return line[0] === "#" && !line.startsWith("# end ") && !line.includes(": ");
 }
@@ -212,6 +212,33 @@ function isComment(line: string): boolean {
 function shown(line: string): string {
   const at = line.indexOf(": ");
   return JSON.stringify(at < 0 ? preview(line, 20) : preview(line.slice(0, at)));
+}
+
+const smallDumpBytes = 1 << 20;
+
+/**
+ * SHA-256 of bytes that arrive in pieces. WebCrypto takes all of them at once, so it is used for small dumps
+ * only, to spare them the 20 ms that loading node:crypto takes.
+ */
+class Sha256 {
+  #pieces: Uint8Array[] = [];
+  #bytes = 0;
+  #hash: Hash | undefined;
+
+  /** @param piece is kept, so it must not change */
+  async update(piece: Uint8Array): Promise<void> {
+    this.#pieces.push(piece);
+    this.#bytes += piece.length;
+    if (this.#bytes <= smallDumpBytes) return;
+    this.#hash ??= (await import("node:crypto")).createHash("sha256");
+    for (const piece of this.#pieces.splice(0)) this.#hash.update(piece);
+  }
+
+  /** The digest in hexadecimal. Call it once, at the end. */
+  async digest(): Promise<string> {
+    if (this.#hash) return this.#hash.digest("hex");
+    return new Uint8Array(await crypto.subtle.digest("SHA-256", Buffer.concat(this.#pieces))).toHex();
+  }
 }
 
 /** Writes a dump and its end mark, which CnosDB skips, as it has no `: `. */
