@@ -55,8 +55,14 @@ export function lookAtTables(comparison: Comparison, asks: readonly Ask[]): Prom
 
 async function commonColumns({ source, target }: Comparison, name: TableName): Promise<Column[]> {
   const [old, young] = await Promise.all([source?.columns(name), target?.columns(name)]);
-  const differences = old && young ? columnDifferences(old, young) : [];
-  if (!differences.length) return old ?? young ?? [];
+  if (old && young) assertSameColumns(old, young);
+  return old ?? young ?? [];
+}
+
+/** @throws {Refused} if columns differ: what only one side has would be lost, or null, in silence */
+export function assertSameColumns(source: readonly Column[], target: readonly Column[]): void {
+  const differences = columnDifferences(source, target);
+  if (!differences.length) return;
   throw new Refused(
     `its columns differ: ${differences.join("; ")}`,
     "restore its schema first, or add the columns by hand.",

@@ -10,7 +10,7 @@ import { proven, type TableResult } from "./result.ts";
 import { inStatements, unionMost } from "./statements.ts";
 import { type CopyContext, TableCopy } from "./table.ts";
 import type { Claim } from "./tables.ts";
-import { concernsTable, eachAlone, Refused, tellFailure } from "./trouble.ts";
+import { concernsTable, eachAlone, tellFailure } from "./trouble.ts";
 import type { Ttls } from "./ttl.ts";
 import type { Window } from "./windows.ts";
 
@@ -24,8 +24,6 @@ export interface RunOptions extends CopyContext {
   readonly ledger?: Ledger | undefined;
   /** what of a table is compared */
   readonly bounds: (name: TableName) => Promise<Window>;
-  /** what an export half told, by `tableKey` */
-  readonly told: ReadonlyMap<string, TableResult>;
   readonly ttls?: Ttls | undefined;
   readonly jobs: number;
   /** prints a table's line; if it throws the run ends */
@@ -137,7 +135,7 @@ export class TableRun {
   async #one(name: TableName, first: Seen | Failure): Promise<void> {
     let seen = first;
     for (let comparisons = 1;; comparisons++) {
-      const result = await this.#bring(name, seen).catch((error) => {
+      const result = await this.#copy(seen).catch((error) => {
         const isExpired = meaningOf(error) === "expired";
         if (isExpired && comparisons < comparisonsMost) return undefined;
         if (isExpired || concernsTable(error)) return { ...name, ...tellFailure(error) };
@@ -148,13 +146,9 @@ export class TableRun {
     }
   }
 
-  async #bring(name: TableName, seen: Seen | Failure): Promise<TableResult> {
-    const { task, told } = this.options;
+  async #copy(seen: Seen | Failure): Promise<TableResult> {
     if (seen instanceof Failure) throw seen;
-    if (task !== "import") return await new TableCopy(this.options, seen).run();
-    const given = told.get(tableKey(name))?.windows;
-    if (!given) throw new Refused("it was not exported: its line has no windows");
-    return await new TableCopy(this.options, seen, given).run();
+    return await new TableCopy(this.options, seen).run();
   }
 
   /** Writes what became of a table into the ledger and prints it, with those that end while others are written. */

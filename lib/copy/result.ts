@@ -1,5 +1,6 @@
 /** The lines that copy_tables and compare_tables print, and that they read again. */
 import type { TableName } from "../cnosdb/names.ts";
+import type { Column } from "./statements.ts";
 import type { Part, Summary } from "./windows.ts";
 
 /**
@@ -34,6 +35,8 @@ export interface TableResult extends TableName {
   seconds?: number;
   /** those that differ, or with `exported` all */
   windows?: Partial<Part>[];
+  /** with `exported`: what the import half compares the target's with */
+  columns?: readonly Column[];
   error?: string;
   hint?: string;
 }

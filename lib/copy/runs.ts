@@ -9,10 +9,10 @@ import type { RunPlan } from "./command.ts";
 import { restoreTtls, type RunOptions, TableRun } from "./copy.ts";
 import { follow } from "./follow.ts";
 import type { RunOutput } from "./output.ts";
-import { probeStage } from "./probe.ts";
 import { Profiler } from "./profile.ts";
 import { keepPauses, Schedule } from "./schedule.ts";
 import { handOut } from "./tables.ts";
+import { probeStage } from "./transfer.ts";
 import { gistOf, helpFor } from "./trouble.ts";
 import { describeTtl, readTtl, Ttls } from "./ttl.ts";
 import { overlap, type Window } from "./windows.ts";
@@ -23,7 +23,7 @@ import { overlap, type Window } from "./windows.ts";
  */
 export function proofOf(plan: RunPlan): string {
   const { task, from, to, range, verify, list, expired, intoExisting, stage } = plan;
-  const exported = task === "import" ? [...list?.told ?? []].sort(([a], [b]) => a < b ? -1 : 1) : [];
+  const exported = task === "import" ? [...list?.exported ?? []].sort(([a], [b]) => a < b ? -1 : 1) : [];
   // A key that is undefined is left out. New ones are undefined by default, so that older ledgers stay valid.
   return JSON.stringify({
     task,
@@ -79,7 +79,7 @@ export function runOptions(plan: RunPlan, output: RunOutput, stop: AbortSignal):
     tally: output.standing,
     raiseTtl: expired === "raise" && ttls ? (name) => ttls.raise(name.tenant, name.database) : undefined,
     bounds: expired === "raise" ? () => Promise.resolve(range) : notExpired((to ?? from)!, range),
-    told: list?.told ?? new Map(),
+    exported: list?.exported ?? new Map(),
     claim: ledger ? (most) => ledger.claim(most) : handOut(names),
     onResult: async (result) => {
       left.set(databaseKey(result), (left.get(databaseKey(result)) ?? 1) - 1);

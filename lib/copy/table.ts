@@ -1,214 +1,219 @@
 /**
- * One table: what differs between its two sides is copied until nothing does. Nothing is remembered: a run
- * that was killed, rows that came late and a target made anew are all the same case, windows that differ.
+ * One table: the windows that differ between its two sides are copied until none does. Nothing is remembered,
+ * so a run that was killed, rows that came late and a target made anew are all the same case.
  */
-import { Failure } from "../cli/errors.ts";
 import { atOnce } from "../cli/deps.ts";
+import { Failure } from "../cli/errors.ts";
 import { pause } from "../cnosdb/http.ts";
-import type { TableName } from "../cnosdb/names.ts";
-import { meaningOf } from "../cnosdb/refusals.ts";
-import { assertDirectory, freshDirectory, type Stage } from "../stage/stage.ts";
-import { ClusterTrouble, concernsTable, Refused, tellFailure } from "./trouble.ts";
-import { compareWindows, type Comparison, differingColumns, type Seen } from "./compare.ts";
+import { tableKey } from "../cnosdb/names.ts";
+import { assertDirectory } from "../stage/stage.ts";
+import {
+  assertSameColumns,
+  compareWindows,
+  type Comparison,
+  differingColumns,
+  type Seen,
+} from "./compare.ts";
 import type { Status, TableResult } from "./result.ts";
-import type { Hold, Role, Schedule, Step } from "./schedule.ts";
-import { exportSql, importSql, readCopied } from "./statements.ts";
-import { addUp, differs, hasOtherValues, noRows, type Part, sameSummary, type Summary } from "./windows.ts";
-import { tellDifferences, tellSummary, tellWindow, type Window } from "./windows.ts";
+import type { Role, Schedule, Step } from "./schedule.ts";
+import { exportWindow, importDirectory, type Route } from "./transfer.ts";
+import { ClusterTrouble, concernsTable, Refused, tellFailure } from "./trouble.ts";
+import { addUp, describeDifferences, describeSummary, describeWindow, differs } from "./windows.ts";
+import { hasOtherValues, noRows, type Part, sameSummary, type Summary } from "./windows.ts";
 
-/** What is to be done with what differs; `plan`: say what would be copied. */
+/** What to do with the windows that differ; `plan` only reports what would be copied. */
 export type Task = "copy" | "compare" | "plan" | "export" | "import";
 
 /** What all tables of a run share. */
-export interface CopyContext extends Comparison {
+export interface CopyContext extends Comparison, Route {
   readonly task: Task;
-  readonly stage?: Stage | undefined;
   readonly schedule: Schedule;
-  /** no further statement is begun when it is aborted */
+  /** no further statement is sent once it is aborted */
   readonly signal: AbortSignal;
-  /** the first pause before rows that do not show are looked for again; doubled each time */
+  /** the first pause before looking again for rows that do not show yet; doubled each time */
   readonly lookAgainMs: number;
-  /** lets rows in that are older than the database's TTL; missing where they are to be skipped */
-  readonly raiseTtl?: ((name: TableName) => Promise<void>) | undefined;
+  /** result lines of an export half, by `tableKey` */
+  readonly exported: ReadonlyMap<string, TableResult>;
   readonly tally: Tally;
 }
 
-/** What a run has done so far, counted up by its tables. */
+/** What a run has done so far; its tables count it up. */
 export interface Tally {
-  /** rows that are to be copied, of the tables that were looked at so far */
+  /** rows to be copied, of the tables that were compared so far */
   rowsPlanned: number;
-  /** what has arrived; of an export half, what was written */
+  /** rows imported; of an export half, rows exported */
   rowsCopied: number;
   bytes: number;
 }
 
-/** How often what differs is copied before it is said that it differs. */
-const roundsMost = 4;
-/** How often rows that show late are looked for again (one new table in 50 on 2.4.0 and 2.4.1), 8 s in all. */
-const looksAgain = 4;
-/** So many windows of a table are on their way at once: one is exported while another is imported. */
+/** How often windows are copied that still differ. */
+const mostRounds = 4;
+/** How often to look again for rows that show late (one new table in 50 on 2.4.0 and 2.4.1), 8 s in all. */
+const mostLooks = 4;
+/** Windows of a table that are copied at once: one is exported while another is imported. */
 const windowsAtOnce = 2;
-/** So many differing windows are told, and of so many the columns. */
-const windowsTold = 100;
-const columnsTold = 4;
+/** How many windows that differ are reported, and of how many of them the columns. */
+const windowsReported = 100;
+const columnsReported = 4;
 
 /** The copying, or comparing, of one table. */
 export class TableCopy {
-  #parts: Part[] = [];
+  #windows: Part[] = [];
   readonly #copied = { rows: 0, bytes: 0, windows: 0 };
   /** what changed on the source meanwhile */
-  readonly #moved: string[] = [];
-  /** why a window did not arrive whole in this round */
-  #missed: Failure | undefined;
+  readonly #sourceChanges: string[] = [];
+  /** why a window did not arrive whole in the last round */
+  #failure: Failure | undefined;
 
-  /** @param given the windows that an export half told of the table: what they hold, and where they lie */
-  constructor(
-    private readonly context: CopyContext,
-    private readonly seen: Seen,
-    private readonly given?: readonly Partial<Part>[] | undefined,
-  ) {}
+  constructor(private readonly context: CopyContext, private readonly seen: Seen) {}
 
   /**
-   * Does all that is to be done with the table.
-   * @returns what became of it @throws {Failure} if it says nothing about the table, or its rows have expired
+   * Copies or compares the table, as the run's task is.
+   * @throws {Failure} that is not the table's alone (see `concernsTable`), or because rows have expired
    */
   async run(): Promise<TableResult> {
-    const { context, seen: { name } } = this;
+    const { context: { task, source, target, verify }, seen: { name, columns } } = this;
     const started = new Date();
-    const { status, ...told } = await this.#bring().then((status) => this.#tell(status), (error) => {
+    const { status, ...reason } = await this.#copy().then((status) => this.#explain(status), (error) => {
       if (!concernsTable(error)) throw error;
       return tellFailure(error);
     });
-    const windows = await this.#windows(status);
-    // What was imported and not compared says nothing of the target.
-    const isKnown = context.target && status !== "imported";
+    const windows = await this.#reportedWindows(status);
+    const isCompared = this.#windows.length > 0;
+    const knowsSource = isCompared && (source || task === "import");
+    // What was imported and not verified says nothing of the target.
+    const knowsTarget = isCompared && target && status !== "imported";
     return {
       ...name,
       status,
-      ...(context.source || this.given ? { source: addUp(this.#parts.map(({ source }) => source)) } : {}),
-      ...(isKnown ? { target: addUp(this.#parts.map(({ target }) => target)) } : {}),
-      verify: context.verify,
+      ...(knowsSource ? { source: addUp(this.#windows.map(({ source }) => source)) } : {}),
+      ...(knowsTarget ? { target: addUp(this.#windows.map(({ target }) => target)) } : {}),
+      verify,
       copied: this.#copied,
       started: started.toISOString(),
       seconds: Math.round(Date.now() - started.getTime()) / 1000,
       ...(windows.length ? { windows } : {}),
-      ...told,
+      ...(status === "exported" ? { columns } : {}),
+      ...reason,
     };
   }
 
-  async #bring(): Promise<Status> {
-    const { context: { task, intoExisting, verify, tally }, given, seen } = this;
-    this.#parts = given ? await this.#windowsOfExport(given) : await compareWindows(this.context, seen);
-    const excess = this.#parts.filter(hasMore);
+  async #copy(): Promise<Status> {
+    const { context: { task, intoExisting, verify, tally }, seen } = this;
+    this.#windows = task === "import"
+      ? await this.#exportedWindows()
+      : await compareWindows(this.context, seen);
+    const excess = this.#windows.filter(hasMoreOnTarget);
     if (excess.length && task !== "compare" && !intoExisting) {
       throw new Refused(
-        `the target has more rows than the source, ${tellDifferences(excess)}`,
+        `the target has more rows than the source, ${describeDifferences(excess)}`,
         "empty it there, or give --into-existing: rows with the same time and tags are overwritten, others stay.",
       );
     }
-    const copies = task !== "compare" && task !== "plan";
-    let round = 0;
-    for (; copies && round < roundsMost; round++) {
-      // Among more rows of others what the source holds is copied once, and cannot be proven.
-      const units = this.#parts.filter((part) =>
-        differs(part) && part.source.rows > 0 && (round === 0 || !hasMore(part))
-      );
-      if (!units.length) break;
-      if (round === 0) { for (const { source } of units) tally.rowsPlanned += source.rows; }
-      this.#missed = undefined;
-      const arrived = new Map<Part, Part>();
-      await atOnce(windowsAtOnce, units, async (unit) => {
-        const part = await this.#carry(unit);
-        if (part) arrived.set(unit, { ...part, target: part.source });
-      });
-      if (task !== "export" && verify !== "none") {
-        const look = async ([unit, part]: [Part, Part]) =>
-          void arrived.set(unit, await this.#lookAgain(part));
-        await atOnce(units.length, [...arrived], look);
-      }
-      this.#parts = this.#parts.map((part) => arrived.get(part) ?? part);
+    if (task === "compare" || task === "plan") return this.#windows.some(differs) ? "differs" : "equal";
+    let left = this.#windows.filter((window) => differs(window) && window.source.rows > 0);
+    for (const { source } of left) tally.rowsPlanned += source.rows;
+    for (let round = 0; left.length && round < mostRounds; round++) {
+      await this.#copyWindows(left);
+      // A window with other rows on the target can never be proven equal: once is enough.
+      left = this.#windows.filter((window) => differs(window) && !hasMoreOnTarget(window));
     }
-    if (this.#missed) throw this.#missed;
-    if (this.#parts.some(differs)) return this.#moved.length ? "source-changed" : "differs";
+    if (this.#failure) throw this.#failure;
+    if (this.#windows.some(differs)) return this.#sourceChanges.length ? "source-changed" : "differs";
     if (task === "export") return "exported";
-    if (task === "import") { for (const { directory } of this.#parts) await this.#remove(directory); }
-    return round > 0 && verify === "none" ? "imported" : "equal";
+    if (task === "import") { for (const { directory } of this.#windows) await this.#remove(directory); }
+    return verify === "none" && this.#copied.windows ? "imported" : "equal";
   }
 
   /** The windows of an export half's line, with what the target holds in them. */
-  async #windowsOfExport(given: readonly Partial<Part>[]): Promise<Part[]> {
-    const parts = given.map((part) => ({ ...part, source: part.source ?? noRows, target: noRows }));
-    for (const { directory = "", source } of parts.filter(({ source }) => source.rows > 0)) {
-      assertDirectory(directory, Refused);
-      if (this.context.verify === "full" && source.digest === undefined) {
-        throw new Refused("it was exported without --verify full, so there is no digest to compare with");
-      }
+  async #exportedWindows(): Promise<Part[]> {
+    const { context: { exported, verify }, seen: { name, columns } } = this;
+    const line = exported.get(tableKey(name));
+    if (!line?.windows) throw new Refused("it was not exported: its line has no windows");
+    assertSameColumns(line.columns ?? columns, columns);
+    const windows = line.windows.map((window): Part => {
+      const { digest, ...counted } = window.source ?? noRows;
+      if (counted.rows > 0) assertDirectory(window.directory ?? "", Refused);
+      if (verify !== "full" || counted.rows === 0) return { ...window, source: counted, target: noRows };
+      if (digest) return { ...window, source: { ...counted, digest }, target: noRows };
+      throw new Refused("it was exported without --verify full, so there is no digest to compare with");
+    });
+    const held = await this.#profile("target", windows);
+    return windows.map((window, i) => ({ ...window, target: held[i]! }));
+  }
+
+  /** Copies windows once, and profiles them on the target again. */
+  async #copyWindows(windows: readonly Part[]): Promise<void> {
+    const { task, verify } = this.context;
+    this.#failure = undefined;
+    const copied = new Map<Part, Part>();
+    await atOnce(windowsAtOnce, windows, async (window) => {
+      const arrived = await this.#transfer(window);
+      if (arrived) copied.set(window, { ...arrived, target: arrived.source });
+    });
+    if (task !== "export" && verify !== "none") {
+      await atOnce(windows.length, [...copied], async ([window, arrived]) => {
+        copied.set(window, await this.#verify(arrived));
+      });
     }
-    const held = await this.#ask("target", parts);
-    return parts.map((part, i) => ({ ...part, target: held[i]! }));
+    this.#windows = this.#windows.map((window) => copied.get(window) ?? window);
   }
 
   /**
-   * Exports a window, unless the stage has it already, and imports it, unless that is the other half's work.
-   * @returns the window where it arrived whole, else undefined
+   * Exports a window, unless the stage has it already, and imports it, unless the other half does.
+   * @returns the window if it arrived whole
    */
-  async #carry(unit: Part): Promise<Part | undefined> {
+  async #transfer(window: Part): Promise<Part | undefined> {
     const { context, seen: { name } } = this;
-    const { task, tally } = context;
+    const { task, tally, stage } = context;
     return await context.schedule.staged(async (hold) => {
       // as many bytes a row as so far
-      hold.bytes = tally.rowsCopied && Math.ceil(unit.source.rows * tally.bytes / tally.rowsCopied);
-      const { directory, rows } = unit.directory === undefined
-        ? await exportWindow(context, name, unit, hold)
-        : { directory: unit.directory, rows: unit.source.rows };
-      let part: Part | undefined;
+      hold.bytes = tally.rowsCopied && Math.ceil(window.source.rows * tally.bytes / tally.rowsCopied);
+      let { directory = "", source: { rows } } = window;
+      if (task === "import") hold.bytes = await stage!.bytes(directory) ?? 0;
+      else ({ directory, rows } = await exportWindow(context, name, window, hold));
+      let arrived: Part | undefined;
       try {
-        part =
-          await (task === "export" ? this.#keep(unit, directory, rows) : this.#import(unit, directory, rows));
+        arrived = task === "export"
+          ? await this.#keep(window, directory, rows)
+          : await this.#import(window, directory, rows);
       } finally {
-        if ((part ?? unit).directory !== directory) await this.#remove(directory);
+        // What a half has exported stays until the other one has verified all of the table.
+        const isNeeded = task === "import" || arrived?.directory === directory;
+        if (!isNeeded) await this.#remove(directory);
       }
-      if (part) {
+      if (arrived) {
         this.#copied.windows++;
         this.#copied.rows += rows;
         this.#copied.bytes += hold.bytes;
         tally.rowsCopied += rows;
         tally.bytes += hold.bytes;
       }
-      return part;
+      return arrived;
     });
   }
 
-  /** Keeps what an export wrote, if it is what the profile says, or where writers go on, what it says now. */
-  async #keep(unit: Part, directory: string, rows: number): Promise<Part | undefined> {
-    const part = rows === unit.source.rows ? unit : await this.#sourceNow(unit);
-    if (part.source.rows === rows) return rows > 0 ? { ...part, directory } : part;
-    if (!this.#moved.length) this.#missed = new Failure(`${rows} rows were exported of ${part.source.rows}`);
+  /** Keeps an export if it has as many rows as the source, which may have changed since it was profiled. */
+  async #keep(window: Part, directory: string, rows: number): Promise<Part | undefined> {
+    const now = rows === window.source.rows ? window : await this.#withSourceNow(window);
+    if (now.source.rows === rows) return rows > 0 ? { ...now, directory } : now;
+    if (!this.#sourceChanges.length) {
+      this.#failure = new Failure(`${rows} rows were exported of ${now.source.rows}`);
+    }
     return undefined;
   }
 
-  /** Imports what was exported. @returns the window where as many rows came in as went out */
-  async #import(unit: Part, directory: string, rows: number): Promise<Part | undefined> {
-    const { context: { target, stage, raiseTtl, tally }, seen: { name } } = this;
-    if (rows === 0) return unit;
-    const sql = importSql(name, stage!.target.url(directory), stage!.target.connection);
-    const once = () =>
-      target!.inTurn(name, "import", async (query) => {
-        const begunMs = performance.now();
-        const usedMs = () => Math.max(begunMs, stage!.usedMs?.(directory) ?? Infinity);
-        return readCopied(await query(sql, () => performance.now() - usedMs()));
-      });
-    const imported = await once().catch(async (error) => {
-      if (meaningOf(error) !== "expired" || !raiseTtl) throw error;
-      await raiseTtl(name);
-      return await once();
-    });
-    if (imported === rows) return unit;
-    const told = `${imported} rows were imported of ${rows} that had been exported`;
-    this.#missed = imported > 0 || tally.rowsCopied > 0
-      ? new Failure(told, stage!.problem())
+  /** Imports what was exported. @returns the window if as many rows came in as went out */
+  async #import(window: Part, directory: string, rows: number): Promise<Part | undefined> {
+    const { context, seen: { name } } = this;
+    const { stage, tally } = context;
+    const imported = rows && await importDirectory(context, name, directory);
+    if (imported === rows) return window;
+    const what = `${imported} rows were imported of ${rows} that had been exported`;
+    this.#failure = imported > 0 || tally.rowsCopied > 0
+      ? new Failure(what, stage!.problem())
       : new ClusterTrouble(
-        `${told}: the target does not see what the source wrote to ${stage!.source.url(directory)}`,
+        `${what}: the target does not see what the source wrote to ${stage!.source.url(directory)}`,
         stage!.problem() ??
           "give --import-stage, the path at which the target's nodes see it; or leave --stage out: then the script is the stage.",
       );
@@ -219,81 +224,64 @@ export class TableCopy {
     if (directory !== undefined) await this.context.stage?.remove(directory);
   }
 
-  /** Profiles the target again, waiting for rows that show late, and the source if they still differ. */
-  async #lookAgain(unit: Part): Promise<Part> {
+  /** Profiles the target again, waiting for rows that show late, and the source too if they still differ. */
+  async #verify(window: Part): Promise<Part> {
     const { source, lookAgainMs, signal } = this.context;
     for (let look = 0;; look++) {
-      const [target = noRows] = await this.#ask("target", [unit], "verify");
-      const part = { ...unit, target };
-      const isLate = target.rows < unit.source.rows && look < looksAgain;
-      if (!isLate) return source && differs(part) ? await this.#sourceNow(part) : part;
+      const [target = noRows] = await this.#profile("target", [window], "verify");
+      const now = { ...window, target };
+      if (target.rows >= window.source.rows || look === mostLooks) {
+        return source && differs(now) ? await this.#withSourceNow(now) : now;
+      }
       await pause(lookAgainMs * 2 ** look, signal);
     }
   }
 
   /** A window with what the source holds now. */
-  async #sourceNow(part: Part): Promise<Part> {
-    const [source = noRows] = await this.#ask("source", [part]);
-    if (!sameSummary(source, part.source)) {
-      this.#moved.push(`${tellWindow(part)}: ${tellSummary(part.source)} before, ${tellSummary(source)} now`);
+  async #withSourceNow(window: Part): Promise<Part> {
+    const [source = noRows] = await this.#profile("source", [window]);
+    if (!sameSummary(source, window.source)) {
+      const before = describeSummary(window.source);
+      this.#sourceChanges.push(`${describeWindow(window)}: ${before} before, ${describeSummary(source)} now`);
     }
-    return { ...part, source };
+    return { ...window, source };
   }
 
-  async #ask(role: Role, parts: readonly Part[], step?: Step): Promise<Summary[]> {
+  async #profile(role: Role, windows: readonly Part[], step?: Step): Promise<Summary[]> {
     const { context, seen: { name, columns } } = this;
     const digested = context.verify === "full" ? columns : undefined;
-    const asks = parts.map((window) => ({ name, window, columns: digested }));
-    return await context[role]!.summaries(asks, step);
+    return await context[role]!.summaries(
+      windows.map((window) => ({ name, window, columns: digested })),
+      step,
+    );
   }
 
-  /** The windows that a table's line tells: those that differ, or of an export half all. */
-  async #windows(status: Status): Promise<Partial<Part>[]> {
+  /** The windows of a table's line: those that differ, or of an export half all. */
+  async #reportedWindows(status: Status): Promise<Partial<Part>[]> {
     const { context, seen } = this;
-    if (status === "exported") return this.#parts.map(({ target: _, ...part }) => part);
-    const parts = this.#parts.filter(differs).slice(0, windowsTold);
-    if (context.verify !== "full" || status !== "differs" || context.task === "plan") return parts;
-    return await Promise.all(parts.map(async (part, i) => {
-      const columns = i < columnsTold ? await differingColumns(context, seen, part) : [];
-      return columns.length ? { ...part, columns } : part;
+    if (status === "exported") return this.#windows.map(({ target: _, ...window }) => window);
+    const windows = this.#windows.filter(differs).slice(0, windowsReported);
+    if (context.verify !== "full" || status !== "differs" || context.task === "plan") return windows;
+    return await Promise.all(windows.map(async (window, i) => {
+      const columns = i < columnsReported ? await differingColumns(context, seen, window) : [];
+      return columns.length ? { ...window, columns } : window;
     }));
   }
 
-  #tell(status: Status): Pick<TableResult, "status" | "error" | "hint"> {
+  /** What a table's line says of its status. */
+  #explain(status: Status): Pick<TableResult, "status" | "error" | "hint"> {
     if (status === "source-changed") {
-      const error = `the source changed meanwhile, ${this.#moved.slice(-3).join("; ")}`;
+      const error = `the source changed meanwhile, ${this.#sourceChanges.slice(-3).join("; ")}`;
       return { status, error, hint: "stop the writers and run it again, or bound it by --until." };
     }
     if (status !== "differs" || this.context.task === "plan") return { status };
-    const parts = this.#parts.filter(differs);
-    const error = tellDifferences(parts);
-    if (!this.#copied.rows || !hasOtherValues(parts[0]!)) return { status, error };
+    const windows = this.#windows.filter(differs);
+    const error = describeDifferences(windows);
+    if (!this.#copied.rows || !hasOtherValues(windows[0]!)) return { status, error };
     const hint = "null does not overwrite a value: if the target has one where the source has none, " +
       "delete these rows there and run it again.";
     return { status, error, hint };
   }
 }
 
-const hasMore = ({ source, target }: Part) => target.rows > source.rows;
-
-/** Exports a stretch of a table into a directory of its own. @param hold is told what it takes there */
-export async function exportWindow(
-  { source, stage }: Pick<CopyContext, "source" | "stage">,
-  name: TableName,
-  window: Window,
-  hold: Hold,
-): Promise<{ directory: string; rows: number }> {
-  return await source!.inTurn(name, "export", async (query) => {
-    const directory = freshDirectory(name);
-    try {
-      const sql = exportSql(name, window, stage!.source.url(directory), stage!.source.connection);
-      const rows = readCopied(await query(sql));
-      hold.bytes = rows ? await stage!.bytes(directory) ?? hold.bytes : 0;
-      return { directory, rows };
-    } catch (error) {
-      // What of it arrives later is refused, and not taken for a table's rows.
-      await stage!.remove(directory);
-      throw error;
-    }
-  }, hold);
-}
+const hasMoreOnTarget = ({ source, target }: Part) => target.rows > source.rows;

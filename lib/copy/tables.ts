@@ -1,20 +1,21 @@
-/** The tables to copy: from a dump, from JSON lines (our own output too), or asked of the source. */
+/** The tables to copy: from a dump, from JSON lines (such as our own output), or asked of the source. */
 import { Buffer, isUtf8 } from "node:buffer";
-import { Failure, messageOf } from "../cli/errors.ts";
+import { Failure } from "../cli/errors.ts";
 import { preview } from "../cli/text.ts";
-import { databaseKey, tableKey, type TableName } from "../cnosdb/names.ts";
+import { databaseKey, displayTable, tableKey, type TableName } from "../cnosdb/names.ts";
 import { readDump } from "../dump/text.ts";
 import type { Cluster } from "./cluster.ts";
 import type { TableResult } from "./result.ts";
+import { describeWindow } from "./windows.ts";
 
-/** What is to be done, table by table, each once. */
+/** The tables of a run, each once. */
 export interface TableList {
-  /** tables with rows of their own */
+  /** TSKV tables, which have rows of their own */
   readonly names: TableName[];
   /** stream and external tables: their definitions are all that there is to carry over */
   readonly definitions: TableName[];
-  /** by `tableKey`, what the lines say beside the names: the windows that an export half wrote */
-  readonly told: Map<string, TableResult>;
+  /** result lines of an export half, by `tableKey` */
+  readonly exported: Map<string, TableResult>;
 }
 
 /** Which tables are taken. */
@@ -33,130 +34,147 @@ function isSystem({ tenant, database }: TableName): boolean {
     tenant === "cnosdb" && /^(usage|cluster)_schema$/.test(database);
 }
 
-/** The tables of an input, each once, but for those that are not wanted. */
-async function gather(tables: AsyncIterable<Named> | Iterable<Named>, wanted: Wanted): Promise<TableList> {
-  const list: TableList = { names: [], definitions: [], told: new Map() };
+async function listOf(tables: AsyncIterable<Named> | Iterable<Named>, wanted: Wanted): Promise<TableList> {
+  const list: TableList = { names: [], definitions: [], exported: new Map() };
   const seen = new Set<string>();
   for await (const { name, isDefinition, line } of tables) {
-    const key = tableKey(name);
     if (isSystem(name) || !wanted(name)) continue;
-    if (line?.windows) list.told.set(key, line);
+    const key = tableKey(name);
+    if (line?.windows) {
+      checkSameTime(line, list.exported.get(key));
+      list.exported.set(key, line);
+    }
     if (!seen.has(key)) (isDefinition ? list.definitions : list.names).push(name);
     seen.add(key);
   }
   return list;
 }
 
+/** Refuses two exports of different stretches of a table: the later one would stand for both. */
+function checkSameTime(line: TableResult, earlier: TableResult | undefined): void {
+  const [now, before] = [line, earlier ?? line].map(({ windows = [] }) =>
+    describeWindow({ from: windows[0]?.from, to: windows.at(-1)?.to })
+  );
+  if (now === before) return;
+  throw new Failure(
+    `${displayTable(line)} was exported twice: ${before}, and ${now}`,
+    "import one run's lines after the other's.",
+  );
+}
+
 /**
  * The tables of a dump, or of JSON lines `{"tenant":…,"database":…,"table":…}`.
- * @throws {Failure} at the line where the input is not what it should be, or not whole
+ * @param input what it is called in messages
+ * @throws {Failure} if it is neither, or not whole; it names the line
  */
 export async function readTables(
   chunks: AsyncIterable<Uint8Array>,
-  name: string,
+  input: string,
   wanted: Wanted,
 ): Promise<TableList> {
-  // A chunk is only good until the next.
+  // copied: the reader of stdin uses one buffer for all chunks
   const bytes = Buffer.concat(await Array.fromAsync(chunks, (chunk) => chunk.slice()));
-  if (!isUtf8(bytes)) throw new Failure(`${name}: not all of it is UTF-8`);
+  if (!isUtf8(bytes)) throw new Failure(`${input}: not all of it is UTF-8`);
   const isDump = /^\s*[^\s{]/.test(bytes.toString("latin1", 0, 4096));
-  return await gather(isDump ? tablesOfDump(bytes, name) : tablesOfLines(bytes, name), wanted);
+  return await listOf(isDump ? tablesOfDump(bytes, input) : tablesOfLines(bytes.toString(), input), wanted);
 }
 
-async function* tablesOfDump(bytes: Buffer, name: string): AsyncGenerator<Named> {
-  for (const { key, value, line } of (await readDump(ReadableStream.from([bytes]), name)).entries) {
-    // A key alone cannot tell: a tenant may be called so that its key looks like a table's.
+async function* tablesOfDump(bytes: Buffer, input: string): AsyncGenerator<Named> {
+  for (const { key, value, line } of (await readDump(ReadableStream.from([bytes]), input)).entries) {
+    // not by the key alone: a tenant's name may make its key look like a table's
     const [, kind] = /^\{"(TsKv|External|Stream)TableSchema"/.exec(value) ?? [];
     if (!kind || !key.includes("/schemas/")) continue;
     try {
-      const { tenant, db, name: table } = JSON.parse(value)[`${kind}TableSchema`];
-      yield { name: checkName({ tenant, database: db, table }), isDefinition: kind !== "TsKv" };
+      const schema = JSON.parse(value)[`${kind}TableSchema`];
+      const name = readName({ tenant: schema?.tenant, database: schema?.db, table: schema?.name });
+      yield { name, isDefinition: kind !== "TsKv" };
     } catch (error) {
-      throw new Failure(`${name}: line ${line}: ${key} is no table: ${messageOf(error)}`);
+      if (!(error instanceof SyntaxError)) throw error;
+      throw new Failure(`${input}: line ${line}: ${key} is no table: ${error.message}`);
     }
   }
 }
 
-/** Lines; those that a run of ours printed stand between its `run` and its `end`, or it, or its reader, died. */
-function* tablesOfLines(bytes: Buffer, name: string): Generator<Named> {
-  const lines = bytes.toString().split("\n");
+/** A line of the input: a table, or the first or last line of a run of ours. */
+type Line = Partial<TableResult> & { run?: unknown; end?: { tables: number } };
+
+/** A run's lines must stand between its `run` and its `end`, or it was cut short. */
+function* tablesOfLines(text: string, input: string): Generator<Named> {
+  const lines = text.split("\n");
   const rest = lines.pop();
   if (rest?.trim()) {
-    throw new Failure(`${name}: line ${lines.length + 1} is cut: no newline after ${preview(rest)}`);
+    throw new Failure(`${input}: line ${lines.length + 1} is cut: no newline after ${preview(rest)}`);
   }
   let run: { line: number; tables: number } | undefined;
   for (const [i, line] of lines.entries()) {
     if (!line.trim()) continue;
     try {
-      const json = JSON.parse(line) as Partial<TableResult> & { run?: unknown; end?: { tables: number } };
+      const json: Line = JSON.parse(line) ?? {};
       if (json.run && run) {
-        throw new TypeError(`another run begins, and the one of line ${run.line} has no end`);
+        throw new SyntaxError(`another run begins, and the one of line ${run.line} has no end`);
       }
       if (json.end && json.end.tables !== run?.tables) {
-        throw new TypeError(`the run printed ${json.end.tables} tables, and here are ${run?.tables ?? 0}`);
+        throw new SyntaxError(`the run printed ${json.end.tables} tables, and here are ${run?.tables ?? 0}`);
       }
       if (json.run || json.end) {
         run = json.run ? { line: i + 1, tables: 0 } : undefined;
         continue;
       }
       if (run) run.tables++;
-      yield {
-        name: checkName(json),
-        isDefinition: json.status === "definition",
-        line: json as TableResult,
-      };
+      yield { name: readName(json), isDefinition: json.status === "definition", line: json as TableResult };
     } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
       throw new Failure(
-        `${name}: line ${i + 1}: ${JSON.stringify(preview(line))}: ${messageOf(error)}`,
+        `${input}: line ${i + 1}: ${JSON.stringify(preview(line))}: ${error.message}`,
         'expected {"tenant":"cnosdb","database":"public","table":"air"} on each line, or all that a run printed.',
       );
     }
   }
   if (!run) return;
   throw new Failure(
-    `${name}: the run that begins at line ${run.line} has no end: it died, or what read it did`,
+    `${input}: the run that begins at line ${run.line} has no end: it died, or what read it did`,
     "run it again, into a new file; it goes on where it stopped and prints every table.",
   );
 }
 
-function checkName({ tenant, database, table }: Partial<TableName>): TableName {
+function readName({ tenant, database, table }: Partial<TableName>): TableName {
   if ([tenant, database, table].every((part) => typeof part === "string" && part !== "")) {
     return { tenant, database, table } as TableName;
   }
-  throw new TypeError("tenant, database or table is missing");
+  throw new SyntaxError("tenant, database or table is missing");
 }
 
 /**
  * All tables of the source.
- * @throws {Failure} where our user may not see the tenants
+ * @throws {Failure} if our user may not see the tenants
  */
 export function listTables(source: Cluster, wanted: Wanted, signal: AbortSignal): Promise<TableList> {
-  return gather(tablesOfCluster(source, signal), wanted);
+  return listOf(tablesOfCluster(source, signal), wanted);
 }
 
 async function* tablesOfCluster(source: Cluster, signal: AbortSignal): AsyncGenerator<Named> {
-  const sql = "SELECT tenant_name FROM cluster_schema.tenants";
-  const tenants = await source.run(sql, { tenant: "cnosdb" }, { signal });
+  const tenantsSql = "SELECT tenant_name FROM cluster_schema.tenants";
+  const tenants = await source.run(tenantsSql, { tenant: "cnosdb" }, { signal });
   if (tenants.length === 0) {
     throw new Failure(
       `${source.url} shows no tenants to ${source.user}`,
       "--all needs an admin of the source; or give the tables on stdin.",
     );
   }
+  const tablesSql = "SELECT table_database, table_name, table_engine FROM information_schema.tables";
   for (const { tenant_name } of tenants) {
     const tenant = String(tenant_name);
-    const sql = "SELECT table_database, table_name, table_engine FROM information_schema.tables";
-    for (const row of await source.run(sql, { tenant }, { signal })) {
+    for (const row of await source.run(tablesSql, { tenant }, { signal })) {
       const name = { tenant, database: String(row.table_database), table: String(row.table_name) };
       yield { name, isDefinition: row.table_engine !== "TSKV" };
     }
   }
 }
 
-/** Takes tables of one database from what is to be done, at most so many; none where nothing is free now. */
+/** Takes at most so many tables of one database from what is left to do; none if none is free now. */
 export type Claim = (most: number) => Promise<TableName[]>;
 
-/** Hands out a list that nobody shares: from another database each time, as they do not wait for each other. */
+/** Hands out a list that no other worker shares, by databases in turn: these do not wait for each other. */
 export function handOut(names: readonly TableName[]): Claim {
   const databases = Map.groupBy(names, databaseKey);
   return (most) => {

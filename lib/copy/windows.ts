@@ -113,26 +113,26 @@ export function pairBins(source: Bins = new Map(), target: Bins = new Map(), out
 }
 
 /** What a stretch holds, as an operator reads it. */
-export function tellSummary({ rows, first, last }: Summary): string {
+export function describeSummary({ rows, first, last }: Summary): string {
   return rows === 0 ? "no rows" : `${rows} rows from ${first} to ${last}`;
 }
 
 /** A window, as an operator reads it. */
-export function tellWindow({ from, to }: Window): string {
+export function describeWindow({ from, to }: Window): string {
   if (from === undefined) return to === undefined ? "all its time" : `before ${to}`;
   return to === undefined ? `from ${from}` : `from ${from} to before ${to}`;
 }
 
 /** Whether both sides have as many rows of the same times, so that it is values that differ. */
 export function hasOtherValues({ source, target }: Sides): boolean {
-  return tellSummary(source) === tellSummary(target);
+  return describeSummary(source) === describeSummary(target);
 }
 
 /** How windows differ, as an operator reads it: the first, and how many more. @param parts at least one */
-export function tellDifferences([part, ...more]: readonly Part[]): string {
+export function describeDifferences([part, ...more]: readonly Part[]): string {
   const { source, target } = part!;
   const what = hasOtherValues(part!)
-    ? `${tellSummary(source)} on both sides, but with other values`
-    : `${tellSummary(source)} on the source, ${tellSummary(target)} on the target`;
-  return `${tellWindow(part!)}: ${what}${more.length ? `; and in ${more.length} more windows` : ""}`;
+    ? `${describeSummary(source)} on both sides, but with other values`
+    : `${describeSummary(source)} on the source, ${describeSummary(target)} on the target`;
+  return `${describeWindow(part!)}: ${what}${more.length ? `; and in ${more.length} more windows` : ""}`;
 }

@@ -291,6 +291,33 @@ Deno.test("what the first half could not export is refused by the second, and no
   ]]);
 });
 
+Deno.test("an import half takes digests that it was not asked to compare, and refuses to do without those that it was", async () => {
+  for (const [exported, imported, status] of [["full", "count", "equal"], ["count", "full", "refused"]]) {
+    await using pair = await Pair.start();
+    const stage = ["--stage", `file://${pair.directory}/a`];
+    const half = (only: string, verify: string, ...args: string[]) => [
+      ...["--only", only, "--verify", verify, "--ledger", `${only}.sqlite`],
+      ...stage,
+      ...args,
+    ];
+    const first = await pair.script(half("export", exported!, "--all"));
+    const second = await pair.script(half("import", imported!), { stdin: first.stdout });
+    assertEquals(second.results.map((one) => one.status), [status], second.stderr);
+  }
+});
+
+Deno.test("an import half refuses a table whose columns are not those that were exported", async () => {
+  await using pair = await Pair.start();
+  const stage = ["--stage", `file://${pair.directory}/a`];
+  const first = await pair.script(["--only", "export", "--all", "--ledger", "export.sqlite", ...stage]);
+  await sql(pair.young, "DROP TABLE db.air");
+  await sql(pair.young, "CREATE TABLE db.air (v DOUBLE, n BIGINT, b BOOLEAN, s STRING, TAGS(station))");
+  const half = ["--only", "import", "--ledger", "import.sqlite", ...stage];
+  const { results } = await pair.script(half, { stdin: first.stdout });
+  assertEquals([results[0].status, pair.rows("young", "db", "air")], ["refused", []]);
+  assertMatch(results[0].error, /its columns differ: column "u" is on the source only/);
+});
+
 Deno.test("an import half finds a value that is not what was exported, and a directory outside of the stage is refused", async () => {
   await using pair = await Pair.start();
   const stage = ["--stage", `file://${pair.directory}/a`, "--verify", "full"];
@@ -523,6 +550,13 @@ Deno.test("a table that failed is tried again by the next run, the others are no
   assertEquals(second.code, 0, second.stderr);
   const earlier = Object.fromEntries(second.results.map(({ table, earlier }) => [table, earlier ?? false]));
   assertEquals([earlier, pair.differences()], [{ good: true, bad: false }, []]);
+});
+
+Deno.test("the line of a table that could not be compared says nothing of its rows", async () => {
+  await using pair = await Pair.start({ databases: { db: { tables: { air: 10 }, stepMs: 1000 } } });
+  pair.old.fault = ({ body }) => body.includes("date_bin") ? refuse("no") : undefined;
+  const { results: [result] } = await pair.copy({ rowsPerWindow: 3 });
+  assertEquals([result?.status, result?.source, result?.target], ["failed", undefined, undefined]);
 });
 
 Deno.test("a reader that goes away ends the run with 1, and what it did not read is not lost", async () => {

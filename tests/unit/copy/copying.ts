@@ -205,7 +205,7 @@ export async function copyTables(
   const ledger = await openLedger(where, leaseMs === undefined ? {} : { leaseMs });
   const [results, said, shown]: [TableResult[], string[], string[]] = [[], [], []];
   try {
-    const list = { names: options.tables ?? [], definitions: [], told: new Map() };
+    const list = { names: options.tables ?? [], definitions: [], exported: new Map() };
     const whole: RunPlan = {
       ...{
         task: "copy",

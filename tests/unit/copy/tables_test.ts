@@ -71,7 +71,7 @@ Deno.test("what a run of ours printed is taken from its first line to its last, 
   const exported = line("a", { status: "exported", windows: [{ source: { rows: 3 }, directory: "d" }] });
   const list = await read(run + exported + line("s", { status: "definition" }) + end(2));
   assertEquals([names(list), list.definitions.length], [["a"], 1]);
-  assertEquals([...list.told.values()][0]?.windows, [{ source: { rows: 3 }, directory: "d" }]);
+  assertEquals([...list.exported.values()][0]?.windows, [{ source: { rows: 3 }, directory: "d" }]);
   assertEquals(names(await read(run + exported + end(1) + run + line("b") + end(1))), ["a", "b"]);
   // `| head -3`, then again with `>>`: the tables that were cut off are in neither.
   for (
@@ -86,11 +86,25 @@ Deno.test("what a run of ours printed is taken from its first line to its last, 
   }
 });
 
+Deno.test("a table that was exported twice is taken from its later line, unless that is of another time", async () => {
+  const exported = (directory: string, from?: string, to?: string) =>
+    line("a", { status: "exported", windows: [{ from, to, source: { rows: 3 }, directory }] });
+  const list = await read(exported("first") + exported("second"));
+  assertEquals([...list.exported.values()].map(({ windows }) => windows?.[0]?.directory), ["second"]);
+  const noon = "2026-11-01T12:00:00";
+  await assertRejects(
+    () => read(exported("morning", undefined, noon) + exported("evening", noon)),
+    Failure,
+    `cnosdb.db.a was exported twice: before ${noon}, and from ${noon}`,
+  );
+});
+
 Deno.test("lines that are cut or name no table are refused with their number", async () => {
   const cases: [string, string][] = [
     [line("a") + line("b").trim(), "line 2 is cut"],
     [line("a") + '{"tenant":"cnosdb"}\n', "line 2: "],
     [line("a") + "db.air\n", "line 2: "],
+    [line("a") + "null\n", 'line 2: "null": tenant, database or table is missing'],
   ];
   for (const [text, told] of cases) await assertRejects(() => read(text), Failure, told);
 });

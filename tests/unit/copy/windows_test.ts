@@ -2,13 +2,13 @@
 import {
   addUp,
   closerSeconds,
+  describeWindow,
   differs,
   noRows,
   overlap,
   pairBins,
   sameSummary,
   type Summary,
-  tellWindow,
   windowOf,
 } from "../../../lib/copy/windows.ts";
 import { assertEquals } from "../../helpers/deps.ts";
@@ -87,7 +87,7 @@ Deno.test("windows overlap where both are, and are told as an operator reads the
   assertEquals(windowOf(held(3, 1, 2), 1n), { from: day(1), to: "2023-11-02T00:00:00.000000001" });
   assertEquals(windowOf(held(3, 1, 2), 1_000_000n), { from: day(1), to: "2023-11-02T00:00:00.001" });
   assertEquals(windowOf(noRows, 1n), { from: undefined, to: undefined });
-  assertEquals([{}, { from: day(1) }, { to: day(2) }, { from: day(1), to: day(2) }].map(tellWindow), [
+  assertEquals([{}, { from: day(1) }, { to: day(2) }, { from: day(1), to: day(2) }].map(describeWindow), [
     "all its time",
     `from ${day(1)}`,
     `before ${day(2)}`,
