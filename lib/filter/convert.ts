@@ -1,7 +1,7 @@
 /** One entry's value, from the dump's form into the target's. */
 import { Failure } from "../cli/errors.ts";
 import { type Change, changes } from "../dump/compare.ts";
-import { formatJson, type Json, objectIn, parseJson } from "../dump/json.ts";
+import { digitsOf, formatJson, type Json, objectIn, parseJson } from "../dump/json.ts";
 import { type Key, namesOf, readKey } from "../dump/key.ts";
 import type { Entry } from "../dump/text.ts";
 import { assertReadable, formatsOf, identify, identifyEntry } from "../versions/entry.ts";
@@ -173,11 +173,13 @@ function remarksOn(before: Json, after: Json): Remark[] {
 function ttlOf(database: Json): string {
   const ttl = objectIn(objectIn(database, "options"), "ttl");
   if ("is_inf" in ttl) {
-    const seconds = Number(objectIn(ttl, "duration").secs);
-    return ttl.is_inf === true ? "INF" : seconds % 86_400 ? `${seconds}s` : `${seconds / 86_400}d`;
+    if (ttl.is_inf === true) return "INF";
+    const seconds = BigInt(digitsOf(objectIn(ttl, "duration").secs) ?? "0");
+    return seconds % 86_400n ? `${seconds}s` : `${seconds / 86_400n}d`;
   }
   const { time_num: count, unit } = objectIn(objectIn(database, "config"), "ttl");
-  return count === undefined || unit === "Inf" ? "INF" : `${count}${String(unit)[0]?.toLowerCase()}`;
+  const digits = digitsOf(count);
+  return digits === undefined || unit === "Inf" ? "INF" : digits + String(unit).charAt(0).toLowerCase();
 }
 
 type Convert = (item: Item, patches: readonly OwnRule[]) => Outcome;

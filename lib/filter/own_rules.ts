@@ -32,7 +32,7 @@ export async function parseRules(text: string, file: string): Promise<OwnRule[]>
     throw new UsageError(`${file}: expected a list of rules, each starting with "- "`);
   }
   // Rules are the items of the outermost list, so each begins at a dash that is not indented.
-  const lines = text.split("\n").flatMap((line, i) => /^- ?/.test(line) ? [i + 1] : []);
+  const lines = text.split("\n").flatMap((line, i) => /^-(\s|$)/.test(line) ? [i + 1] : []);
   if (lines.length !== entries.length) {
     throw new UsageError(`${file}: expected each rule to start with "- " at the beginning of a line`);
   }
@@ -78,17 +78,17 @@ function parseRule(rule: Json, name: string): OwnRule {
     throw new RangeError("a pattern is a key: it starts with /, such as /*/tenants/test_*/**");
   }
   const matches = glob(pattern, "/");
-  const common = { name, pattern, applies: ({ key }) => matches(key) } satisfies Partial<OwnRule>;
+  const text = `- ${JSON.stringify(rule)}`;
+  const common: OwnRule = { name, text, pattern, applies: ({ key }) => matches(key) };
   if (drop !== undefined) {
     if (merge !== undefined || rename !== undefined) throw new RangeError("drop: takes nothing else");
-    return { ...common, text: `- drop: ${pattern}` };
+    return common;
   }
   if ((merge === undefined) === (rename === undefined)) {
     throw new RangeError("patch: needs either merge: or rename:");
   }
   if (merge !== undefined && !isObject(merge)) throw new RangeError("merge: expected fields");
-  const change = merge ? (value: Json) => mergePatch(value, merge) : renaming(rename);
-  return { ...common, text: `- ${JSON.stringify(rule)}`, change };
+  return { ...common, change: merge ? (value) => mergePatch(value, merge) : renaming(rename) };
 }
 
 /** A JSON merge patch (RFC 7396): null removes a member. */

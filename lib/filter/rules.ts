@@ -97,7 +97,7 @@ const systemDrops = [
 /** The rules in the order in which they run. */
 export function rulesFor(options: FilterOptions, facts: Facts): Rule[] {
   const { own, keepSystem, replica, root, selection, target } = options;
-  const dropsRoot = root === "drop" || (root === "auto" && !facts.root?.hasPassword);
+  const dropsRoot = root === "drop" || (root === "auto" && facts.root?.hasPassword === false);
   return [
     ...own.filter(({ change }) => !change),
     internal,

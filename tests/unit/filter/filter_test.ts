@@ -44,6 +44,29 @@ Deno.test("a plain password that looks like a hash, or is escaped, is hashed", a
   );
 });
 
+Deno.test("a root whose value is broken is refused, not dropped as one without a password", async () => {
+  const root = '/c/users/root: {"id":5,"name":"root","options":{"password":"$2b$12$\n';
+  const { error } = await filter(tenant("a") + root, { target: "2.4.2" });
+  assertEquals(error, "line 2: /c/users/root: its value is no JSON: was the line cut?");
+});
+
+Deno.test("a TTL of any length is converted", async () => {
+  const database = (ttl: string) =>
+    '/c/tenants/a/dbs/d: {"tenant":"a","database":"d","config":{"ttl":{"time_num":' + ttl +
+    ',"unit":"Day"},"shard_num":null,"vnode_duration":null,"replica":null,"precision":null}}\n';
+  for (
+    const [ttl, target, reported] of [
+      ["200000000000", "2.4.2", "200000000000d"],
+      ["18446744073709551615", "2.4.0", "18446744073709551615d"],
+      ["18446744073709551615", "2.4.2", "INF"],
+    ] as const
+  ) {
+    const outcomes: Outcome[] = [];
+    const { error } = await filter(database(ttl), { target }, outcomes);
+    assertEquals([error, outcomes[0]?.ttl], [undefined, reported]);
+  }
+});
+
 Deno.test("what is refused writes nothing at all", async () => {
   const { out, error } = await filter(await fixture("dumps/2.3.5.4-cluster.dump") + "/x: 1\n", {
     target: "2.4.2",

@@ -1,7 +1,8 @@
 import { UsageError } from "../../../lib/cli/errors.ts";
 import { parseRules } from "../../../lib/filter/own_rules.ts";
 import { assertEquals, assertRejects } from "../../helpers/deps.ts";
-import { filter } from "./filtering.ts";
+import { printRules } from "../../../lib/filter/rules.ts";
+import { defaults, filter, select } from "./filtering.ts";
 
 const user = '/c/users/u: {"id":340282366920938463463374607431768211455,"name":"u","options":' +
   '{"password":null,"comment":"x","note":{"a":[1.50]}},"is_admin":false}\n';
@@ -46,6 +47,24 @@ Deno.test("what JSON does not have is refused with its line", async () => {
     );
     assertEquals(message.test(error.message), true, error.message);
   }
+});
+
+Deno.test("a rule keeps its line in a file that begins with ---", async () => {
+  const [rule] = await parseRules("---\n- drop: /a\n", "r.yaml");
+  assertEquals(rule?.name, "r.yaml line 2");
+});
+
+Deno.test("a rule that is printed means the same when it is read again", async () => {
+  const own = await parseRules('- drop: "/c/users/a #1: x"\n- patch: /b\n  merge: {a: "#"}\n', "r.yaml");
+  const printed = printRules({ ...defaults, selection: select(), own });
+  const again = await parseRules(printed, "r.yaml");
+  assertEquals(again.map(({ pattern }) => pattern).filter((pattern) => !pattern.startsWith("/*")), [
+    "/c/users/a #1: x",
+    "/data_version",
+    "/already_init_key",
+    "/test_alive",
+    "/b",
+  ]);
 });
 
 Deno.test("an alias that is used twice is no cycle", async () => {
