@@ -92,39 +92,42 @@ async function readOptions(args: Args): Promise<Omit<FilterOptions, "target">> {
 }
 
 /**
- * The target's format and how to call it.
+ * The target's release, its format, and what to call it in messages.
  * @param text a release, or a data node's URL, which is asked
- * @throws {UsageError} if it is missing, or none that can be converted for
+ * @throws {UsageError} if no dump can be converted for it
  */
-async function readTarget(
-  text: string | undefined,
-  signal: AbortSignal,
-): Promise<{ target: string; name: string }> {
-  if (text === undefined) {
-    throw new UsageError(
-      "--target is missing",
-      "a wrong guess here makes the new cluster unreadable: say its version, or a data node's URL.",
-    );
-  }
-  if (!/[:/]/.test(text)) return { target: targetFormat(text), name: text };
+async function readTarget(text: string, signal: AbortSignal) {
+  if (!/[:/]/.test(text)) return { release: text, format: targetFormat(text), name: text };
   const { parseEndpoint } = await import("../lib/cnosdb/endpoint.ts");
   const { SqlClient } = await import("../lib/cnosdb/sql.ts");
   const node = parseEndpoint(text, 8902);
-  const version = await new SqlClient(node, signal).version();
-  return { target: targetFormat(version), name: `${version} (as ${node.url} says)` };
+  const release = await new SqlClient(node, signal).version();
+  return { release, format: targetFormat(release), name: `${release} (as ${node.url} says)` };
 }
 
 async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   const started = new Date();
   const given = await readOptions(args);
+  const text = args.value("target");
+  const target = text === undefined ? undefined : await readTarget(text, signal);
   if (args.on("print-rules")) {
-    await writeStdout(new TextEncoder().encode(printRules(given, args.value("target"))));
+    await writeStdout(new TextEncoder().encode(printRules(given, target?.release)));
     return 0;
   }
-  const { target, name } = await readTarget(args.value("target"), signal);
+  if (target === undefined) {
+    throw new UsageError(
+      "--target is missing",
+      "a wrong guess here makes the new cluster unreadable: say its version, or a data node's URL.",
+    );
+  }
+  const output = args.value("output");
+  const writesDump = !args.on("diff") && !args.on("check");
+  if (output !== undefined && !writesDump) {
+    throw new UsageError("--diff and --check write no dump: they do not go with --output");
+  }
   const [file] = args.positional;
   const dump = await readDump(readInput(file, signal), file ?? "stdin", { unmarked: args.on("unmarked") });
-  const filtered = await filterDump(dump, { ...given, target }, signal);
+  const filtered = await filterDump(dump, { ...given, target: target.format }, signal);
   const print: Sink = (bytes) => {
     signal.throwIfAborted();
     return writeStdout(bytes);
@@ -132,16 +135,15 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   const reportFile = args.value("report");
   // Before the end mark goes out: a restore that waits for it must not start where this run then fails.
   if (reportFile !== undefined) {
-    await saveFile(reportFile, (sink) => writeLines(reportLines(filtered, name, started), sink));
+    await saveFile(reportFile, (sink) => writeLines(reportLines(filtered, target.name, started), sink));
   }
-  const output = args.value("output");
   if (args.on("diff")) {
     await writeLines(diffLines(filtered, Deno.stdout.isTerminal() && !Deno.noColor), print);
-  } else if (!args.on("check")) {
+  } else if (writesDump) {
     const entries = entriesOf(filtered);
     await (output === undefined ? writeDump(entries, print) : saveDump(entries, output));
   }
-  for (const line of summary(filtered, name)) say(line);
+  for (const line of summary(filtered, target.name)) say(line);
   return 0;
 }
 

@@ -4,17 +4,17 @@ import type { TableName } from "../cnosdb/names.ts";
 import type { Key } from "../dump/key.ts";
 
 /**
- * A test of whole texts by a pattern of a shell. What stands between two stars is looked for once, at the
- * first place that it fits, so that no pattern takes long: in an atomic group, which JavaScript only has as a
- * lookahead and what that found.
- * @param pattern `*` stands for any run of characters, `?` for one; with `separator` neither crosses it, and
+ * Returns a test for texts that match a shell pattern as a whole. To be fast with any pattern, it never
+ * backtracks: a piece between two stars is matched where it fits first, in an atomic group, which JavaScript
+ * has only as a lookahead with a backreference.
+ * @param pattern `*` stands for any run of characters, `?` for one; with `separator` neither matches that, and
  * `**` does
  */
 export function glob(pattern: string, separator = ""): (text: string) => boolean {
   const one = separator ? `[^${separator}]` : "[^]";
   let groups = 0;
   const atomic = (source: string) => `(?=(?<g${++groups}>${source}))\\k<g${groups}>`;
-  /** What stands between stars. Only the last piece may be looked for again, as the text ends behind it. */
+  /** Pieces with stars between them. Only the last one may be moved, as it must fit at the end of the text. */
   const joined = (pieces: string[], star: string, toEnd: boolean): string =>
     pieces.reduce((before, piece, i) =>
       before + (toEnd && i === pieces.length - 1 ? `${star}*?${piece}` : atomic(`${star}*?${piece}`))
@@ -24,14 +24,14 @@ export function glob(pattern: string, separator = ""): (text: string) => boolean
     return joined(pieces, one, i === length - 1);
   });
   const expression = new RegExp(`^${joined(parts, "[^]", true)}$`, "u");
-  // Most texts lack what most patterns have between their stars, which is found out faster.
+  // Rules out most texts faster than the expression does.
   const [literal = ""] = pattern.split(/[*?]+/).sort((a, b) => b.length - a.length);
   return (text) => text.includes(literal) && expression.test(text);
 }
 
 /**
- * Cuts `tenant.database.table` at its dots; a part that holds dots is written in double quotes, as in SQL.
- * @returns undefined if a part is empty or a quote does not end
+ * Splits `tenant.database.table` at its dots. A name with dots is written in double quotes, as in SQL.
+ * @returns undefined if a name is empty or a quote does not end
  */
 export function splitName(text: string): string[] | undefined {
   const parts = [...text.matchAll(/"((?:[^"]|"")*)"(?=\.|$)|([^".][^.]*)(?=\.|$)/gsu)];
@@ -40,28 +40,28 @@ export function splitName(text: string): string[] | undefined {
   return length === text.length && !names.includes("") ? names : undefined;
 }
 
-/** The names that a key stands under: tenant, database, table. Empty for what belongs to no tenant. */
+/** The tenant, database and table that an object belongs to, or is. Empty for what belongs to no tenant. */
 export function namesUnder(key: Key): string[] {
   if (!("tenant" in key)) return [];
   if (key.kind === "table") return [key.tenant, key.database, key.table];
   return "database" in key ? [key.tenant, key.database] : [key.tenant];
 }
 
-/** A flag's pattern for one to three names. */
+/** A flag's pattern: of a tenant, a database or a table. */
 interface Pattern {
-  /** as an operator wrote it */
+  /** the flag as the operator wrote it */
   readonly text: string;
-  /** of how many names it is */
+  /** how many names it has */
   readonly length: number;
-  /** Whether the first of `names` are the pattern's. */
-  begins(names: string[]): boolean;
-  /** whether something began so */
+  /** Whether it matches the object of these names, or one that this is in. */
+  contains(names: string[]): boolean;
+  /** whether it matched anything so far */
   matched: boolean;
 }
 
 const forms = ["TENANT", "TENANT.DATABASE", "TENANT.DATABASE.TABLE"];
 
-/** @param count how many names it must have; undefined: one to three @throws {UsageError} */
+/** @param count how many names the pattern must have; undefined: one to three @throws {UsageError} */
 function readPattern(flag: string, name: string, count?: number): Pattern {
   const parts = splitName(name);
   if (!parts || (count ? parts.length !== count : parts.length > 3)) {
@@ -74,17 +74,20 @@ function readPattern(flag: string, name: string, count?: number): Pattern {
   }
   const tests = parts.map((part) => glob(part));
   return {
-    ...{ text: `--${flag} ${name}`, length: parts.length, matched: false },
-    begins: (names) => tests.length <= names.length && tests.every((test, i) => test(names[i]!)),
+    text: `--${flag} ${name}`,
+    length: parts.length,
+    contains: (names) => tests.length <= names.length && tests.every((test, i) => test(names[i]!)),
+    matched: false,
   };
 }
 
 /**
- * What the flags of a command line select. Selecting includes parents, so all names are shown to `survey`
- * before a flag is asked; excluding excludes everything inside. What belongs to no tenant is always kept.
+ * What the flags of a command line select. Selecting an object includes its tenant and database, so `survey`
+ * has to see all names before `drops` is asked. Excluding an object excludes all in it. What belongs to no
+ * tenant is always kept.
  */
 export class Selection {
-  /** the flags as rules, each for itself; empty if nothing was selected or excluded */
+  /** the flags as rules; empty if nothing was selected or excluded */
   readonly flags: readonly { readonly text: string; drops(names: string[]): boolean }[];
   readonly #selected: Pattern[];
   readonly #excluded: Pattern[];
@@ -96,37 +99,32 @@ export class Selection {
       args.values(flag).map((name) => readPattern(flag, name, count));
     this.#selected = [...patterns("tenant", 1), ...patterns("database", 2), ...patterns("table", 3)];
     this.#excluded = patterns("exclude");
-    const selects = (names: string[]) =>
-      this.#selected.some((pattern) => pattern.begins(names)) || this.#parents.has(names.join("\0"));
-    this.flags = [
-      ...this.#excluded.map((pattern) => ({
-        text: pattern.text,
-        drops: (names: string[]) => names.length > 0 && pattern.begins(names),
-      })),
-      ...(this.#selected.length
-        ? [{ text: "not selected", drops: (names: string[]) => names.length > 0 && !selects(names) }]
-        : []),
-    ];
+    const isSelected = (names: string[]) =>
+      names.length === 0 || this.#selected.some((pattern) => pattern.contains(names)) ||
+      this.#parents.has(names.join("\0"));
+    const excluding = this.#excluded.map(({ text, contains }) => ({ text, drops: contains }));
+    const selecting = { text: "not selected", drops: (names: string[]) => !isSelected(names) };
+    this.flags = this.#selected.length ? [...excluding, selecting] : excluding;
   }
 
-  /** Whether something under these names is dropped. */
+  /** Whether the object of these names is left out. */
   drops(names: string[]): boolean {
     return this.flags.some((flag) => flag.drops(names));
   }
 
-  /** Whether `survey` has to see more: all names if any flag selects, else until each flag matched. */
+  /** Whether `survey` has to see more names: all if any flag selects, else until each flag has matched. */
   get waits(): boolean {
     return this.#selected.length > 0 || this.#excluded.some(({ matched }) => !matched);
   }
 
-  /** Notes which parents an entry would bring along. @param names as of `namesUnder` */
+  /** Remembers which flags match an object, and what it is in. @param names from `namesUnder` */
   survey(names: string[]): void {
     for (const pattern of this.#selected) {
-      if (!pattern.begins(names)) continue;
+      if (!pattern.contains(names)) continue;
       pattern.matched = true;
       for (let n = 1; n < pattern.length; n++) this.#parents.add(names.slice(0, n).join("\0"));
     }
-    for (const pattern of this.#excluded) if (pattern.begins(names)) pattern.matched = true;
+    for (const pattern of this.#excluded) if (pattern.contains(names)) pattern.matched = true;
   }
 
   /** Whether a table of a list is selected. */
@@ -135,7 +133,7 @@ export class Selection {
     return !this.drops([tenant, database, table]);
   };
 
-  /** Flags that matched nothing: a misspelt name would otherwise carry over too little in silence. */
+  /** Flags that matched nothing: without an error, a misspelt name would carry over too little in silence. */
   unmatched(): string[] {
     return [...this.#selected, ...this.#excluded].filter(({ matched }) => !matched).map(({ text }) => text);
   }
