@@ -1,5 +1,5 @@
 /**
- * `--follow`: after a first pass, round after round what is new at the end of tables, now and then all of
+ * `--follow`: after a first pass, round after round what is new at the end of tables; now and then all of
  * them, as rows may come late; and when the writers have stopped, one last pass over everything. Nothing is
  * remembered beyond this process: a run that was killed begins again, and its first pass finds what differs.
  */
@@ -18,9 +18,9 @@ import { addUp, noRows, overlap, sameSummary, type Summary, type Window, windowO
 
 /** How a run follows its source. */
 export interface FollowOptions {
-  /** how often all windows are profiled */
+  /** how often everything is compared */
   readonly recheckMs: number;
-  /** for how long no row may be new before it ends by itself; undefined: it ends when it is told to */
+  /** ends when no row was new for so long; undefined: only when it is stopped */
   readonly quietMs?: number | undefined;
   /** how long a round takes at least; tests take shorter ones */
   readonly roundMs?: number;
@@ -28,71 +28,70 @@ export interface FollowOptions {
   readonly clockMs: number;
 }
 
-/** Rows that come so late are found in the next rounds: writers are not in step with each other. */
+/** Rows that come so late are found in the next round: writers are not in step with each other. */
 const overlapNanos = 5_000_000_000n;
-/** A table's end begins anew when it has grown to so much. */
+/** A table's end begins anew when it has grown this long. */
 const endNanos = 60_000_000_000n;
-/** A table that is still is left alone for twice as long each time, up to this. */
-const stillMs = 60_000;
-/** How long a table is left alone that cannot be brought. */
+/** The longest rest of a table without new rows; it rests twice as long each time. */
+const restMost = 60_000;
+/** How long a table rests that cannot be copied. */
 const troubleMs = 10_000;
-/** How often to ask for tables that another worker has left. */
+/** How often to look for tables that other workers have released. */
 const claimMs = 10_000;
 
-/** A table that this worker follows. */
+/** A table that this worker follows. Its end is what comes after a time up to which both sides were equal. */
 interface Followed {
   readonly name: TableName;
-  /** where its end begins: before that it is equal, but for late rows; undefined: it is not known to be */
+  /** where its end begins; undefined: it was not equal yet */
   from?: string;
-  /** what both sides held of its end when they were equal last */
+  /** what both sides held of its end when they were last equal */
   held: Summary;
-  /** what the source holds of its end now, while that is brought */
-  tail?: Summary | undefined;
-  /** the precision of its times, known with the first tail */
-  tickNanos?: bigint;
-  /** when it was known to be equal, when it is looked at again, and how long it rests if it is still then */
+  news?: News | undefined;
+  /** when it was last known to be equal */
   equalMs: number;
   lookAtMs: number;
-  waitMs: number;
+  /** how long it rests if the next look finds nothing new */
+  restMs: number;
 }
 
-/** Whether a table's end has become longer. If not, what is new came late, somewhere in it. */
-const hasGrown = ({ held, tail }: Followed) => held.last !== undefined && held.last < (tail?.last ?? "");
-
-/** The stretch of a table's end that holds what is new; undefined where nothing is known to be. */
-function newWindow(table: Followed | undefined): Window | undefined {
-  if (!table?.tail) return undefined;
-  const end = (summary: Summary) => windowOf(summary, table.tickNanos!).to;
-  return { from: hasGrown(table) ? end(table.held) : table.from, to: end(table.tail) };
+/** What is new at a table's end, and is being copied. */
+interface News {
+  /** what the source holds of the end */
+  readonly end: Summary;
+  /** whether the new rows come after all that was equal; else they came late, somewhere in the end */
+  readonly isAfter: boolean;
+  /** the stretch to copy */
+  readonly window: Window;
 }
 
-/**
- * Copies a list, and goes on until `end` is aborted or its writers are quiet.
- * @param run results go to its ledger and to `onResult` in the last pass alone
- * @throws why it stopped before that was done
- */
-export async function follow(run: RunOptions, options: FollowOptions, end: AbortSignal): Promise<void> {
-  await new Follower(run, options).follow(end);
+/** @param tickNanos the precision of the table's times */
+function newsOf({ held, from }: Followed, end: Summary, tickNanos: bigint): News {
+  const isAfter = held.last !== undefined && held.last < end.last!;
+  const { to } = windowOf(end, tickNanos);
+  return { end, isAfter, window: { from: isAfter ? windowOf(held, tickNanos).to : from, to } };
 }
 
-class Follower {
+/** Copies a list, and goes on until it is stopped or its writers are quiet. */
+export class Follower {
   readonly #tables = new Map<string, Followed>();
-  /** why tables cannot be followed, since the last recheck */
+  /** why tables cannot be copied, since the last recheck */
   readonly #reasons: Reasons = new Map();
   readonly #roundMs: number;
-  /** when rows were copied last; later by the time that passes over everything took since */
+  /** when rows were copied last; later by the time that was spent on rechecks since */
   #newMs = Date.now();
   #claimAtMs = 0;
 
+  /** @param run its ledger and `onResult` get the results of the last pass alone */
   constructor(private readonly run: RunOptions, private readonly options: FollowOptions) {
     this.#roundMs = options.roundMs ?? 1000;
   }
 
-  async follow(end: AbortSignal): Promise<void> {
+  /** @param stop ends the rounds; the last pass comes then @throws why it ended before that was done */
+  async follow(stop: AbortSignal): Promise<void> {
     const { source, target, say, show } = this.run;
     const { recheckMs, quietMs = Infinity } = this.options;
     let recheckAtMs = 0;
-    for (let round = 0; !end.aborted && Date.now() - this.#newMs < quietMs; round++) {
+    for (let round = 0; !stop.aborted && Date.now() - this.#newMs < quietMs; round++) {
       const startMs = Date.now();
       if (startMs >= recheckAtMs) {
         this.#reasons.clear();
@@ -105,7 +104,7 @@ class Follower {
         const tables = counted(this.#tables.size, "table");
         say(`the first pass is done: following ${tables}; Ctrl-C ends it after a last pass`);
       }
-      await pause(Math.max(0, startMs + this.#roundMs - Date.now()), end).catch(() => {});
+      await pause(Math.max(0, startMs + this.#roundMs - Date.now()), stop).catch(() => {});
     }
     say("the last pass, over everything; Ctrl-C leaves without it");
     show("");
@@ -117,93 +116,99 @@ class Follower {
   async #round(startMs: number): Promise<string> {
     const { tally } = this.run;
     const plannedBefore = tally.rowsPlanned;
-    const news = await this.#look(startMs);
-    const seconds = news.reduce((most, { equalMs }) => Math.max(most, startMs - equalMs), 0) / 1000;
-    await this.#pass(news, startMs);
+    const behind = await this.#look(startMs);
+    const seconds = behind.reduce((most, { equalMs }) => Math.max(most, startMs - equalMs), 0) / 1000;
+    await this.#pass(behind, startMs);
     const rows = counted(tally.rowsPlanned - plannedBefore, "row");
-    const state = news.length
-      ? `was ${seconds.toFixed(1)} s and ${rows} behind in ${news.length} of`
+    const state = behind.length
+      ? `was ${seconds.toFixed(1)} s and ${rows} behind in ${behind.length} of`
       : "is not behind in";
     const all = counted(this.#tables.size, "table");
     return `${state} ${all}, ${counted(tally.rowsCopied, "row")} copied so far`;
   }
 
-  /** Tables with something new at their ends. Only the source is asked, for still ones less and less often. */
+  /** Asks the source for the ends of the tables that are due. @returns those with something new */
   async #look(startMs: number): Promise<Followed[]> {
     const { bounds, source, jobs } = this.run;
     const due = [...this.#tables.values()].filter(({ lookAtMs }) => lookAtMs <= startMs);
     await atOnce(jobs, inStatements(due, ({ name }) => name.tenant), async (tables) => {
-      const tails = await eachAlone(tables, async (some) =>
-        await source!.summaries(
-          await Promise.all(some.map(async (table) => {
-            const { name, from } = table;
-            table.tickNanos ??= tickNanosOf(await source!.columns(name));
-            return { name, window: overlap(await bounds(name), { from }) };
-          })),
-        ));
+      const ends = await eachAlone(tables, async (some) => {
+        const asks = await Promise.all(some.map(async ({ name, from }) => ({
+          name,
+          window: overlap(await bounds(name), { from }),
+          tickNanos: tickNanosOf(await source!.columns(name)),
+        })));
+        const summaries = await source!.summaries(asks);
+        return asks.map(({ tickNanos }, i) => ({ summary: summaries[i]!, tickNanos }));
+      });
       for (const [i, table] of tables.entries()) {
-        const tail = tails[i]!;
-        if (tail instanceof Failure) this.#leaveAlone(table, messageOf(tail));
-        else if (tail.rows > 0 && !sameSummary(tail, table.held)) table.tail = tail;
-        else {
+        const end = ends[i]!;
+        if (end instanceof Failure) this.#leaveAlone(table, messageOf(end));
+        else if (end.summary.rows > 0 && !sameSummary(end.summary, table.held)) {
+          table.news = newsOf(table, end.summary, end.tickNanos);
+        } else {
           table.equalMs = startMs;
-          table.lookAtMs = startMs + table.waitMs;
-          table.waitMs = Math.min(2 * table.waitMs, stillMs, this.options.recheckMs);
+          table.lookAtMs = startMs + table.restMs;
+          table.restMs = Math.min(2 * table.restMs, restMost, this.options.recheckMs);
         }
       }
     });
-    return due.filter(({ tail }) => tail);
+    return due.filter(({ news }) => news);
   }
 
-  /** Brings what is new of tables, or where nothing is known to be new all there is up to this moment. */
+  /** Copies what is new of tables, or if nothing is known to be new all that there is up to now. */
   async #pass(tables: readonly Followed[], startMs: number): Promise<void> {
     const { bounds, verify } = this.run;
     const alsoFree = startMs >= this.#claimAtMs;
     if (alsoFree) this.#claimAtMs = startMs + claimMs;
     const now = formatTime(BigInt(startMs + this.options.clockMs) * 1_000_000n);
-    const stretchOf = (name: TableName) => newWindow(this.#tables.get(tableKey(name))) ?? { to: now };
+    const windowFor = (name: TableName) => this.#tables.get(tableKey(name))?.news?.window ?? { to: now };
     await new TableRun({
       ...this.run,
       verify: verify === "full" ? "count" : verify,
       ledger: undefined,
       claim: this.#handOut(tables, alsoFree),
-      bounds: async (name) => overlap(await bounds(name), stretchOf(name)),
-      onResult: (result) => Promise.resolve(this.#note(result, startMs, stretchOf(result).to!)),
+      bounds: async (name) => overlap(await bounds(name), windowFor(name)),
+      onResult: (result) => Promise.resolve(this.#note(result, startMs, windowFor(result).to!)),
     }).run();
   }
 
   /** Hands out tables. @param alsoFree and then those that no worker holds */
   #handOut(tables: readonly Followed[], alsoFree: boolean): Claim {
-    const mine = handOut(tables.map(({ name }) => name));
+    const own = handOut(tables.map(({ name }) => name));
     return async (most) => {
-      const names = await mine(most);
+      const names = await own(most);
       return names.length || !alsoFree ? names : await this.run.claim(most);
     };
   }
 
-  /** Notes how far a table is. @param to up to when it was compared */
-  #note(result: TableResult, startMs: number, to: string): void {
-    const { tenant, database, table: named, status, error, copied, source = noRows } = result;
+  /** Notes what became of a table. @param to up to when it was compared */
+  #note({ tenant, database, table: named, ...result }: TableResult, startMs: number, to: string): void {
     const name = { tenant, database, table: named };
-    const fresh: Followed = { name, held: noRows, equalMs: startMs, lookAtMs: 0, waitMs: 0 };
-    const table = this.#tables.get(tableKey(name)) ?? fresh;
-    this.#tables.set(tableKey(name), table);
-    const { from, held, tail } = table;
-    Object.assign(table, { lookAtMs: 0, waitMs: this.#roundMs });
+    const { status, error, copied, source = noRows } = result;
+    const added: Followed = { name, held: noRows, equalMs: startMs, lookAtMs: 0, restMs: 0 };
+    const table = this.#tables.getOrInsert(tableKey(name), added);
+    const { from, held, news } = table;
+    table.news = undefined;
+    table.lookAtMs = 0;
+    table.restMs = this.#roundMs;
     if (copied?.rows) this.#newMs = Date.now();
-    if (proven.has(status)) {
-      const isNewEnd = !tail || from === undefined || parseTime(to)! - parseTime(from)! > endNanos;
-      if (isNewEnd) table.from = formatTime((parseTime(to) ?? 0n) - overlapNanos);
-      const sum = hasGrown(table) ? addUp([held, source]) : source;
-      // Where the source had more, rows came late in what was equal: the next round brings all of the end.
-      table.held = isNewEnd || sum.rows !== tail.rows ? noRows : sum;
-      table.equalMs = startMs;
-      // what writers wrote meanwhile is no trouble, and brought by the next round
-    } else if (status !== "source-changed") this.#leaveAlone(table, error ?? status);
-    table.tail = undefined;
+    // What writers wrote meanwhile is no trouble, and comes with the next round.
+    if (status === "source-changed") return;
+    if (!proven.has(status)) return this.#leaveAlone(table, error ?? status);
+    table.equalMs = startMs;
+    const toNanos = parseTime(to)!;
+    if (!news || from === undefined || toNanos - parseTime(from)! > endNanos) {
+      table.from = formatTime(toNanos - overlapNanos);
+      table.held = noRows;
+      return;
+    }
+    const heldNow = news.isAfter ? addUp([held, source]) : source;
+    // If the source has more, rows came late in what was equal: the next round copies the whole end.
+    table.held = heldNow.rows === news.end.rows ? heldNow : noRows;
   }
 
-  /** Leaves a table alone for a while, and says why: each reason once until all is looked at again. */
+  /** Lets a table rest for a while, and says why: each reason once until the next recheck. */
   #leaveAlone(table: Followed, why: string): void {
     table.lookAtMs = Date.now() + troubleMs;
     if (addReason(this.#reasons, table.name, why)) {

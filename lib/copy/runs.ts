@@ -7,7 +7,7 @@ import { formatTime } from "../cnosdb/time.ts";
 import type { Cluster } from "./cluster.ts";
 import type { RunPlan } from "./command.ts";
 import { restoreTtls, type RunOptions, TableRun } from "./copy.ts";
-import { follow } from "./follow.ts";
+import { Follower } from "./follow.ts";
 import type { RunOutput } from "./output.ts";
 import { Profiler } from "./profile.ts";
 import { keepPauses, Schedule } from "./schedule.ts";
@@ -105,7 +105,7 @@ export async function work(plan: RunPlan, options: RunOptions, stop: AbortSignal
       // what was equal once is to be followed again
       await ledger?.reopen(await Array.fromAsync(ledger.rows()));
       const clockMs = await from!.clockAheadMs(list?.names[0]?.tenant ?? "cnosdb", signal, say);
-      await follow(options, { ...following, clockMs }, stop);
+      await new Follower(options, { ...following, clockMs }).follow(stop);
     } else await new TableRun(options).run();
   } catch (error) {
     stopped = error;
