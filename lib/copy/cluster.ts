@@ -1,4 +1,4 @@
-/** One side of a copy: reached through data nodes that are up, and asked again where a failure passes. */
+/** One side of a copy: sends statements to data nodes that are up, and retries what passes by itself. */
 import { lookup } from "node:dns/promises";
 import type { Say } from "../cli/say.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
@@ -11,38 +11,42 @@ import { parseTime } from "../cnosdb/time.ts";
 import type { Role } from "./schedule.ts";
 import { ClusterTrouble, GivenUp, helpFor } from "./trouble.ts";
 
-/** How a cluster is dealt with; tests take shorter times. */
+/** Tests take shorter times. */
 export interface ClusterOptions {
   readonly ca?: string | undefined;
-  /** how long what passes by itself is tried before it counts as a failure */
+  /** for how long a statement is retried before it counts as failed */
   readonly patienceMs?: number;
-  /** the first pause before a statement is sent again; doubled each time, up to half a minute */
+  /** the pause before the first retry; doubled each time, up to half a minute */
   readonly pauseMs?: number;
 }
 
-/** Sends one statement once. @param idleMs how long nothing has come of it that can be seen from here */
+/** Sends one statement once. @param idleMs for how long it has shown no sign of life */
 export type Send = (sql: string, options: QueryOptions, idleMs?: () => number) => Promise<Row[]>;
 
-/** How long to go on trying. */
+/** How long to retry. */
 export interface Trying {
-  /** no further try is begun when it is aborted */
+  /** no retry begins once it is aborted */
   readonly signal: AbortSignal;
   readonly patienceMs?: number;
-  /** told before each further try why the last one failed */
+  /** called before each retry with why the last try failed */
   readonly onAgain?: ((error: unknown) => void) | undefined;
 }
 
-/** How often a node at work is pinged, and how many pings must fail in a row, as an import may slow it. */
+/** How often a node at work is pinged, and how many pings must fail in a row: an import may slow it. */
 const pingEveryMs = 30_000;
 const deadPings = 10;
-/** An import that has read nothing for so long hangs: a replica group that lost its leader may never answer (2.4.2.1, two data nodes). */
+/**
+ * An import that has read nothing for so long hangs: a replica group that lost its leader may never answer
+ * (2.4.2.1, two data nodes).
+ */
 const hungMs = 600_000;
 const longestPauseMs = 30_000;
-/** A node that gave no answer is left out for so long, as long as there is another. */
+/** For how long a node that gave no answer is left out, if there is another. */
 const downMs = 30_000;
 
 interface Node {
   readonly endpoint: Endpoint;
+  /** when it was asked last; if that is still to come, it is left out until then */
   askedMs: number;
 }
 
@@ -52,7 +56,7 @@ export class Cluster {
   version = "";
   readonly #nodes: Node[];
   readonly #flag: string;
-  /** HOST:PORT of its meta service's leader, where it has told */
+  /** HOST:PORT of its meta service's leader, if it said so */
   #leader: string | undefined;
 
   /** @param endpoints of data nodes of one cluster, at least one */
@@ -65,7 +69,7 @@ export class Cluster {
     this.#flag = role === "source" ? "--from" : "--to";
   }
 
-  /** Its nodes' URLs without credentials, in the order of their names, for messages and for the ledger. */
+  /** Its nodes' URLs without credentials, sorted, for messages and for the ledger. */
   get url(): string {
     return this.#nodes.map(({ endpoint }) => endpoint.url).sort().join(",");
   }
@@ -75,20 +79,21 @@ export class Cluster {
   }
 
   /**
-   * Runs one statement that does no harm when it runs twice, until it is done or refused.
-   * @throws {SqlError} refused @throws {ClusterTrouble} where no other statement would fare better
+   * Runs one statement that may run twice without harm, until it is done or refused.
+   * @throws {SqlError} if it is refused @throws {GivenUp} if retrying did not help
+   * @throws {ClusterTrouble} if no other statement would fare better
    */
   run(sql: string, options: QueryOptions, trying: Trying): Promise<Row[]> {
     return this.attempt((send) => send(sql, options), trying);
   }
 
   /**
-   * Does something until it is done or refused; what passes by itself is tried again, for ten minutes.
-   * @param action begins afresh each time
+   * Does something until it is done or refused. What passes by itself is retried, for ten minutes by default.
+   * @param action begins afresh each time @throws as `run` does
    */
   async attempt<T>(action: (send: Send) => Promise<T>, trying: Trying): Promise<T> {
     const { signal, onAgain, patienceMs = this.options.patienceMs ?? 600_000 } = trying;
-    // What is waited for a turn in the schedule does not count.
+    // Only the pauses count, not the time that an action waits for its turn in the schedule.
     for (let pauseMs = this.options.pauseMs ?? 500, waitedMs = 0;;) {
       const node = this.#pick();
       try {
@@ -109,8 +114,8 @@ export class Cluster {
   }
 
   /**
-   * Asks the nodes' version, and whether they are of one cluster. What is down is left out, but not all.
-   * @throws {Failure} naming the side where it is none that can be copied from or to
+   * Asks the nodes for their version, and whether they belong to one cluster. Some may be down, but not all.
+   * @throws {Failure} if this cluster cannot be copied from, or to; it names the side
    */
   async open(signal: AbortSignal): Promise<void> {
     const clusters = new Map<string | undefined, string>();
@@ -144,7 +149,7 @@ export class Cluster {
     );
   }
 
-  /** How far its clock is ahead of ours; more than a minute is said. @param tenant where our user may work */
+  /** How far its clock is ahead of ours; reports more than a minute. @param tenant where our user may work */
   async clockAheadMs(tenant: string, signal: AbortSignal, say: Say): Promise<number> {
     const begunMs = Date.now();
     const [row] = await this.run("SELECT now() AS t", { tenant }, { signal });
@@ -161,7 +166,7 @@ export class Cluster {
   /** HOST:PORT of its data nodes and its meta service's leader, by all addresses of their names. */
   async addresses(): Promise<Set<string>> {
     const urls = this.#nodes.map(({ endpoint }) => new URL(endpoint.url));
-    // A leader with a local address runs where the data node does that tells of it.
+    // A leader with a local address runs on the same machine as the data node that named it.
     const isLocal = /^(localhost|127\.[\d.]+|\[?::1\]?|0\.0\.0\.0)(?=:)/;
     const places = [...urls.map(({ host }) => host), this.#leader?.replace(isLocal, urls[0]!.hostname) ?? ""];
     const addresses = new Set<string>();
@@ -173,20 +178,20 @@ export class Cluster {
     return addresses;
   }
 
-  /** The node that was not asked for longest; where none is up, the one that was left out first. */
+  /** The node that was not asked for the longest time; if none is up, the one that was left out first. */
   #pick(): Node {
     const node = this.#nodes.reduce((a, b) => a.askedMs <= b.askedMs ? a : b);
     node.askedMs = Math.max(node.askedMs, performance.now());
     return node;
   }
 
-  /** Leaves a node out for a while, by taking it for asked then. @returns whether another one is up */
+  /** Leaves a node out for a while. @returns whether another one is up */
   #leaveOut(node: Node): boolean {
     node.askedMs = performance.now() + downMs;
     return this.#nodes.some(({ askedMs }) => askedMs <= performance.now());
   }
 
-  /** Runs a statement for as long as it takes, unless its node answers no ping any more, or nothing comes of it. */
+  /** Runs a statement for as long as it takes, unless its node answers no ping any more, or it hangs. */
   async #send(node: Node, sql: string, options: QueryOptions, idleMs = () => 0): Promise<Row[]> {
     const controller = new AbortController();
     const client = new SqlClient(node.endpoint, controller.signal, this.options.ca);
@@ -209,24 +214,23 @@ export class Cluster {
   }
 
   #givenUp(error: unknown, patienceMs: number): Failure {
-    const told = `tried for ${describeSeconds(patienceMs / 1000)}: ${messageOf(error)}`;
+    const message = `tried for ${describeSeconds(patienceMs / 1000)}: ${messageOf(error)}`;
     const Kind = error instanceof NoAnswer && !error.sent ? ClusterTrouble : GivenUp;
-    return new Kind(told, helpFor(error), { cause: error });
+    return new Kind(message, helpFor(error), { cause: error });
   }
 
   #refusesUser(error: unknown): ClusterTrouble {
     const { serverMessage, status } = error as SqlError;
-    const told = serverMessage || `status ${status}`;
-    const hint = /change password/.test(told)
+    const reason = serverMessage || `status ${status}`;
+    const hint = /change password/.test(reason)
       ? `this user has to change its password first: ALTER USER "${this.user}" SET PASSWORD = '…', as itself.`
       : `give user and password in ${this.#flag} http://USER:PASSWORD@…, or in CNOSDB_USER and CNOSDB_PASSWORD.`;
-    return new ClusterTrouble(`the ${this.role}, ${this.url}, refuses ${this.user}: ${told}`, hint, {
-      cause: error,
-    });
+    const message = `the ${this.role}, ${this.url}, refuses ${this.user}: ${reason}`;
+    return new ClusterTrouble(message, hint, { cause: error });
   }
 }
 
-/** Refuses one cluster as both sides; clusters of different versions are two. @throws {UsageError} */
+/** Clusters of different versions are two. @throws {UsageError} if both sides are one cluster */
 export async function checkTwoClusters(source: Cluster, target: Cluster): Promise<void> {
   if (source.version !== target.version) return;
   if ((await source.addresses()).isDisjointFrom(await target.addresses())) return;
@@ -234,8 +238,8 @@ export async function checkTwoClusters(source: Cluster, target: Cluster): Promis
 }
 
 /**
- * What nodes of one 2.3 have in common and those of two have not. Not so with 2.4, whose databases a restore
- * may be making at this moment, in the same pipe.
+ * The databases, by which nodes of different 2.3 clusters are told apart. Not for 2.4: a restore in the same
+ * pipe may be making its databases at this moment.
  * @returns undefined if our user may not list them
  */
 async function databasesOf(client: SqlClient): Promise<string | undefined> {

@@ -35,14 +35,14 @@ export const sharedFlags = `
 /** What a run is to do. */
 export type RunPlan = Awaited<ReturnType<typeof readPlan>> & {
   stage?: Stage;
-  /** missing: nothing is kept */
+  /** missing: no result is kept */
   ledger?: Ledger;
 };
 
 /**
- * What a command line asks for; its clusters are opened.
- * @param work what is done unless a flag says otherwise
- * @throws {UsageError} where it cannot be carried out, before anything is asked if that shows
+ * Reads what a command line asks for, and opens its clusters.
+ * @param work the task if no flag says otherwise
+ * @throws {UsageError} if it cannot be carried out; if the flags alone show that, before any server is asked
  */
 export async function readPlan(args: Args, work: "copy" | "compare", signal: AbortSignal) {
   const only = args.choice("only", ["export", "import"], undefined);
@@ -57,11 +57,13 @@ export async function readPlan(args: Args, work: "copy" | "compare", signal: Abo
       "--follow goes with both clusters and has no end: leave --only, --until and --dry-run out",
     );
   }
-  const pace = { recheckMs: readMs(args, "recheck") ?? 600_000, quietMs: readMs(args, "quiet-for") };
-  const follow: Omit<FollowOptions, "clockMs"> | undefined = args.on("follow") ? pace : undefined;
+  const rounds: Omit<FollowOptions, "clockMs"> = {
+    recheckMs: readMs(args, "recheck") ?? 600_000,
+    quietMs: readMs(args, "quiet-for"),
+  };
   const plan = {
     task: args.on("dry-run") ? "plan" : only ?? work,
-    // A half has nothing to do with the other side, and may not reach it.
+    // A half needs only its own side, and may not reach the other one.
     from: only === "import" ? undefined : await readCluster(args, "source"),
     to: only === "export" ? undefined : await readCluster(args, "target"),
     range: readRange(args),
@@ -71,12 +73,12 @@ export async function readPlan(args: Args, work: "copy" | "compare", signal: Abo
     jobs: args.integer("jobs", 1, 1000) ?? 4,
     aheadBytes: args.bytes("ahead") ?? 2 * 1024 ** 3,
     hours: args.parsed("hours", readHours, "two times of the day such as 02:00-06:00"),
-    follow,
+    follow: args.on("follow") ? rounds : undefined,
   } as const;
   const { from, to } = plan;
   await Promise.all([from?.open(signal), to?.open(signal)]);
   if (from && to) await checkTwoClusters(from, to);
-  // none: the ledger's newest
+  // without a list: the ledger's newest
   return { ...plan, list: await readList(args, from, signal) };
 }
 
@@ -115,9 +117,9 @@ function readRange(args: Args): Window {
 
 /**
  * The tables of FILE or stdin, or with `--all` those of the source.
- * @returns undefined where stdin is a terminal, so that nobody gave a list
- * @throws {Failure} where the input is not whole, or a flag selects none of it: a misspelt name would copy
- * nothing in silence
+ * @returns undefined if nobody gave a list, as stdin is a terminal
+ * @throws {Failure} if the input is not whole, or a flag selects none of it: a misspelt name would copy nothing,
+ * in silence
  */
 async function readList(
   args: Args,

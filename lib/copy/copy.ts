@@ -116,7 +116,7 @@ export class TableRun {
     }
   }
 
-  /** Works on tables of one database. All are awaited, whatever becomes of one, so that no statement is cut. */
+  /** Works on tables of one database. All are awaited, whatever becomes of one: no statement is cut. */
   async #work(names: readonly TableName[]): Promise<void> {
     const seen = await this.#compare(names);
     await Promise.all(names.map((name, i) => this.#one(name, seen[i]!).catch((error) => this.#stop(error))));
@@ -151,7 +151,7 @@ export class TableRun {
     return await new TableCopy(this.options, seen).run();
   }
 
-  /** Writes what became of a table into the ledger and prints it, with those that end while others are written. */
+  /** Writes what became of a table into the ledger, with others that end meanwhile, and prints it. */
   #end(result: TableResult): Promise<void> {
     this.#ended.push(result);
     return this.#written = this.#written.then(async () => {
@@ -175,7 +175,7 @@ export class TableRun {
     }
   }
 
-  /** Stops the run. The others end by an Interrupted, whatever the cause is: they are not done, not failed. */
+  /** Stops the run. Other tables end by an Interrupted, whatever the cause: they are not done, not failed. */
   #stop(cause: unknown): void {
     const { halt, signal } = this.options;
     if (signal.aborted) return;

@@ -1,7 +1,8 @@
 /**
- * The ledger of a copy: what must survive a crash. Which tables are proven, who holds the others until when,
- * and which TTLs were raised. All else is asked of the clusters. Every change is one statement that may run
- * twice: a process that is killed or suspended between two holds no lock, and a lost answer costs nothing.
+ * The ledger of a copy: what must survive a crash. That is which tables are proven, which worker holds the
+ * others until when, and which TTLs were raised; all else is asked of the clusters. Every change is one
+ * statement that may run twice: a process that is killed or suspended between two of them holds no lock, and
+ * if an answer is lost the statement is sent again.
  */
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
 import { databaseKey, tableKey, type TableName } from "../cnosdb/names.ts";
@@ -10,13 +11,13 @@ import { sqliteStore } from "./ledger_sqlite.ts";
 import { proven, type TableResult } from "./result.ts";
 import { helpFor } from "./trouble.ts";
 
-/** The ledger where no other is named. */
+/** The ledger if `--ledger` names no other. */
 export const defaultLedger = "copy_tables.sqlite";
 
-/** A table of the list; "" is the status of what is to be done, whose result line is an earlier run's. */
+/** A table of the list. Status "": it is to be done, and its result line is an earlier run's. */
 export type LedgerRow = TableName & { status: string; result: string | null; holder: string | null };
 
-/** A database whose TTL may be raised, and what it was. */
+/** A database whose TTL may be raised, and what it was before. */
 export type RaisedTtl = { cluster: string; tenant: string; database: string; formerSeconds: number };
 
 /** What the SQL here needs of a database; see `sqliteStore`. */
@@ -24,7 +25,7 @@ type Store = Awaited<ReturnType<typeof sqliteStore | typeof postgresStore>>;
 
 const name = `tenant, database, "table"`;
 const itemName = "value ->> 'tenant', value ->> 'database', value ->> 'table'";
-/** The names end in the version. `listed` is when a table was last in a list, which tells the newest list. */
+/** The names end in the version. `listed`: when a table was last in a list, by which the newest is found. */
 const schema = [
   `CREATE TABLE IF NOT EXISTS cnosdb_migrate_table_3 (proof TEXT NOT NULL, tenant TEXT NOT NULL,
     database TEXT NOT NULL, "table" TEXT NOT NULL, listed BIGINT NOT NULL, status TEXT NOT NULL DEFAULT '',
@@ -33,9 +34,9 @@ const schema = [
   `CREATE TABLE IF NOT EXISTS cnosdb_migrate_ttl_3 (cluster TEXT NOT NULL, tenant TEXT NOT NULL,
     database TEXT NOT NULL, "formerSeconds" FLOAT NOT NULL, PRIMARY KEY (cluster, tenant, database))`,
 ];
-const giveBack = "UPDATE cnosdb_migrate_table_3 SET holder = NULL, until = 0 WHERE";
+const release = "UPDATE cnosdb_migrate_table_3 SET holder = NULL, until = 0 WHERE";
 
-/** An error of the database with the ledger's name and what to do; any other as it is. */
+/** An error of the ledger's database with its name and what to do; any other error unchanged. */
 function explain(name: string, error: unknown): unknown {
   if (error instanceof TypeError && error.message.startsWith("Invalid URL")) {
     return new UsageError(`--ledger ${name}: is no URL`, helpFor(error));
@@ -46,11 +47,11 @@ function explain(name: string, error: unknown): unknown {
 }
 
 /**
- * Opens a ledger, and makes it where it is not there.
+ * Opens a ledger, and makes it if there is none.
  * @param where the path of a SQLite file, or `postgres://…`
- * @param options.readOnly to look at it, also while others work and where nothing may be written
- * @param options.leaseMs how long the tables of a worker that is not heard of stay its own
- * @throws {Failure} where it cannot be used: foreign, damaged, of another version, out of reach, no room
+ * @param options.readOnly only to look at it: works while others write, and if we may not write there
+ * @param options.leaseMs how long a worker that is not heard of keeps its tables
+ * @throws {Failure} if it cannot be used: foreign, damaged, of another version, out of reach, no room
  */
 export async function openLedger(
   where: string = defaultLedger,
@@ -62,7 +63,7 @@ export async function openLedger(
     const hint = "expected a file, or postgres://USER@HOST/DATABASE";
     throw new UsageError(`--ledger ${scheme ? `${scheme}:…` : where || '""'}: cannot be used`, hint);
   }
-  // up to the last @, as a password may hold one; so may the parameters
+  // Up to the last @, as a password may hold one; and the parameters may hold a password.
   const name = isPostgres ? where.replace(/\/\/.*@/s, "//").replace(/\?.*/s, "") : where;
   let store: Store | undefined;
   try {
@@ -76,28 +77,28 @@ export async function openLedger(
   }
 }
 
-/** Makes the tables where there are none. @returns why what is there can be none; nothing was written then */
+/** Makes the tables if there are none. @returns why this is no ledger; nothing was written then */
 async function prepare(store: Store, readOnly: boolean): Promise<string | undefined> {
   const tables = (await store.run(store.tables)).map((row) => row.name);
   const isOther = tables.length > 0 && !tables.includes("cnosdb_migrate_table_3");
   if (isOther) return "is of something else, or of another version of these scripts";
-  // the last: what is there waits for nobody, and where a process was killed before it, all is made again
+  // It is made last. Without it, a process may have been killed halfway, so everything is made again.
   const isWhole = tables.includes("cnosdb_migrate_ttl_3");
   if (!isWhole && readOnly) return "is empty: it is filled when tables are copied";
   for (const text of isWhole ? [] : schema) await store.run(text);
-  // what dead processes held is free
-  if (store.share) await store.run(`${giveBack} until > 0`);
+  // no other process works on it, so whoever holds tables is dead
+  if (store.share) await store.run(`${release} until > 0`);
   await store.share?.();
 }
 
 /** An open ledger, and this process as a worker of it. */
 export class Ledger {
   readonly worker = `${Deno.hostname()}:${Deno.pid}:${crypto.randomUUID().slice(0, 8)}`;
-  /** what the results of the list are a proof of */
+  /** what the list's results are a proof of */
   proof = "";
   /** the list, by `tableKey` */
   #list: ReadonlySet<string> = new Set();
-  /** what was free of it when it was looked at last, database by database */
+  /** tables of it that were free at the last look, less those that were claimed since, by database */
   #free: TableName[][] = [];
   #timer: ReturnType<typeof setInterval> | undefined;
 
@@ -113,14 +114,14 @@ export class Ledger {
     }
   }
 
-  /** Changes the rows of tables. @param values of $3 … @returns those that were changed */
+  /** Changes the rows of tables. @param values of $3 … @returns the tables that were changed */
   #update(items: readonly TableName[], set: string, where: string, ...values: (string | number)[]) {
     const update = `UPDATE cnosdb_migrate_table_3 SET ${set} FROM ${this.store.items}
       WHERE proof = $2 AND (${name}) = (${itemName}) AND ${where} RETURNING ${name}`;
     return this.#run<TableName>(update, JSON.stringify(items), this.proof, ...values);
   }
 
-  /** The tables of the list that are to be done and of which `where` is true. @param values of $2 … */
+  /** Tables of the list that are to be done and meet a condition. @param values of $2 … */
   async #open(where: string, ...values: string[]): Promise<TableName[]> {
     const select = `SELECT ${name} FROM cnosdb_migrate_table_3 WHERE proof = $1 AND status = '' AND ${where}`;
     const rows = await this.#run<TableName>(select, this.proof, ...values);
@@ -128,11 +129,12 @@ export class Ledger {
   }
 
   /**
-   * Enters a list of tables, and opens again what is not proven of it. All else is about these tables alone:
-   * leftovers of another input are not copied. Workers share what is in the lists of both.
-   * @param proof what a result is a proof of (clusters, how it was verified, bounds): others do not count
-   * @param names the tables; without them the proof's newest list; without both the newest, to be looked at
-   * @returns how many tables it has; undefined where there is no such list
+   * Enters a list of tables, and opens again those that are not proven. From then on it is about these
+   * tables alone: leftovers of another input are not copied. Workers share what is in the lists of both.
+   * @param proof what a result proves (clusters, how they were compared, bounds): others do not count
+   * @param names the tables; without them the newest list of this proof; without both the newest of all, to
+   * be looked at
+   * @returns how many tables the list has; undefined if there is no such list
    */
   async start(proof?: string, names?: readonly TableName[]): Promise<number | undefined> {
     const found = names ? [] : await this.#run<TableName & { proof: string }>(
@@ -146,7 +148,7 @@ export class Ledger {
     this.#free = [];
     if (proof === undefined) return this.#list.size;
     const { now, items } = this.store;
-    // in one statement, so that a list is never there in part
+    // in one statement, so that never a part of a list is there
     const insert = `INSERT INTO cnosdb_migrate_table_3 AS t (listed, proof, ${name})
       SELECT DISTINCT ${now}, CAST($2 AS TEXT), ${itemName} FROM ${items} WHERE true
       ON CONFLICT (proof, ${name}) DO UPDATE SET listed = excluded.listed, status = CASE
@@ -154,15 +156,16 @@ export class Ledger {
     await this.#run(insert, JSON.stringify(names ?? found), proof);
     await this.#run("ANALYZE cnosdb_migrate_table_3");
     const renew = `UPDATE cnosdb_migrate_table_3 SET until = ${now} + $2 WHERE holder = $1 AND status = ''`;
-    // a lease that is lost does no harm, and a ledger out of reach is told by what else is asked of it
+    // A lost lease does no harm, and other statements report a ledger that is out of reach.
     const renewAll = () => this.#run(renew, this.worker, this.leaseMs).catch(() => {});
     this.#timer ??= setInterval(renewAll, this.leaseMs / 3);
     return this.#list.size;
   }
 
   /**
-   * Leases tables of one database to this worker, one call at a time: of the one with the fewest tables in
-   * progress, then of the one with the most left. @returns none where none is free; others may hold some
+   * Leases tables of one database to this worker: prefers the database with the fewest tables in progress,
+   * then the one with the most left. One call at a time.
+   * @returns none if none is free; other workers may hold some
    */
   async claim(most: number): Promise<TableName[]> {
     const { now } = this.store;
@@ -186,7 +189,7 @@ export class Ledger {
     }
   }
 
-  /** How many tables other workers hold: there may be something to claim later. */
+  /** How many tables other workers hold, which may be free later. */
   async others(): Promise<number> {
     return (await this.#open(`holder <> $2 AND until >= ${this.store.now}`, this.worker)).length;
   }
@@ -196,14 +199,14 @@ export class Ledger {
     return (await this.#open("tenant = $2 AND database = $3", tenant, database)).length > 0;
   }
 
-  /** Writes what became of tables and gives their leases back; not of those that another worker took over. */
+  /** Writes what became of tables and ends their leases; but not for tables that another worker took over. */
   async finish(results: readonly TableResult[]): Promise<void> {
     const set = "status = value ->> 'status', result = CAST(value AS TEXT), holder = NULL, until = 0";
-    // coalesce: PostgreSQL would look for each table among all that are held
+    // With coalesce, as PostgreSQL would otherwise search all tables that are held for each of these.
     await this.#update(results, set, "coalesce(holder, '') = $3", this.worker);
   }
 
-  /** Opens proven tables again: the clusters say otherwise. */
+  /** Opens proven tables again, since the clusters say otherwise. */
   async reopen(names: readonly TableName[]): Promise<void> {
     await this.#update(names, "status = ''", "true");
     this.#free = [];
@@ -221,7 +224,7 @@ export class Ledger {
     }
   }
 
-  /** Notes a TTL that may be raised. */
+  /** Notes that a TTL may be raised. */
   async writeTtl({ cluster, tenant, database, formerSeconds }: RaisedTtl): Promise<void> {
     const insert = "INSERT INTO cnosdb_migrate_ttl_3 VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
     await this.#run(insert, cluster, tenant, database, formerSeconds);
@@ -232,16 +235,16 @@ export class Ledger {
     await this.#run(remove, cluster, tenant, database);
   }
 
-  /** The TTLs that may be raised, whatever list that was for. */
+  /** The TTLs that may be raised, by whatever list. */
   async ttls(): Promise<RaisedTtl[]> {
     return await this.#run("SELECT * FROM cnosdb_migrate_ttl_3 ORDER BY cluster, tenant, database");
   }
 
-  /** Gives back all that it holds and closes. */
+  /** Releases all that this worker holds, and closes. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    // where that fails, as it does where it is only read, the leases expire
-    await this.#run(`${giveBack} holder = $1`, this.worker).catch(() => {});
+    // If that fails, as it does for a ledger that is only read, the leases expire.
+    await this.#run(`${release} holder = $1`, this.worker).catch(() => {});
     await this.store.close();
   }
 }

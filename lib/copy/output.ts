@@ -1,4 +1,4 @@
-/** What a run shows: a line for every table, how far it is, and the exit code that it comes to. */
+/** What a run prints: a line for every table, its progress, and the exit code. */
 import { hostname } from "node:os";
 import { version } from "../cli/command.ts";
 import { Difference, Failure, messageOf } from "../cli/errors.ts";
@@ -11,16 +11,16 @@ import type { Step } from "./schedule.ts";
 import type { Tally } from "./table.ts";
 import { addReason, type Reasons } from "./trouble.ts";
 
-/** How far a run is: what its tables at work count up, and what became of those that ended. */
+/** How far a run is: the rows of tables at work, and what became of the tables that ended. */
 export class Standing implements Tally {
   rowsPlanned = 0;
   rowsCopied = 0;
   bytes = 0;
   tables = 0;
-  /** tables that ended, and of these the ones that are not equal */
+  /** tables that ended, and those of them that are not equal */
   ended = 0;
   failed = 0;
-  /** tables that ended by what became of them, whoever did it */
+  /** how many tables ended, by status, whichever worker did them */
   readonly byStatus: Record<string, number> = {};
 
   /** Counts a table that ended. */
@@ -35,7 +35,7 @@ export class Standing implements Tally {
     return Object.entries(this.byStatus).map(([status, tables]) => `${tables} ${status}`).join(", ");
   }
 
-  /** What matters most comes first, as a terminal may be narrow. The time left is that of rows known of so far. */
+  /** The most important comes first, as a terminal may be narrow. The time left is for rows known so far. */
   describe(elapsedSeconds: number): string {
     const { tables, ended, failed, rowsPlanned, rowsCopied, bytes } = this;
     const seconds = Math.max(elapsedSeconds, 0.001);
@@ -51,10 +51,10 @@ export class Standing implements Tally {
   }
 }
 
-/** Takes a line of the results. */
+/** Prints a line of the results. */
 export type Print = (line: unknown) => Promise<void>;
 
-/** Prints to stdout, or to a file where there is a path. */
+/** Prints to stdout, or to the file at `path`. */
 export function printer(path: string | undefined): Print {
   if (path === undefined) return printJson;
   let file: Deno.FsFile | undefined;
@@ -70,21 +70,21 @@ export function printer(path: string | undefined): Print {
 
 const verbs = { profile: "comparing", export: "exporting", import: "importing", verify: "checking" };
 
-/** Prints a run's lines, counts its tables, and shows how far it is and which statement has run the longest. */
+/** Prints a run's lines, counts its tables, and shows progress and which statement has run the longest. */
 export class RunOutput {
   readonly standing = new Standing();
   readonly #reasons: Reasons = new Map();
-  /** statements at work, the oldest first, and when they began */
+  /** when each statement at work began, the oldest first */
   readonly #atWork = new Map<string, number>();
   readonly #startMs = Date.now();
   #endProgress = () => {};
   #printed: Promise<void> = Promise.resolve();
-  /** what is shown in place of how far the run is */
+  /** shown in place of the progress, if it is not empty */
   head = "";
 
   constructor(private readonly script: string, readonly say: Say, private readonly print: Print) {}
 
-  /** Prints the first line. @param tables how many are to follow @param run what is compared with what */
+  /** Prints the first line. @param tables how many will follow @param run what is compared with what */
   async begin(tables: number, run: Record<string, unknown>): Promise<void> {
     this.standing.tables = tables;
     this.#endProgress = showProgress(() => this.#describe(), this.say);
@@ -92,7 +92,7 @@ export class RunOutput {
     await this.#print({ run: { script: this.script, version, ...run, started, host: hostname() } });
   }
 
-  /** Prints a table's line, and says why it is not well: once for all tables, and at the end for how many. */
+  /** Prints a table's line, and says why it is not equal: each reason once, and at the end for how many. */
   async result(result: TableResult): Promise<void> {
     const { status, error, hint, earlier } = result;
     this.standing.count(status);
@@ -102,7 +102,7 @@ export class RunOutput {
     await this.#print(result);
   }
 
-  /** Notes that a statement begins, or ends. */
+  /** Notes that a statement begins or, with `end`, that it ended. */
   step(name: TableName, step: Step, end?: true): void {
     const text = `${verbs[step]} ${displayTable(name)}`;
     if (end) this.#atWork.delete(text);
@@ -110,10 +110,10 @@ export class RunOutput {
   }
 
   /**
-   * Prints the last line and says what it came to.
+   * Prints the last line, and sums up what became of the tables.
    * @param stopped why the run ended before all was done
-   * @param isPlan whether to differ is what was asked for
-   * @returns the exit code @throws why the run stopped before its end, or that not all is well
+   * @param isPlan only asked what differs, so that a difference is no failure
+   * @returns the exit code @throws why the run stopped early, or that not all is well
    */
   async end(stopped: unknown, isPlan: boolean): Promise<number> {
     this.#endProgress();
@@ -122,13 +122,13 @@ export class RunOutput {
     }
     const { tables, ended, byStatus, rowsCopied: rows, bytes } = this.standing;
     const seconds = this.#seconds();
-    const told = `${tables - ended} of ${tables} tables are not done`;
-    if (ended < tables && stopped !== undefined) this.say(told);
+    const notDone = `${tables - ended} of ${tables} tables are not done`;
+    if (ended < tables && stopped !== undefined) this.say(notDone);
     const problem = stopped ??
-      (ended < tables ? new Failure(told, "run the same again.") : this.#problem(isPlan));
+      (ended < tables ? new Failure(notDone, "run the same again.") : this.#problem(isPlan));
     const exit = problem === undefined ? 0 : problem instanceof Failure ? problem.exitCode : 1;
     const end = { tables: ended, ...byStatus, rows, bytes, seconds, exit };
-    // A reader that is gone, or a full disk, has stopped the run already, and is what is told.
+    // If this fails, the reader is gone or the disk is full, which has stopped the run already: report that.
     await this.#print({ end: { ...end, ended: new Date().toISOString() } }).catch((error) => {
       throw stopped ?? error;
     });
@@ -138,7 +138,7 @@ export class RunOutput {
     return exit;
   }
 
-  /** What the statuses come to: a difference where reading back found one and nothing else is wrong. */
+  /** What is wrong with the tables: a Difference only if some differ and nothing else is wrong. */
   #problem(isPlan: boolean): Failure | undefined {
     const { failed, byStatus: { differs = 0 } } = this.standing;
     if (failed === differs) return failed && !isPlan ? new Difference("the two clusters differ") : undefined;

@@ -2,8 +2,8 @@
  * Decides which statement runs next. The target takes one import into a database after another (they wait for
  * each other there, one raft group a shard, on 2.3 to 2.4.3), while imports into different databases run side
  * by side; and an import takes about five times as long as its export. So the database with most left decides
- * how long it all takes, and its imports go first. Outside of `--hours`, and while SIGUSR1 has paused the run,
- * no statement begins; those that run go on.
+ * how long it all takes, and its imports go first. No statement begins outside of `--hours`, or while SIGUSR1
+ * has paused the run; those that run go on.
  */
 import { meaningOf } from "../cnosdb/refusals.ts";
 
@@ -40,7 +40,7 @@ export interface Turn {
 
 /** By how much each good statement raises the limit of a side that was overloaded. */
 const recovery = 1 / 4;
-/** Enough staged windows of a database: one is being imported, the next is ready. Its exports make way then. */
+/** With so many staged windows a database's exports make way: one is imported, the next is ready. */
 const enoughStaged = 2;
 
 /** Lets statements run, the most urgent first. */
@@ -138,7 +138,7 @@ export class Schedule {
     return bytes === 0 || bytes + hold.bytes <= this.options.aheadBytes;
   }
 
-  /** The most urgent are imports of the database with most left, and what prepares them; verifying can wait. */
+  /** Most urgent are imports of the database with most left, and what prepares them; verifying can wait. */
   #urgency({ step, database }: Turn): number {
     if (step === "verify") return -1;
     const staged = [...this.#staged.values()].filter((one) => one === database).length;

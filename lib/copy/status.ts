@@ -1,4 +1,4 @@
-/** `--status`: what a ledger says of a run, also while it is being worked on. */
+/** `--status`: what a ledger says of a run, also while the run goes on. */
 import type { Args } from "../cli/command.ts";
 import { UsageError } from "../cli/errors.ts";
 import { printJson, printLine, writeStdout } from "../cli/files.ts";
@@ -9,11 +9,11 @@ import { Standing } from "./output.ts";
 import { proven, type TableResult } from "./result.ts";
 import { describeTtl } from "./ttl.ts";
 
-/** How far a ledger's newest run is, as it is printed. @throws {UsageError} where it has none */
+/** How far a ledger's newest run is, as JSON and as text. @throws {UsageError} if it has none */
 async function readStatus(ledger: Ledger) {
   if (!await ledger.start()) throw new UsageError(`${ledger.name} has no run`);
   const standing = new Standing();
-  /** tables that a worker holds just now, and who */
+  /** tables that are held just now, and by which worker */
   const atWork: { table: string; holder: string }[] = [];
   const notWell: { table: string; status: string; error: string }[] = [];
   let [startMs, endMs] = [Infinity, 0];
@@ -47,15 +47,15 @@ async function readStatus(ledger: Ledger) {
   return { json: { run, ...standing, elapsedSeconds, atWork, notWell }, text };
 }
 
-/** How often `--watch` looks. */
+/** How often `--watch` prints. */
 const watchMs = 2000;
 const clearScreen = new TextEncoder().encode("\x1b[H\x1b[2J");
 
-/** Prints how far the newest run of `--ledger` is, with `--watch` again and again. @returns the exit code */
+/** Prints how far the newest run of `--ledger` is; repeats that with `--watch`. @returns the exit code */
 export async function printStatus(args: Args, signal: AbortSignal): Promise<number> {
   const watch = args.on("watch");
   do {
-    // anew each time, as what reads it may not see what is written from then on
+    // opened each time: one that is only read may not show what is written later
     const ledger = await openLedger(args.value("ledger"), { readOnly: true });
     try {
       const { json, text } = await readStatus(ledger);

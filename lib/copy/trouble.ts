@@ -1,27 +1,27 @@
-/** What can go wrong with a copy beside what a server refuses: what it concerns, and how it is told. */
+/** What can go wrong with a copy beside what a server refuses: what it concerns, and how it is reported. */
 import { Failure, Interrupted, messageOf } from "../cli/errors.ts";
 import { displayTable, type TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import type { TableResult } from "./result.ts";
 
-/** What concerns a cluster, not one table: all would say it. Ends the run; the tables stay undone. */
+/** Trouble with a cluster, which every table would have. Ends the run; its tables are not done, not failed. */
 export class ClusterTrouble extends Failure {
   override name = "ClusterTrouble";
 }
 
-/** What passes by itself did not, for as long as it was tried. */
+/** Retrying did not help, for as long as it was tried. */
 export class GivenUp extends Failure {
   override name = "GivenUp";
 }
 
-/** Nothing was copied, and copying again would be refused again. */
+/** Nothing was copied, and a repeat would be refused again. */
 export class Refused extends Failure {
   override name = "Refused";
 }
 
 /**
- * Whether a failure is what becomes of the table that was worked on. Else it is of the run, the cluster, or
- * a bug; or rows have grown older than the TTL and are to be skipped, so that their table is looked at again.
+ * Whether an error is the outcome of the table that was worked on. If not, it is the run's, the cluster's
+ * or a bug; or rows have become older than the TTL and their table is to be compared again, without them.
  */
 export function concernsTable(error: unknown): error is Failure {
   return error instanceof Failure && meaningOf(error) !== "expired" &&
@@ -29,9 +29,8 @@ export function concernsTable(error: unknown): error is Failure {
 }
 
 /**
- * Asks for several tables together, and where that fails for a table's reason one by one, so that one table's
- * trouble is its own.
- * @returns what was answered for each, or why it could not be
+ * Asks for several tables together, and if that fails because of a table one by one, so that it fails alone.
+ * @returns the answer for each, or why there is none
  */
 export async function eachAlone<T, R>(
   items: readonly T[],
@@ -41,7 +40,7 @@ export async function eachAlone<T, R>(
     return await ask(items);
   } catch (error) {
     if (!concernsTable(error)) throw error;
-    // The patience is over once for all of them.
+    // Retrying one by one would take as long again for each.
     if (items.length === 1 || error instanceof GivenUp) return items.map(() => error);
   }
   const answers: (R | Failure)[] = [];
@@ -49,13 +48,13 @@ export async function eachAlone<T, R>(
   return answers;
 }
 
-/** How a failure stands in a table's line. */
+/** A failure as a table's line has it. */
 export function tellFailure(failure: Failure): Pick<TableResult, "status" | "error" | "hint"> {
   const status = failure instanceof Refused ? "refused" : "failed";
   return { status, error: messageOf(failure), ...(failure.hint ? { hint: failure.hint } : {}) };
 }
 
-/** What a failure says beside which table and statement it was: the same for all that fail alike. */
+/** The message of a failure without its table and statement: the same for all that fail alike. */
 export function gistOf(error: unknown): string {
   return messageOf(error).replace(/^.* answered (\d+ )?/, "");
 }
@@ -76,7 +75,7 @@ const help: readonly [RegExp, string][] = [
     /resources exhausted/i,
     "if that node answers so to everything, a restart of it helps, and waiting does not; else take fewer --jobs",
   ],
-  // a ledger's: of PostgreSQL by its code, of SQLite (which has one for all) and of its file by their texts
+  // of a ledger: PostgreSQL's by code; SQLite's, which all have one code, and the file's by their texts
   [/^Invalid URL/, "in its password % @ : / ? # are written %25 %40 %3A %2F %3F %23."],
   [/^ledger 28/, "user and password come from the URL, or PGUSER and PGPASSWORD."],
   [/^ledger 3D/, "make the database first: createdb NAME."],
@@ -97,16 +96,16 @@ const help: readonly [RegExp, string][] = [
   [/^ledger /, "is it running, and reachable from here? Start again: it goes on where it stopped."],
 ];
 
-/** What helps against a failure; undefined where waiting is all. */
+/** What helps against a failure; undefined if only waiting does. */
 export function helpFor(error: unknown): string | undefined {
   if (error instanceof Failure && error.hint) return error.hint;
   return help.find(([pattern]) => pattern.test(messageOf(error)))?.[1];
 }
 
-/** Why tables are not well: each reason with the first table that it is true of, and how many there are. */
+/** Why tables are not equal, by `gistOf`: the first table with that reason, and how many have it. */
 export type Reasons = Map<string, { first: string; tables: number }>;
 
-/** Counts a table that is not well. @returns whether it is the first one with this reason */
+/** Counts a table that is not equal. @returns whether it is the first one with this reason */
 export function addReason(reasons: Reasons, name: TableName, why: string): boolean {
   const gist = gistOf(why.replaceAll(displayTable(name), "it"));
   const { first, tables } = reasons.get(gist) ?? { first: displayTable(name), tables: 0 };

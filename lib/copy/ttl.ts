@@ -1,8 +1,8 @@
 /**
- * TTLs of databases: raised while expired rows are imported, set back when their tables are done. A raised
- * one says itself what it was before: it is longer by a time that nobody would choose. So whoever finds it
- * can set it back, whatever became of the process that raised it and of its ledger; what the operator sets
- * meanwhile is told from it and stays. The ledger notes where to look during a run, and for `--status`.
+ * TTLs of databases: raised while expired rows are imported, restored when their tables are done. A raised TTL
+ * shows what it was before: it is longer by a time that nobody would choose. So any later run can restore it,
+ * even if the process that raised it and its ledger are gone, and a TTL that the operator sets meanwhile is
+ * recognized, and kept. The ledger notes where to look during a run, and for `--status`.
  */
 import { Failure, messageOf } from "../cli/errors.ts";
 import { displayName } from "../cnosdb/names.ts";
@@ -12,8 +12,8 @@ import type { Cluster, Trying } from "./cluster.ts";
 import type { Ledger, RaisedTtl } from "./ledger.ts";
 
 /**
- * What a TTL is raised by: far enough for any row, and to what no operator would choose, as it is no whole
- * number of hours. 2.4.0, 2.4.2 and 2.4.3 take it and read it back so (100000 days, too); 2.4.0 takes no INF.
+ * By how much a TTL is raised: enough for any row, and to what no operator would choose, as it is no whole
+ * number of hours. 2.4.0, 2.4.2 and 2.4.3 take and show it unchanged (100000 days, too); 2.4.0 takes no INF.
  */
 const addedSeconds = 60_000 * 86_400 + 17 * 60;
 const longestSeconds = 40_000 * 86_400 - 17 * 60;
@@ -21,7 +21,7 @@ const longestSeconds = 40_000 * 86_400 - 17 * 60;
 /** Retries for a minute, also when the run itself has to stop: what was raised is to be set back. */
 const trying: Trying = { signal: new AbortController().signal, patienceMs: 60_000 };
 
-/** What is needed of a cluster. */
+/** Tests stand in for a cluster. */
 export type TtlTarget = Pick<Cluster, "url" | "run">;
 
 /** The seconds of a TTL in `information_schema.databases`, Infinity for INF. @throws {Failure} */
@@ -31,14 +31,14 @@ export function parseTtl(text: string): number {
   return seconds;
 }
 
-/** A TTL as `ALTER DATABASE … SET TTL` takes it: one number of d, h, m or (no need before 2.4.2) s. */
+/** A TTL as `ALTER DATABASE … SET TTL` takes it: one number of d, h, m or s; s only from 2.4.2 on. */
 export function formatTtl(seconds: number): string {
   const units = [["d", 86_400], ["h", 3600], ["m", 60], ["s", 1]] as const;
   const [unit, size] = units.find(([, size]) => seconds % size === 0)!;
   return `${seconds / size}${unit}`;
 }
 
-/** What a raised TTL was, in seconds; undefined where it is not one. */
+/** What a raised TTL was before, in seconds; undefined if it is not raised. */
 function formerOf(seconds: number): number | undefined {
   const former = seconds - addedSeconds;
   return former >= 0 && former <= longestSeconds && seconds % 3600 !== 0 ? former : undefined;
@@ -51,7 +51,7 @@ async function readTtls(target: TtlTarget, tenant: string): Promise<Map<string, 
   return new Map(rows.map(({ database_name, ttl }) => [String(database_name), parseTtl(String(ttl))]));
 }
 
-/** The TTL of a database, in seconds. @throws {Failure} where the cluster has no such database */
+/** The TTL of a database, in seconds. @throws {Failure} if the cluster has no such database */
 export async function readTtl(target: TtlTarget, tenant: string, database: string): Promise<number> {
   const seconds = (await readTtls(target, tenant)).get(database);
   if (seconds !== undefined) return seconds;
@@ -74,7 +74,7 @@ export class Ttls {
   /** Raises the TTL of a database, so that its expired rows can be imported. @throws {Failure} */
   async raise(tenant: string, database: string): Promise<void> {
     const formerSeconds = await readTtl(this.target, tenant, database);
-    // raised already, or what could not be told apart then
+    // raised already, or one that would not look raised then
     if (formerOf(formerSeconds + addedSeconds) === undefined) return;
     const ttl = { cluster: this.target.url, tenant, database, formerSeconds };
     await this.ledger.writeTtl(ttl);
@@ -84,9 +84,9 @@ export class Ttls {
   }
 
   /**
-   * Sets back the TTLs whose databases have no table left to do or at work, by whomever they were raised. One
-   * that does not read as raised was set by somebody else meanwhile, and stays.
-   * @returns what could not be set back, each with the statement to run
+   * Restores the TTLs of databases without a table left to do or at work, whichever worker raised them. One
+   * that does not look raised was set by somebody else meanwhile, and is kept.
+   * @returns what could not be restored, each with the statement to run
    */
   async restore(): Promise<Failure[]> {
     const failures: Failure[] = [];
@@ -98,7 +98,7 @@ export class Ttls {
         if (former !== undefined) await this.target.run(alterSql(database, former), { tenant }, trying);
         await this.ledger.removeTtl(ttl);
         if (former === undefined) continue;
-        // last, as a worker that raised it just now has lost its note
+        // checked last, as a worker may have raised it just now, and its note is removed
         const now = await readTtl(this.target, tenant, database);
         if (now !== former) throw new Failure(`it was set to ${former} s but reads as ${now} s`);
       } catch (error) {
@@ -111,12 +111,12 @@ export class Ttls {
     return failures;
   }
 
-  /** The TTLs that may be raised and wait for tables that are still to be done. */
+  /** The TTLs of this cluster that may be raised. */
   async noted(): Promise<RaisedTtl[]> {
     return (await this.ledger.ttls()).filter(({ cluster }) => cluster === this.target.url);
   }
 
-  /** Finds the TTLs that are raised, also those that no ledger knows of, and notes them to be set back. */
+  /** Finds the TTLs that are raised, also those that no ledger knows of, and notes them to be restored. */
   async find(tenants: readonly string[]): Promise<RaisedTtl[]> {
     const found: RaisedTtl[] = [];
     for (const tenant of tenants) {
