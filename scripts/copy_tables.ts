@@ -86,15 +86,11 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   const stage = await openStage(args, { ...nodes, say });
   try {
     if (args.on("estimate")) return await printEstimate(args, { ...plan, stage }, output, signal);
-    const ledger = await openLedger(args.value("ledger"));
-    try {
-      return await runTables({ ...plan, stage, ledger }, output, signal);
-    } finally {
-      await ledger.close();
-    }
+    await using ledger = await openLedger(args.value("ledger"));
+    return await runTables({ ...plan, stage, ledger }, output, signal);
   } finally {
-    const told = await stage.close();
-    if (told) say(told);
+    const leftBehind = await stage.close();
+    if (leftBehind) say(leftBehind);
   }
 }
 

@@ -118,8 +118,8 @@ function readRange(args: Args): Window {
 /**
  * The tables of FILE or stdin, or with `--all` those of the source.
  * @returns undefined if nobody gave a list, as stdin is a terminal
- * @throws {Failure} if the input is not whole, or a flag selects none of it: a misspelt name would copy nothing,
- * in silence
+ * @throws {Failure} if the input is not whole, or a flag selects none of it: a misspelt name would copy
+ * nothing, in silence
  */
 async function readList(
   args: Args,

@@ -247,4 +247,8 @@ export class Ledger {
     await this.#run(`${release} holder = $1`, this.worker).catch(() => {});
     await this.store.close();
   }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
 }

@@ -4,13 +4,14 @@ import { UsageError } from "../cli/errors.ts";
 import { printJson, printLine, writeStdout } from "../cli/files.ts";
 import { pause } from "../cnosdb/http.ts";
 import { displayTable } from "../cnosdb/names.ts";
-import { type Ledger, openLedger } from "./ledger.ts";
+import { openLedger } from "./ledger.ts";
 import { Standing } from "./output.ts";
 import { proven, type TableResult } from "./result.ts";
 import { describeTtl } from "./ttl.ts";
 
 /** How far a ledger's newest run is, as JSON and as text. @throws {UsageError} if it has none */
-async function readStatus(ledger: Ledger) {
+async function readStatus(where: string | undefined) {
+  await using ledger = await openLedger(where, { readOnly: true });
   if (!await ledger.start()) throw new UsageError(`${ledger.name} has no run`);
   const standing = new Standing();
   /** tables that are held just now, and by which worker */
@@ -55,15 +56,10 @@ const clearScreen = new TextEncoder().encode("\x1b[H\x1b[2J");
 export async function printStatus(args: Args, signal: AbortSignal): Promise<number> {
   const watch = args.on("watch");
   do {
-    // opened each time: one that is only read may not show what is written later
-    const ledger = await openLedger(args.value("ledger"), { readOnly: true });
-    try {
-      const { json, text } = await readStatus(ledger);
-      if (watch && Deno.stdout.isTerminal()) await writeStdout(clearScreen);
-      await (args.on("json") ? printJson(json) : printLine(text));
-    } finally {
-      await ledger.close();
-    }
+    // The ledger is opened each time, as one that is only read may not show what is written later.
+    const { json, text } = await readStatus(args.value("ledger"));
+    if (watch && Deno.stdout.isTerminal()) await writeStdout(clearScreen);
+    await (args.on("json") ? printJson(json) : printLine(text));
     if (watch) await pause(watchMs, signal).catch(() => {});
   } while (watch && !signal.aborted);
   return 0;
