@@ -1,65 +1,72 @@
-/** What differs between both sides: of many tables at once, then by windows of those that differ or are large. */
+/** What differs between both sides: of many tables at once, then window by window of those that are large or differ. */
 import type { Failure } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import type { Profiler } from "./profile.ts";
 import type { Verify } from "./result.ts";
-import { type Ask, type Column, columnDifferences, tickNanosOf } from "./statements.ts";
+import { type Column, columnDifferences, tickNanosOf } from "./statements.ts";
 import { eachAlone, Refused } from "./trouble.ts";
-import { addUp, closerSeconds, differs, noRows, overlap, pairBins, type Part } from "./windows.ts";
-import { sameSummary, type Sides, type Summary, type Window, windowOf } from "./windows.ts";
+import { addUp, binSeconds, type ComparedWindow, differs, noRows, overlap, pairBins } from "./windows.ts";
+import { sameSummary, type Sides, type Window, windowOf } from "./windows.ts";
 
-/** What compares: both sides, or one where the other is out of reach. */
+/** What is compared, and how. */
 export interface Comparison {
+  /** undefined if the other half reaches it */
   readonly source?: Profiler | undefined;
   readonly target?: Profiler | undefined;
   readonly verify: Verify;
-  /** a window holds some so many rows at most, and fewer where they have many columns */
+  /** about how many rows a window holds at most; fewer if they have many columns */
   readonly rowsPerWindow: number;
-  /** whether rows of the target outside of the source's first and last are left alone */
+  /** whether rows of the target before the source's first and after its last are left alone */
   readonly intoExisting: boolean;
+  /** the time of a table that is compared and copied */
+  readonly bounds: (name: TableName) => Promise<Window>;
 }
 
-/** A table as both sides see it at first sight. */
-export interface Seen {
+/** What both sides hold of a table. */
+export interface TableProfile extends Sides {
   readonly name: TableName;
   readonly columns: readonly Column[];
-  /** what is compared and copied of it */
-  readonly outer: Window;
-  readonly source: Summary;
-  readonly target: Summary;
+  /** the time that is compared and copied */
+  readonly window: Window;
 }
 
-/** What a window takes in the stage at most, by a rough guess: Parquet comes uncompressed. */
+/** The most that a window may take in the stage, by a rough estimate: Parquet comes uncompressed. */
 const bytesPerWindow = 1_000_000_000;
 const bytesPerValue = 12;
 
-/** How wide the bins are by which a table is looked at more closely; undefined: it stays one window. */
-function closer({ rowsPerWindow }: Comparison, { columns }: Seen, sides: Sides): number | undefined {
+/** The width of the bins into which a window is cut; undefined if it stays whole. */
+function cutSeconds({ rowsPerWindow }: Comparison, columns: readonly Column[], sides: Sides) {
   const fitting = Math.floor(bytesPerWindow / (bytesPerValue * columns.length));
-  return closerSeconds(sides, Math.max(1, Math.min(rowsPerWindow, fitting)));
+  return binSeconds(sides, Math.max(1, Math.min(rowsPerWindow, fitting)));
 }
 
 /**
- * Looks at tables of one database: columns once, rows of all of them in a statement a side, and for `full`
- * digests of those that stay one window.
- * @param asks what is compared of each
- * @returns what was seen of each, or why it cannot be compared
+ * Profiles tables of one database on both sides: rows and times of all of them in one statement a side, and
+ * under `full` digests of those that stay one window.
+ * @returns the profile of each, or why it cannot be compared
  */
-export function lookAtTables(comparison: Comparison, asks: readonly Ask[]): Promise<(Seen | Failure)[]> {
-  return eachAlone(asks, async (some) => {
-    const columns = await Promise.all(some.map(({ name }) => commonColumns(comparison, name)));
-    const seen = await askBoth(comparison, some, columns);
-    return comparison.verify === "full" ? await withDigests(comparison, seen) : seen;
+export function profileTables(
+  comparison: Comparison,
+  names: readonly TableName[],
+): Promise<(TableProfile | Failure)[]> {
+  return eachAlone(names, async (some) => {
+    const tables = await Promise.all(some.map(async (name) => ({
+      name,
+      window: await comparison.bounds(name),
+      columns: await commonColumns(comparison, name),
+    })));
+    const profiles = await countRows(comparison, tables);
+    return comparison.verify === "full" ? await withDigests(comparison, profiles) : profiles;
   });
 }
 
-async function commonColumns({ source, target }: Comparison, name: TableName): Promise<Column[]> {
-  const [old, young] = await Promise.all([source?.columns(name), target?.columns(name)]);
-  if (old && young) assertSameColumns(old, young);
-  return old ?? young ?? [];
+async function commonColumns({ source, target }: Comparison, name: TableName): Promise<readonly Column[]> {
+  const [inSource, inTarget] = await Promise.all([source?.columns(name), target?.columns(name)]);
+  if (inSource && inTarget) assertSameColumns(inSource, inTarget);
+  return inSource ?? inTarget ?? [];
 }
 
-/** @throws {Refused} if columns differ: what only one side has would be lost, or null, in silence */
+/** @throws {Refused} if columns differ: COPY would drop them, or fill them with null, in silence */
 export function assertSameColumns(source: readonly Column[], target: readonly Column[]): void {
   const differences = columnDifferences(source, target);
   if (!differences.length) return;
@@ -69,72 +76,89 @@ export function assertSameColumns(source: readonly Column[], target: readonly Co
   );
 }
 
-async function askBoth(
+async function countRows(
   { source, target, intoExisting }: Comparison,
-  asks: readonly Ask[],
-  columns: readonly Column[][],
-): Promise<Seen[]> {
-  const asked = source?.summaries(asks);
-  // Beside other rows only what the source holds can be compared.
-  const held = intoExisting && target ? await asked : undefined;
-  const narrow = asks.map(({ name, window }, i) => ({
-    name,
-    window: held ? overlap(window, windowOf(held[i]!, tickNanosOf(columns[i]!))) : window,
-  }));
-  const [old, young] = await Promise.all([asked, target?.summaries(narrow)]);
-  return narrow.map(({ name, window }, i) => ({
-    ...{ name, columns: columns[i]!, outer: window, source: old?.[i] ?? noRows },
-    target: held?.[i]?.rows === 0 ? noRows : young?.[i] ?? noRows,
+  tables: readonly Omit<TableProfile, keyof Sides>[],
+): Promise<TableProfile[]> {
+  const counted = source?.summaries(tables.map(({ name, window }) => ({ name, window })));
+  // Beside other rows of the target only the time of the source's rows can be compared.
+  const held = intoExisting && target ? await counted : undefined;
+  const windows = tables.map(({ window, columns }, i) =>
+    held ? overlap(window, windowOf(held[i]!, tickNanosOf(columns))) : window
+  );
+  const [inSource, inTarget] = await Promise.all([
+    counted,
+    target?.summaries(tables.map(({ name }, i) => ({ name, window: windows[i]! }))),
+  ]);
+  return tables.map((table, i) => ({
+    ...table,
+    window: windows[i]!,
+    source: inSource?.[i] ?? noRows,
+    target: held?.[i]?.rows === 0 ? noRows : inTarget?.[i] ?? noRows,
   }));
 }
 
-/** With digests of the tables that stay one window: of the source, and if the rest is equal of the target. */
-async function withDigests(comparison: Comparison, seen: readonly Seen[]): Promise<Seen[]> {
-  const whole = seen.filter((one) => one.source.rows > 0 && closer(comparison, one, one) === undefined);
-  const even = whole.filter((one) => !differs(one));
-  const ask = (side: Profiler | undefined, tables: Seen[]) =>
-    side?.summaries(tables.map(({ name, outer, columns }) => ({ name, window: outer, columns })));
-  const [old, young] = await Promise.all([ask(comparison.source, whole), ask(comparison.target, even)]);
-  return seen.map((one) => ({
-    ...one,
-    source: old?.[whole.indexOf(one)] ?? one.source,
-    target: young?.[even.indexOf(one)] ?? one.target,
+/** Adds the source's digests of the tables that stay one window, and if the rest is equal the target's. */
+async function withDigests(
+  comparison: Comparison,
+  profiles: readonly TableProfile[],
+): Promise<TableProfile[]> {
+  const whole = profiles.filter((table) =>
+    table.source.rows > 0 && cutSeconds(comparison, table.columns, table) === undefined
+  );
+  const digest = async (side: Profiler | undefined, tables: TableProfile[]) => {
+    const summaries = await side?.summaries(tables) ?? [];
+    return new Map(summaries.map((summary, i) => [tables[i], summary]));
+  };
+  const [inSource, inTarget] = await Promise.all([
+    digest(comparison.source, whole),
+    digest(comparison.target, whole.filter((table) => !differs(table))),
+  ]);
+  return profiles.map((table) => ({
+    ...table,
+    source: inSource.get(table) ?? table.source,
+    target: inTarget.get(table) ?? table.target,
   }));
 }
 
 /**
- * A table as windows, which together cover all that is compared of it. One that holds little is a single
- * window; a window that differs is cut into finer ones if that saves copying.
- * @param part what is looked at, all of the table unless told
+ * Compares a table window by window. A small table is one window; a window that differs is cut into smaller
+ * ones if that saves copying.
+ * @param window what is compared of the table, by default all of it
+ * @returns windows that together cover it
  */
 export async function compareWindows(
   comparison: Comparison,
-  seen: Seen,
-  part: Part = { ...seen.outer, source: seen.source, target: seen.target },
-): Promise<Part[]> {
-  const seconds = closer(comparison, seen, part);
-  if (seconds === undefined) return [part];
+  table: TableProfile,
+  window: ComparedWindow = { ...table.window, source: table.source, target: table.target },
+): Promise<ComparedWindow[]> {
+  const seconds = cutSeconds(comparison, table.columns, window);
+  if (seconds === undefined) return [window];
   const { source, target, verify } = comparison;
-  const ask = { name: seen.name, window: part, columns: verify === "full" ? seen.columns : undefined };
-  const early = addUp([part.source, part.target]).first! < "1970";
-  const bins = await Promise.all([source, target].map((side) => side?.bins(ask, seconds, early)));
-  const parts = pairBins(bins[0], bins[1], part);
-  if (parts.length === 1) return parts;
-  const finer: Part[] = [];
-  for (const one of parts) finer.push(...differs(one) ? await compareWindows(comparison, seen, one) : [one]);
-  return finer;
+  const request = { name: table.name, window, columns: verify === "full" ? table.columns : undefined };
+  const isEarly = addUp([window.source, window.target]).first! < "1970";
+  const [inSource, inTarget] = await Promise.all(
+    [source, target].map((side) => side?.bins(request, seconds, isEarly)),
+  );
+  const windows = pairBins(inSource, inTarget, window);
+  if (windows.length === 1) return windows;
+  const smaller: ComparedWindow[] = [];
+  for (const one of windows) {
+    smaller.push(...differs(one) ? await compareWindows(comparison, table, one) : [one]);
+  }
+  return smaller;
 }
 
-/** Columns that differ in a window of as many rows on both sides: each is digested with time and tags. */
+/** The columns that differ in a window with as many rows on both sides: each is digested with time and tags. */
 export async function differingColumns(
   { source, target }: Comparison,
-  { name, columns }: Seen,
-  part: Part,
+  { name, columns }: TableProfile,
+  window: ComparedWindow,
 ): Promise<string[]> {
-  if (!source || !target || part.source.rows !== part.target.rows) return [];
-  const key = columns.filter(({ kind }) => kind !== "FIELD");
+  if (!source || !target || window.source.rows !== window.target.rows) return [];
   const fields = columns.filter(({ kind }) => kind === "FIELD");
-  const asks = fields.map((column) => ({ name, window: part, columns: [...key, column] }));
-  const [old, young] = await Promise.all([source.summaries(asks), target.summaries(asks)]);
-  return fields.filter((_, i) => !sameSummary(old[i]!, young[i]!)).map(({ name }) => name);
+  const key = columns.filter(({ kind }) => kind !== "FIELD");
+  const requests = fields.map((field) => ({ name, window, columns: [...key, field] }));
+  const [inSource, inTarget] = await Promise.all([source.summaries(requests), target.summaries(requests)]);
+  return fields.filter((_, i) => !sameSummary(inSource[i]!, inTarget[i]!)).map(({ name }) => name);
 }

@@ -4,7 +4,7 @@ import { Failure, Interrupted, messageOf } from "../cli/errors.ts";
 import { pause } from "../cnosdb/http.ts";
 import { tableKey, type TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
-import { lookAtTables, type Seen } from "./compare.ts";
+import { profileTables, type TableProfile } from "./compare.ts";
 import type { Ledger } from "./ledger.ts";
 import { proven, type TableResult } from "./result.ts";
 import { inStatements, unionMost } from "./statements.ts";
@@ -12,7 +12,6 @@ import { type CopyContext, TableCopy } from "./table.ts";
 import type { Claim } from "./tables.ts";
 import { concernsTable, eachAlone, tellFailure } from "./trouble.ts";
 import type { Ttls } from "./ttl.ts";
-import type { Window } from "./windows.ts";
 
 /** What a run over all tables needs. */
 export interface RunOptions extends CopyContext {
@@ -22,8 +21,6 @@ export interface RunOptions extends CopyContext {
   readonly claim: Claim;
   /** missing: it works alone, and keeps nothing */
   readonly ledger?: Ledger | undefined;
-  /** what of a table is compared */
-  readonly bounds: (name: TableName) => Promise<Window>;
   readonly ttls?: Ttls | undefined;
   readonly jobs: number;
   /** prints a table's line; if it throws the run ends */
@@ -118,37 +115,31 @@ export class TableRun {
 
   /** Works on tables of one database. All are awaited, whatever becomes of one: no statement is cut. */
   async #work(names: readonly TableName[]): Promise<void> {
-    const seen = await this.#compare(names);
-    await Promise.all(names.map((name, i) => this.#one(name, seen[i]!).catch((error) => this.#stop(error))));
+    const profiles = await profileTables(this.options, names);
+    await Promise.all(
+      names.map((name, i) => this.#one(name, profiles[i]!).catch((error) => this.#stop(error))),
+    );
     await restoreTtls(this.options);
   }
 
-  #compare(names: readonly TableName[]): Promise<(Seen | Failure)[]> {
-    const { bounds } = this.options;
-    return eachAlone(names, async (some) => {
-      const asks = await Promise.all(some.map(async (name) => ({ name, window: await bounds(name) })));
-      return await lookAtTables(this.options, asks);
-    });
-  }
-
   /** Works on one table. If rows of it expire on their way it is compared again, without them. */
-  async #one(name: TableName, first: Seen | Failure): Promise<void> {
-    let seen = first;
+  async #one(name: TableName, first: TableProfile | Failure): Promise<void> {
+    let profile = first;
     for (let comparisons = 1;; comparisons++) {
-      const result = await this.#copy(seen).catch((error) => {
+      const result = await this.#copy(profile).catch((error) => {
         const isExpired = meaningOf(error) === "expired";
         if (isExpired && comparisons < comparisonsMost) return undefined;
         if (isExpired || concernsTable(error)) return { ...name, ...tellFailure(error) };
         throw error;
       });
       if (result) return await this.#end(result);
-      seen = (await this.#compare([name]))[0]!;
+      profile = (await profileTables(this.options, [name]))[0]!;
     }
   }
 
-  async #copy(seen: Seen | Failure): Promise<TableResult> {
-    if (seen instanceof Failure) throw seen;
-    return await new TableCopy(this.options, seen).run();
+  async #copy(profile: TableProfile | Failure): Promise<TableResult> {
+    if (profile instanceof Failure) throw profile;
+    return await new TableCopy(this.options, profile).run();
   }
 
   /** Writes what became of a table into the ledger, with others that end meanwhile, and prints it. */

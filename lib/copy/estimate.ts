@@ -1,4 +1,4 @@
-/** `--estimate`: what a copy would move, how long that takes, what would be refused. It writes to neither cluster. */
+/** `--estimate`: what a copy would move, how long that takes, what would be refused. It changes neither cluster. */
 import type { Args } from "../cli/command.ts";
 import { atOnce } from "../cli/deps.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
@@ -8,7 +8,7 @@ import { databaseKey, displayName, displayTable } from "../cnosdb/names.ts";
 import { formatTime, parseTime } from "../cnosdb/time.ts";
 import type { Cluster } from "./cluster.ts";
 import type { RunPlan } from "./command.ts";
-import { lookAtTables, type Seen } from "./compare.ts";
+import { profileTables, type TableProfile } from "./compare.ts";
 import type { RunOutput } from "./output.ts";
 import { runOptions } from "./runs.ts";
 import { inStatements } from "./statements.ts";
@@ -16,94 +16,92 @@ import type { CopyContext } from "./table.ts";
 import { exportWindow } from "./transfer.ts";
 import { addReason, type Reasons } from "./trouble.ts";
 import { readTtl } from "./ttl.ts";
-import { sameSummary } from "./windows.ts";
+import { differs } from "./windows.ts";
 
-/** So many rows are exported to see how long that takes. */
+/** About how many rows are exported to see how long that takes. */
 const sampleRows = 200_000;
-const largestTold = 10;
+const largestReported = 10;
 /** An import takes up to so many times as long as its export (2.4.0 to 2.4.3.4). */
 const importFactor = 5;
 
-const cells = ({ source, columns }: Seen) => source.rows * columns.length;
+const cells = ({ source, columns }: TableProfile) => source.rows * columns.length;
 
 /**
- * Profiles all tables on both sides and exports a sample of the largest one into the stage, where it is
- * thrown away. Bytes are those of files in the stage: Parquet, which COPY INTO does not compress.
+ * Profiles all tables on both sides, and exports a sample of the largest one into the stage, which is removed
+ * again. Bytes are those of files in the stage: Parquet, which COPY INTO does not compress.
  */
-async function estimate(
-  { from, to, list, range, jobs, intoExisting, aheadBytes }: RunPlan,
-  context: CopyContext,
-) {
+async function estimate({ from, to, list, jobs, intoExisting, aheadBytes }: RunPlan, context: CopyContext) {
   if (!from || !to || !list?.names.length) {
     throw new UsageError("--estimate needs --from, --to and a list of tables");
   }
-  const seen: Seen[] = [];
+  const profiles: TableProfile[] = [];
   const reasons: Reasons = new Map();
-  const hasMore = ({ source, target }: Seen) => !intoExisting && target.rows > source.rows;
-  await atOnce(jobs, inStatements(list.names, databaseKey), async (group) => {
-    const asks = group.map((name) => ({ name, window: range }));
-    for (const [i, one] of (await lookAtTables({ ...context, verify: "count" }, asks)).entries()) {
-      if (!(one instanceof Failure)) seen.push(one);
-      if (one instanceof Failure) addReason(reasons, group[i]!, messageOf(one));
-      else if (hasMore(one)) addReason(reasons, one.name, "the target has more rows than the source");
+  await atOnce(jobs, inStatements(list.names, databaseKey), async (names) => {
+    for (const [i, profile] of (await profileTables({ ...context, verify: "count" }, names)).entries()) {
+      if (profile instanceof Failure) addReason(reasons, names[i]!, messageOf(profile));
+      else profiles.push(profile);
     }
   });
-  const left = seen
-    .filter((one) => one.source.rows > 0 && !sameSummary(one.source, one.target) && !hasMore(one))
+  const isRefused = ({ source, target }: TableProfile) => !intoExisting && target.rows > source.rows;
+  for (const { name } of profiles.filter(isRefused)) {
+    addReason(reasons, name, "the target has more rows than the source");
+  }
+  const toCopy = profiles
+    .filter((profile) => profile.source.rows > 0 && differs(profile) && !isRefused(profile))
     .sort((a, b) => cells(b) - cells(a));
-  const [largest] = left;
-  const sample = largest && await measure(context, largest);
+  const [largest] = toCopy;
+  const sample = largest && await exportSample(context, largest);
   const bytesPerCell = sample ? sample.bytes / Math.max(1, sample.rows * largest.columns.length) : 0;
-  const bytesOf = (one: Seen) => Math.round(cells(one) * bytesPerCell);
+  const bytesOf = (profile: TableProfile) => Math.round(cells(profile) * bytesPerCell);
   const secondsOf = (bytes: number) => sample?.bytes ? bytes * sample.seconds / sample.bytes : 0;
-  const bytesToCopy = sum(left, bytesOf);
-  // imports into one database wait for each other, so the largest one may decide
-  const databases = [...Map.groupBy(left, ({ name }) => databaseKey(name)).values()];
-  const importSeconds = secondsOf(
-    Math.max(bytesToCopy / jobs, ...databases.map((tables) => sum(tables, bytesOf))),
-  );
+  const bytesToCopy = sum(toCopy, bytesOf);
+  // Imports into one database wait for each other, so the largest one may decide.
+  const databases = [...Map.groupBy(toCopy, ({ name }) => databaseKey(name)).values()];
+  const importBytes = Math.max(bytesToCopy / jobs, ...databases.map((tables) => sum(tables, bytesOf)));
   return {
     tables: list.names.length,
-    rows: sum(seen, ({ source }) => source.rows),
+    rows: sum(profiles, ({ source }) => source.rows),
     // what is not equal already
-    tablesToCopy: left.length,
-    rowsToCopy: sum(left, ({ source }) => source.rows),
+    tablesToCopy: toCopy.length,
+    rowsToCopy: sum(toCopy, ({ source }) => source.rows),
     bytesToCopy,
-    // what lies there at once at most
+    // the most that lies there at once
     stageBytes: Math.min(bytesToCopy, aheadBytes),
-    exportSeconds: secondsOf(bytesToCopy / Math.min(jobs, Math.max(1, left.length))),
+    exportSeconds: secondsOf(bytesToCopy / Math.min(jobs, Math.max(1, toCopy.length))),
     // at best and at worst
-    importSeconds: [importSeconds, importFactor * importSeconds] as const,
+    importSeconds: [secondsOf(importBytes), importFactor * secondsOf(importBytes)] as const,
     jobs,
-    // what the seconds are reckoned from
+    // what the seconds are calculated from
     ...(sample ? { sample: { table: displayTable(largest.name), ...sample } } : {}),
-    largest: left.slice(0, largestTold).map((one) => ({
-      ...{ table: displayTable(one.name), rows: one.source.rows, bytes: bytesOf(one) },
+    largest: toCopy.slice(0, largestReported).map((profile) => ({
+      table: displayTable(profile.name),
+      rows: profile.source.rows,
+      bytes: bytesOf(profile),
     })),
     expired: await findExpired(to, databases),
-    refused: [...reasons].map(([why, told]) => ({ why, ...told })),
+    refused: [...reasons].map(([why, tables]) => ({ why, ...tables })),
   };
 }
 
-function sum(tables: readonly Seen[], of: (one: Seen) => number): number {
-  return tables.reduce((n, one) => n + of(one), 0);
+function sum(profiles: readonly TableProfile[], of: (profile: TableProfile) => number): number {
+  return profiles.reduce((total, profile) => total + of(profile), 0);
 }
 
-/** Exports the end of a table, as far as it holds some `sampleRows` rows were they spread evenly. */
-async function measure(context: CopyContext, { name, outer, source }: Seen) {
+/** Exports the end of a table: `sampleRows` rows if they are spread evenly over its time. */
+async function exportSample(context: CopyContext, { name, window, source }: TableProfile) {
   const [start, end] = [parseTime(source.first!)!, parseTime(source.last!)!];
   const share = BigInt(Math.ceil(1e6 * Math.min(1, sampleRows / source.rows)));
   const from = formatTime(end - (end - start) * share / 1_000_000n);
-  const begun = performance.now();
+  const startMs = performance.now();
   return await context.schedule.staged(async (hold) => {
-    const { directory, rows } = await exportWindow(context, name, { from, to: outer.to }, hold);
+    const { directory, rows } = await exportWindow(context, name, { from, to: window.to }, hold);
     await context.stage!.remove(directory);
-    return { rows, bytes: hold.bytes, seconds: Math.round(performance.now() - begun) / 1000 };
+    return { rows, bytes: hold.bytes, seconds: Math.round(performance.now() - startMs) / 1000 };
   });
 }
 
 /** Databases whose TTL on the target would be raised for older rows. */
-async function findExpired(target: Cluster, databases: readonly Seen[][]) {
+async function findExpired(target: Cluster, databases: readonly TableProfile[][]) {
   const expired: { database: string; ttlDays: number; oldest: string }[] = [];
   for (const tables of databases) {
     const { tenant, database } = tables[0]!.name;
@@ -116,7 +114,7 @@ async function findExpired(target: Cluster, databases: readonly Seen[][]) {
   return expired;
 }
 
-/** The same as an operator reads it. */
+/** The estimate as text. */
 function describeEstimate(estimated: Awaited<ReturnType<typeof estimate>>): string {
   const { sample, largest, expired, refused } = estimated;
   const tables = (n: number) => counted(n, "table");
@@ -142,14 +140,14 @@ function describeEstimate(estimated: Awaited<ReturnType<typeof estimate>>): stri
   ].filter(Boolean).join("\n");
 }
 
-/** Prints what a plan would come to: text, or with `--json` one line. @returns the exit code */
+/** Prints the estimate of a plan: text, or with `--json` one line. @returns the exit code */
 export async function printEstimate(
   args: Args,
   plan: RunPlan,
   output: RunOutput,
   signal: AbortSignal,
 ): Promise<number> {
-  const found = await estimate(plan, runOptions(plan, output, signal));
-  await (args.on("json") ? printJson(found) : printLine(describeEstimate(found)));
+  const estimated = await estimate(plan, runOptions(plan, output, signal));
+  await (args.on("json") ? printJson(estimated) : printLine(describeEstimate(estimated)));
   return 0;
 }

@@ -1,41 +1,49 @@
-/** What one cluster says of tables: their columns, and what lies in stretches of them. */
+/** Asks one cluster about tables: their columns, and what windows of them hold. */
 import { databaseKey, displayTable, type TableName } from "../cnosdb/names.ts";
 import type { Row } from "../cnosdb/sql.ts";
 import type { Cluster, Send } from "./cluster.ts";
 import type { Hold, Schedule, Step } from "./schedule.ts";
 import * as statements from "./statements.ts";
-import type { Ask, Column } from "./statements.ts";
+import type { Column, ProfileRequest } from "./statements.ts";
 import { Refused } from "./trouble.ts";
 import { type Bins, noRows, overlap, type Summary } from "./windows.ts";
 
-/** Before 1970 date_bin is not to be relied on (see `binsSql`). */
+/** Before 1970 date_bin is not reliable (see `binsSql`). */
 const epoch = "1970-01-01T00:00:00";
-/** Databases whose columns are kept: those that are at work. */
-const columnsKept = 64;
-/** Columns that are digested in one statement, so that its text stays below 16 MiB by far. */
-const columnsInStatement = 4_000;
+/** Of how many databases the columns are kept: of those in progress. */
+const databasesKept = 64;
+/** How many columns one statement may digest: its text stays far below the limit of 16 MiB. */
+const columnsPerStatement = 4_000;
 
 /** Sends a statement once, as a `Send` does. */
 type Query = (sql: string, idleMs?: () => number) => Promise<Row[]>;
 
-/** Asks one cluster, when its turn comes. */
+/** One cluster, whose statements run when the schedule lets them. */
 export class Profiler {
+  /** by `databaseKey`, the columns of its tables */
   readonly #columns = new Map<string, Promise<Map<string, Column[]>>>();
 
-  /** @param signal no further statement is begun when it is aborted */
+  /**
+   * @param signal no further statement is sent once it is aborted
+   * @param report.onStep is called when a statement starts and when it ends
+   * @param report.onAgain is called before a statement is sent again, with the reason
+   */
   constructor(
     readonly cluster: Cluster,
     private readonly schedule: Schedule,
     private readonly signal: AbortSignal,
-    private readonly told: {
+    private readonly report: {
       onStep?: (name: TableName, step: Step, end?: true) => void;
       onAgain?: (error: unknown) => void;
     } = {},
   ) {}
 
-  /** Does something in turn, and again if a failure passes by itself. @param action starts anew each time */
+  /**
+   * Runs an action when the schedule lets it, and again if it fails for a reason that passes.
+   * @param action starts from the beginning each time
+   */
   inTurn<T>(name: TableName, step: Step, action: (query: Query) => Promise<T>, hold?: Hold): Promise<T> {
-    const { cluster, schedule, signal, told: { onStep, onAgain } } = this;
+    const { cluster, schedule, signal, report: { onStep, onAgain } } = this;
     const { tenant, database } = name;
     const once = (send: Send) => {
       onStep?.(name, step);
@@ -52,18 +60,11 @@ export class Profiler {
   }
 
   /**
-   * The columns of a table; those of all tables of its database are asked for at once, and once.
-   * @throws {Refused} where there is no such table that holds rows of its own, or it may not be read
+   * The columns of a table. Those of all tables of its database are asked for in one statement, and kept.
+   * @throws {Refused} if there is no such table, we may not read it, or it holds no rows of its own
    */
   async columns(name: TableName): Promise<Column[]> {
-    const key = databaseKey(name);
-    const asked = this.#columns.get(key) ??
-      this.#query(name, statements.columnsSql(name.database)).then(statements.readColumns);
-    this.#columns.set(key, asked);
-    asked.catch(() => this.#columns.delete(key));
-    const [oldest] = this.#columns.keys();
-    if (this.#columns.size > columnsKept) this.#columns.delete(oldest!);
-    const columns = (await asked).get(name.table);
+    const columns = (await this.#columnsOfDatabase(name)).get(name.table);
     // In stream and external tables every column is a FIELD. COPY of a stream table would never end.
     if (columns?.some(({ kind }) => kind === "TIME")) return columns;
     const { role, user } = this.cluster;
@@ -74,29 +75,43 @@ export class Profiler {
     );
   }
 
-  /** Forgets what columns there were: they are asked for anew. */
+  #columnsOfDatabase(name: TableName): Promise<Map<string, Column[]>> {
+    const key = databaseKey(name);
+    const known = this.#columns.get(key);
+    if (known) return known;
+    const asked = this.#query(name, statements.columnsSql(name.database)).then(statements.readColumns);
+    this.#columns.set(key, asked);
+    asked.catch(() => this.#columns.delete(key));
+    const [oldest] = this.#columns.keys();
+    if (this.#columns.size > databasesKept) this.#columns.delete(oldest!);
+    return asked;
+  }
+
+  /** Forgets all columns, so that they are asked for again. */
   forgetColumns(): void {
     this.#columns.clear();
   }
 
-  /** What lies in stretches of tables of one tenant, in the order of the questions. */
-  async summaries(asks: readonly Ask[], step: Step = "profile"): Promise<Summary[]> {
-    const columns = Math.max(1, ...asks.map(({ columns }) => columns?.length ?? 0));
-    const most = Math.max(1, Math.min(statements.unionMost, Math.floor(columnsInStatement / columns)));
-    const answers: Summary[] = [];
-    for (const some of statements.inStatements(asks, ({ name }) => name.tenant, most)) {
+  /** What windows of tables of one tenant hold, in the order of the requests. */
+  async summaries(requests: readonly ProfileRequest[], step: Step = "profile"): Promise<Summary[]> {
+    const columns = Math.max(1, ...requests.map(({ columns }) => columns?.length ?? 0));
+    const most = Math.max(1, Math.min(statements.unionMost, Math.floor(columnsPerStatement / columns)));
+    const summaries: Summary[] = [];
+    for (const some of statements.inStatements(requests, ({ name }) => name.tenant, most)) {
       const rows = await this.#query(some[0]!.name, statements.summariesSql(some), step);
-      answers.push(...statements.readSummaries(rows, some));
+      summaries.push(...statements.readSummaries(rows, some));
     }
-    return answers;
+    return summaries;
   }
 
-  /** A stretch of a table by bins of so many seconds. @param early if it has rows before 1970: one bin */
-  async bins(ask: Ask, seconds: number, early: boolean): Promise<Bins> {
-    const later = early ? { ...ask, window: overlap(ask.window, { from: epoch }) } : ask;
-    const bins = statements.readBins(await this.#query(ask.name, statements.binsSql(later, seconds)), ask);
-    if (!early) return bins;
-    const [before = noRows] = await this.summaries([{ ...ask, window: overlap(ask.window, { to: epoch }) }]);
+  /** What bins of so many seconds of a window hold. @param isEarly whether it has rows before 1970: one bin */
+  async bins(request: ProfileRequest, seconds: number, isEarly: boolean): Promise<Bins> {
+    const later = isEarly ? { ...request, window: overlap(request.window, { from: epoch }) } : request;
+    const rows = await this.#query(request.name, statements.binsSql(later, seconds));
+    const bins = statements.readBins(rows, request);
+    if (!isEarly) return bins;
+    const earlier = { ...request, window: overlap(request.window, { to: epoch }) };
+    const [before = noRows] = await this.summaries([earlier]);
     return new Map(before.rows ? [["", before], ...bins] : bins);
   }
 }

@@ -1,7 +1,7 @@
 /** The lines that copy_tables and compare_tables print, and that they read again. */
 import type { TableName } from "../cnosdb/names.ts";
 import type { Column } from "./statements.ts";
-import type { Part, Summary } from "./windows.ts";
+import type { ComparedWindow, Summary } from "./windows.ts";
 
 /**
  * What became of a table. `equal`: both sides were profiled and are the same. `refused`: nothing was copied.
@@ -34,7 +34,7 @@ export interface TableResult extends TableName {
   started?: string;
   seconds?: number;
   /** those that differ, or with `exported` all */
-  windows?: Partial<Part>[];
+  windows?: Partial<ComparedWindow>[];
   /** with `exported`: what the import half compares the target's with */
   columns?: readonly Column[];
   error?: string;

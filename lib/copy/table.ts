@@ -12,14 +12,14 @@ import {
   compareWindows,
   type Comparison,
   differingColumns,
-  type Seen,
+  type TableProfile,
 } from "./compare.ts";
 import type { Status, TableResult } from "./result.ts";
 import type { Role, Schedule, Step } from "./schedule.ts";
 import { exportWindow, importDirectory, type Route } from "./transfer.ts";
 import { ClusterTrouble, concernsTable, Refused, tellFailure } from "./trouble.ts";
 import { addUp, describeDifferences, describeSummary, describeWindow, differs } from "./windows.ts";
-import { hasOtherValues, noRows, type Part, sameSummary, type Summary } from "./windows.ts";
+import { type ComparedWindow, hasOtherValues, noRows, sameSummary, type Summary } from "./windows.ts";
 
 /** What to do with the windows that differ; `plan` only reports what would be copied. */
 export type Task = "copy" | "compare" | "plan" | "export" | "import";
@@ -58,21 +58,21 @@ const columnsReported = 4;
 
 /** The copying, or comparing, of one table. */
 export class TableCopy {
-  #windows: Part[] = [];
+  #windows: ComparedWindow[] = [];
   readonly #copied = { rows: 0, bytes: 0, windows: 0 };
   /** what changed on the source meanwhile */
   readonly #sourceChanges: string[] = [];
   /** why a window did not arrive whole in the last round */
   #failure: Failure | undefined;
 
-  constructor(private readonly context: CopyContext, private readonly seen: Seen) {}
+  constructor(private readonly context: CopyContext, private readonly table: TableProfile) {}
 
   /**
    * Copies or compares the table, as the run's task is.
    * @throws {Failure} that is not the table's alone (see `concernsTable`), or because rows have expired
    */
   async run(): Promise<TableResult> {
-    const { context: { task, source, target, verify }, seen: { name, columns } } = this;
+    const { context: { task, source, target, verify }, table: { name, columns } } = this;
     const started = new Date();
     const { status, ...reason } = await this.#copy().then((status) => this.#explain(status), (error) => {
       if (!concernsTable(error)) throw error;
@@ -99,10 +99,10 @@ export class TableCopy {
   }
 
   async #copy(): Promise<Status> {
-    const { context: { task, intoExisting, verify, tally }, seen } = this;
+    const { context: { task, intoExisting, verify, tally }, table } = this;
     this.#windows = task === "import"
       ? await this.#exportedWindows()
-      : await compareWindows(this.context, seen);
+      : await compareWindows(this.context, table);
     const excess = this.#windows.filter(hasMoreOnTarget);
     if (excess.length && task !== "compare" && !intoExisting) {
       throw new Refused(
@@ -126,12 +126,12 @@ export class TableCopy {
   }
 
   /** The windows of an export half's line, with what the target holds in them. */
-  async #exportedWindows(): Promise<Part[]> {
-    const { context: { exported, verify }, seen: { name, columns } } = this;
+  async #exportedWindows(): Promise<ComparedWindow[]> {
+    const { context: { exported, verify }, table: { name, columns } } = this;
     const line = exported.get(tableKey(name));
     if (!line?.windows) throw new Refused("it was not exported: its line has no windows");
     assertSameColumns(line.columns ?? columns, columns);
-    const windows = line.windows.map((window): Part => {
+    const windows = line.windows.map((window): ComparedWindow => {
       const { digest, ...counted } = window.source ?? noRows;
       if (counted.rows > 0) assertDirectory(window.directory ?? "", Refused);
       if (verify !== "full" || counted.rows === 0) return { ...window, source: counted, target: noRows };
@@ -143,10 +143,10 @@ export class TableCopy {
   }
 
   /** Copies windows once, and profiles them on the target again. */
-  async #copyWindows(windows: readonly Part[]): Promise<void> {
+  async #copyWindows(windows: readonly ComparedWindow[]): Promise<void> {
     const { task, verify } = this.context;
     this.#failure = undefined;
-    const copied = new Map<Part, Part>();
+    const copied = new Map<ComparedWindow, ComparedWindow>();
     await atOnce(windowsAtOnce, windows, async (window) => {
       const arrived = await this.#transfer(window);
       if (arrived) copied.set(window, { ...arrived, target: arrived.source });
@@ -163,8 +163,8 @@ export class TableCopy {
    * Exports a window, unless the stage has it already, and imports it, unless the other half does.
    * @returns the window if it arrived whole
    */
-  async #transfer(window: Part): Promise<Part | undefined> {
-    const { context, seen: { name } } = this;
+  async #transfer(window: ComparedWindow): Promise<ComparedWindow | undefined> {
+    const { context, table: { name } } = this;
     const { task, tally, stage } = context;
     return await context.schedule.staged(async (hold) => {
       // as many bytes a row as so far
@@ -172,7 +172,7 @@ export class TableCopy {
       let { directory = "", source: { rows } } = window;
       if (task === "import") hold.bytes = await stage!.bytes(directory) ?? 0;
       else ({ directory, rows } = await exportWindow(context, name, window, hold));
-      let arrived: Part | undefined;
+      let arrived: ComparedWindow | undefined;
       try {
         arrived = task === "export"
           ? await this.#keep(window, directory, rows)
@@ -194,7 +194,7 @@ export class TableCopy {
   }
 
   /** Keeps an export if it has as many rows as the source, which may have changed since it was profiled. */
-  async #keep(window: Part, directory: string, rows: number): Promise<Part | undefined> {
+  async #keep(window: ComparedWindow, directory: string, rows: number): Promise<ComparedWindow | undefined> {
     const now = rows === window.source.rows ? window : await this.#withSourceNow(window);
     if (now.source.rows === rows) return rows > 0 ? { ...now, directory } : now;
     if (!this.#sourceChanges.length) {
@@ -204,8 +204,12 @@ export class TableCopy {
   }
 
   /** Imports what was exported. @returns the window if as many rows came in as went out */
-  async #import(window: Part, directory: string, rows: number): Promise<Part | undefined> {
-    const { context, seen: { name } } = this;
+  async #import(
+    window: ComparedWindow,
+    directory: string,
+    rows: number,
+  ): Promise<ComparedWindow | undefined> {
+    const { context, table: { name } } = this;
     const { stage, tally } = context;
     const imported = rows && await importDirectory(context, name, directory);
     if (imported === rows) return window;
@@ -225,7 +229,7 @@ export class TableCopy {
   }
 
   /** Profiles the target again, waiting for rows that show late, and the source too if they still differ. */
-  async #verify(window: Part): Promise<Part> {
+  async #verify(window: ComparedWindow): Promise<ComparedWindow> {
     const { source, lookAgainMs, signal } = this.context;
     for (let look = 0;; look++) {
       const [target = noRows] = await this.#profile("target", [window], "verify");
@@ -238,7 +242,7 @@ export class TableCopy {
   }
 
   /** A window with what the source holds now. */
-  async #withSourceNow(window: Part): Promise<Part> {
+  async #withSourceNow(window: ComparedWindow): Promise<ComparedWindow> {
     const [source = noRows] = await this.#profile("source", [window]);
     if (!sameSummary(source, window.source)) {
       const before = describeSummary(window.source);
@@ -247,8 +251,8 @@ export class TableCopy {
     return { ...window, source };
   }
 
-  async #profile(role: Role, windows: readonly Part[], step?: Step): Promise<Summary[]> {
-    const { context, seen: { name, columns } } = this;
+  async #profile(role: Role, windows: readonly ComparedWindow[], step?: Step): Promise<Summary[]> {
+    const { context, table: { name, columns } } = this;
     const digested = context.verify === "full" ? columns : undefined;
     return await context[role]!.summaries(
       windows.map((window) => ({ name, window, columns: digested })),
@@ -257,13 +261,13 @@ export class TableCopy {
   }
 
   /** The windows of a table's line: those that differ, or of an export half all. */
-  async #reportedWindows(status: Status): Promise<Partial<Part>[]> {
-    const { context, seen } = this;
+  async #reportedWindows(status: Status): Promise<Partial<ComparedWindow>[]> {
+    const { context, table } = this;
     if (status === "exported") return this.#windows.map(({ target: _, ...window }) => window);
     const windows = this.#windows.filter(differs).slice(0, windowsReported);
     if (context.verify !== "full" || status !== "differs" || context.task === "plan") return windows;
     return await Promise.all(windows.map(async (window, i) => {
-      const columns = i < columnsReported ? await differingColumns(context, seen, window) : [];
+      const columns = i < columnsReported ? await differingColumns(context, table, window) : [];
       return columns.length ? { ...window, columns } : window;
     }));
   }
@@ -284,4 +288,4 @@ export class TableCopy {
   }
 }
 
-const hasMoreOnTarget = ({ source, target }: Part) => target.rows > source.rows;
+const hasMoreOnTarget = ({ source, target }: ComparedWindow) => target.rows > source.rows;

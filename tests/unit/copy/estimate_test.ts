@@ -48,6 +48,10 @@ Deno.test("--estimate says what would travel, how long it takes and what would b
   const told = await pair.script(["--all", "--estimate"]);
   assertStringIncludes(told.stdout, "6 tables, 2081 rows; to copy: 3 tables, 2070 rows");
   assertStringIncludes(told.stdout, "would be refused: cnosdb.db.other");
+  const skipping = JSON.parse(
+    (await pair.script(["--all", "--estimate", "--json", "--expired", "skip"])).stdout,
+  );
+  assertEquals([skipping.tablesToCopy, skipping.rowsToCopy, skipping.expired], [2, 2030, []]);
 });
 
 Deno.test("--estimate of tables that are equal says that there is nothing to copy", async () => {

@@ -1,7 +1,7 @@
 /** Windows of time: which differ, how wide they are, how they are joined. */
 import {
   addUp,
-  closerSeconds,
+  binSeconds,
   describeWindow,
   differs,
   noRows,
@@ -41,7 +41,7 @@ Deno.test("addUp() is the same whichever way rows are cut into stretches", () =>
 
 Deno.test("a window that is too large is cut into bins as wide as rows that are spread evenly ask for, in whole seconds", () => {
   const month = { rows: 30_000_000, first: "2023-11-01T00:00:00", last: "2023-11-30T23:59:59.5" };
-  const seconds = (source: Summary, target = source) => closerSeconds({ source, target }, 5_000_000);
+  const seconds = (source: Summary, target = source) => binSeconds({ source, target }, 5_000_000);
   assertEquals(seconds(month), 432_000);
   assertEquals(seconds(noRows, month), 432_000);
   assertEquals(seconds({ ...month, rows: 7_000_000 }), undefined);
@@ -53,7 +53,7 @@ Deno.test("a window that is too large is cut into bins as wide as rows that are 
 Deno.test("a window that differs is cut where that saves copying: the target has most of it", () => {
   const hour = { first: "2023-11-01T00:00:00", last: "2023-11-01T00:59:59" };
   const seconds = (source: number, target: number) =>
-    closerSeconds({ source: { ...hour, rows: source }, target: { ...hour, rows: target } }, 5_000_000);
+    binSeconds({ source: { ...hour, rows: source }, target: { ...hour, rows: target } }, 5_000_000);
   assertEquals(seconds(4_000_000, 3_900_000), 360);
   assertEquals(seconds(4_000_000, 4_000_000), undefined);
   assertEquals(seconds(4_000_000, 100), undefined);
