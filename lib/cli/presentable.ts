@@ -28,9 +28,12 @@ export function keepSecretsOf(given: readonly string[]): void {
   }
 }
 
-/** A text of one or more lines without known secrets and hashes of passwords, and harmless. */
+/**
+ * A text of one or more lines without known secrets and hashes of passwords, and harmless. A character that
+ * was cut in half becomes `�`: PostgreSQL takes no JSON with it.
+ */
 export function presentable(text: string): string {
-  let shown = text.replaceAll(bcryptHash, "$2…");
+  let shown = text.toWellFormed().replaceAll(bcryptHash, "$2…");
   for (const secret of known) shown = shown.replaceAll(secret, "…");
   return shown.split("\n").map(harmless).join("\n");
 }

@@ -149,6 +149,15 @@ both("gives a worker no table that it is working on, though the lease ran out me
   await ledger.close();
 });
 
+both("takes an error that was cut in the middle of a character", async (kind) => {
+  const ledger = await started(await kind.fresh(), named("a", 1));
+  const [name] = await ledger.claim(1);
+  const error = new Failure(`SELECT '${"😀".slice(0, 1)}… answered 422`).message;
+  await ledger.finish([{ ...name!, status: "failed", error }]);
+  assertEquals(await statuses(ledger), ["t00000 failed"]);
+  await ledger.close();
+});
+
 both("takes what a worker wrote late, where nobody has taken its tables over", async (kind) => {
   const where = await kind.fresh();
   const ledger = await started(where, named("a", 1));
