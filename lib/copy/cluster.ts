@@ -29,7 +29,7 @@ export interface Trying {
   readonly signal: AbortSignal;
   readonly patienceMs?: number;
   /** called before each retry with why the last try failed */
-  readonly onAgain?: ((error: unknown) => void) | undefined;
+  readonly onRetry?: ((error: unknown) => void) | undefined;
 }
 
 /** How often a node at work is pinged, and how many pings must fail in a row: an import may slow it. */
@@ -92,7 +92,7 @@ export class Cluster {
    * @param action begins afresh each time @throws as `run` does
    */
   async attempt<T>(action: (send: Send) => Promise<T>, trying: Trying): Promise<T> {
-    const { signal, onAgain, patienceMs = this.options.patienceMs ?? 600_000 } = trying;
+    const { signal, onRetry, patienceMs = this.options.patienceMs ?? 600_000 } = trying;
     // Only the pauses count, not the time that an action waits for its turn in the schedule.
     for (let pauseMs = this.options.pauseMs ?? 500, waitedMs = 0;;) {
       const node = this.#pick();
@@ -104,7 +104,7 @@ export class Cluster {
         if (meaning === "cluster") throw this.#refusesUser(error);
         const otherNode = error instanceof NoAnswer && this.#leaveOut(node) && !error.sent;
         if (!otherNode && waitedMs >= patienceMs) throw this.#givenUp(error, patienceMs);
-        onAgain?.(error);
+        onRetry?.(error);
         if (otherNode) continue;
         await pause(pauseMs * (0.75 + Math.random() / 2), signal);
         waitedMs += pauseMs;

@@ -10,7 +10,7 @@ import { proven, type TableResult } from "./result.ts";
 import { inStatements, unionMost } from "./statements.ts";
 import { type CopyContext, TableCopy } from "./table.ts";
 import type { Claim } from "./tables.ts";
-import { concernsTable, eachAlone, tellFailure } from "./trouble.ts";
+import { concernsTable, eachAlone, resultOf } from "./trouble.ts";
 import type { Ttls } from "./ttl.ts";
 
 /** What a run over all tables needs. */
@@ -129,7 +129,7 @@ export class TableRun {
       const result = await this.#copy(profile).catch((error) => {
         const isExpired = meaningOf(error) === "expired";
         if (isExpired && comparisons < comparisonsMost) return undefined;
-        if (isExpired || concernsTable(error)) return { ...name, ...tellFailure(error) };
+        if (isExpired || concernsTable(error)) return { ...name, ...resultOf(error) };
         throw error;
       });
       if (result) return await this.#end(result);

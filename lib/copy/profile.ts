@@ -26,7 +26,7 @@ export class Profiler {
   /**
    * @param signal no further statement is sent once it is aborted
    * @param report.onStep is called when a statement starts and when it ends
-   * @param report.onAgain is called before a statement is sent again, with the reason
+   * @param report.onRetry is called before a statement is sent again, with the reason
    */
   constructor(
     readonly cluster: Cluster,
@@ -34,7 +34,7 @@ export class Profiler {
     private readonly signal: AbortSignal,
     private readonly report: {
       onStep?: (name: TableName, step: Step, end?: true) => void;
-      onAgain?: (error: unknown) => void;
+      onRetry?: (error: unknown) => void;
     } = {},
   ) {}
 
@@ -43,7 +43,7 @@ export class Profiler {
    * @param action starts from the beginning each time
    */
   inTurn<T>(name: TableName, step: Step, action: (query: Query) => Promise<T>, hold?: Hold): Promise<T> {
-    const { cluster, schedule, signal, report: { onStep, onAgain } } = this;
+    const { cluster, schedule, signal, report: { onStep, onRetry } } = this;
     const { tenant, database } = name;
     const once = (send: Send) => {
       onStep?.(name, step);
@@ -52,7 +52,7 @@ export class Profiler {
       );
     };
     const turn = { role: cluster.role, step, database: databaseKey(name), hold };
-    return cluster.attempt((send) => schedule.turn(turn, () => once(send)), { signal, onAgain });
+    return cluster.attempt((send) => schedule.turn(turn, () => once(send)), { signal, onRetry });
   }
 
   #query(name: TableName, sql: string, step: Step = "profile"): Promise<Row[]> {

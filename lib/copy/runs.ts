@@ -56,7 +56,7 @@ export function runOptions(plan: RunPlan, output: RunOutput, stop: AbortSignal):
   const signal = plan.follow ? halt.signal : AbortSignal.any([halt.signal, stop]);
   const schedule = new Schedule({ jobs, aheadBytes, left: (database) => left.get(database) ?? 0, signal });
   const reported = new Set<string>();
-  const onAgain = (error: unknown) => {
+  const onRetry = (error: unknown) => {
     const gist = gistOf(error);
     if (reported.has(gist)) return;
     reported.add(gist);
@@ -65,7 +65,7 @@ export function runOptions(plan: RunPlan, output: RunOutput, stop: AbortSignal):
   };
   const onStep = output.step.bind(output);
   const profiler = (side: Cluster | undefined) =>
-    side && new Profiler(side, schedule, signal, { onStep, onAgain });
+    side && new Profiler(side, schedule, signal, { onStep, onRetry });
   return {
     ...plan,
     source: profiler(from),

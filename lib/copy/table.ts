@@ -17,7 +17,7 @@ import {
 import type { Status, TableResult } from "./result.ts";
 import type { Role, Schedule, Step } from "./schedule.ts";
 import { exportWindow, importDirectory, type Route } from "./transfer.ts";
-import { ClusterTrouble, concernsTable, Refused, tellFailure } from "./trouble.ts";
+import { ClusterTrouble, concernsTable, Refused, resultOf } from "./trouble.ts";
 import { addUp, describeDifferences, describeSummary, describeWindow, differs } from "./windows.ts";
 import { type ComparedWindow, hasOtherValues, noRows, sameSummary, type Summary } from "./windows.ts";
 
@@ -76,7 +76,7 @@ export class TableCopy {
     const started = new Date();
     const { status, ...reason } = await this.#copy().then((status) => this.#explain(status), (error) => {
       if (!concernsTable(error)) throw error;
-      return tellFailure(error);
+      return resultOf(error);
     });
     const windows = await this.#reportedWindows(status);
     const isCompared = this.#windows.length > 0;

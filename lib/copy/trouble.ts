@@ -49,7 +49,7 @@ export async function eachAlone<T, R>(
 }
 
 /** A failure as a table's line has it. */
-export function tellFailure(failure: Failure): Pick<TableResult, "status" | "error" | "hint"> {
+export function resultOf(failure: Failure): Pick<TableResult, "status" | "error" | "hint"> {
   const status = failure instanceof Refused ? "refused" : "failed";
   return { status, error: messageOf(failure), ...(failure.hint ? { hint: failure.hint } : {}) };
 }

@@ -38,7 +38,7 @@ async function hang(idleMs: number, ping: number): Promise<string[]> {
   const said: string[] = [];
   const trying = {
     signal: new AbortController().signal,
-    onAgain: (error: unknown) => void said.push((error as Error).message.replace(url, "it")),
+    onRetry: (error: unknown) => void said.push((error as Error).message.replace(url, "it")),
   };
   const cluster = new Cluster("target", [parseEndpoint(url, 8902)], { pauseMs: 1 });
   const answer = await watchedClosely(() =>
@@ -73,7 +73,7 @@ Deno.test("a statement that still reads is waited for, however long it takes", a
     return undefined;
   };
   const cluster = new Cluster("target", [parseEndpoint(standIn.sqlUrl, 8902)], { pauseMs: 1 });
-  const trying = { signal: new AbortController().signal, onAgain: (error: unknown) => fail(String(error)) };
+  const trying = { signal: new AbortController().signal, onRetry: (error: unknown) => fail(String(error)) };
   await watchedClosely(() =>
     cluster.attempt((send) => send("SELECT now() AS t", { tenant: "cnosdb" }, () => 599_999), trying)
   );
