@@ -3,7 +3,7 @@ import type { Failure } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import type { Profiler } from "./profile.ts";
 import type { Verify } from "./result.ts";
-import { type Column, columnDifferences, tickNanosOf } from "./statements.ts";
+import { type Column, tickNanosOf } from "./statements.ts";
 import { eachAlone, Refused } from "./trouble.ts";
 import { addUp, binSeconds, type ComparedWindow, differs, noRows, overlap, pairBins } from "./windows.ts";
 import { sameSummary, type Sides, type Window, windowOf } from "./windows.ts";
@@ -68,7 +68,17 @@ async function commonColumns({ source, target }: Comparison, name: TableName): P
 
 /** @throws {Refused} if columns differ: COPY would drop them, or fill them with null, in silence */
 export function assertSameColumns(source: readonly Column[], target: readonly Column[]): void {
-  const differences = columnDifferences(source, target);
+  const kinds = (columns: readonly Column[]) =>
+    new Map(columns.map(({ name, kind, type }) => [name, `${kind} ${type}`]));
+  const [inSource, inTarget] = [kinds(source), kinds(target)];
+  const differences = [...new Set([...inSource.keys(), ...inTarget.keys()])]
+    .filter((name) => inSource.get(name) !== inTarget.get(name))
+    .map((name) => {
+      const column = `column ${JSON.stringify(name)}`;
+      if (!inTarget.has(name)) return `${column} is on the source only`;
+      if (!inSource.has(name)) return `${column} is on the target only`;
+      return `${column} is ${inSource.get(name)} on the source, ${inTarget.get(name)} on the target`;
+    });
   if (!differences.length) return;
   throw new Refused(
     `its columns differ: ${differences.join("; ")}`,

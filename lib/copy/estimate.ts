@@ -24,7 +24,8 @@ const largestReported = 10;
 /** An import takes up to so many times as long as its export (2.4.0 to 2.4.3.4). */
 const importFactor = 5;
 
-const cells = ({ source, columns }: TableProfile) => source.rows * columns.length;
+const rowsOf = ({ source }: TableProfile) => source.rows;
+const cellsOf = ({ source, columns }: TableProfile) => source.rows * columns.length;
 
 /**
  * Profiles all tables on both sides, and exports a sample of the largest one into the stage, which is removed
@@ -48,22 +49,25 @@ async function estimate({ from, to, list, jobs, intoExisting, aheadBytes }: RunP
   }
   const toCopy = profiles
     .filter((profile) => profile.source.rows > 0 && differs(profile) && !isRefused(profile))
-    .sort((a, b) => cells(b) - cells(a));
+    .sort((a, b) => cellsOf(b) - cellsOf(a));
   const [largest] = toCopy;
   const sample = largest && await exportSample(context, largest);
   const bytesPerCell = sample ? sample.bytes / Math.max(1, sample.rows * largest.columns.length) : 0;
-  const bytesOf = (profile: TableProfile) => Math.round(cells(profile) * bytesPerCell);
+  const bytesOf = (profile: TableProfile) => Math.round(cellsOf(profile) * bytesPerCell);
   const secondsOf = (bytes: number) => sample?.bytes ? bytes * sample.seconds / sample.bytes : 0;
-  const bytesToCopy = sum(toCopy, bytesOf);
+  const bytesToCopy = Math.sumPrecise(toCopy.map(bytesOf));
   // Imports into one database wait for each other, so the largest one may decide.
   const databases = [...Map.groupBy(toCopy, ({ name }) => databaseKey(name)).values()];
-  const importBytes = Math.max(bytesToCopy / jobs, ...databases.map((tables) => sum(tables, bytesOf)));
+  const importBytes = Math.max(
+    bytesToCopy / jobs,
+    ...databases.map((tables) => Math.sumPrecise(tables.map(bytesOf))),
+  );
   return {
     tables: list.names.length,
-    rows: sum(profiles, ({ source }) => source.rows),
+    rows: Math.sumPrecise(profiles.map(rowsOf)),
     // what is not equal already
     tablesToCopy: toCopy.length,
-    rowsToCopy: sum(toCopy, ({ source }) => source.rows),
+    rowsToCopy: Math.sumPrecise(toCopy.map(rowsOf)),
     bytesToCopy,
     // the most that lies there at once
     stageBytes: Math.min(bytesToCopy, aheadBytes),
@@ -81,10 +85,6 @@ async function estimate({ from, to, list, jobs, intoExisting, aheadBytes }: RunP
     expired: await findExpired(to, databases),
     refused: [...reasons].map(([why, tables]) => ({ why, ...tables })),
   };
-}
-
-function sum(profiles: readonly TableProfile[], of: (profile: TableProfile) => number): number {
-  return profiles.reduce((total, profile) => total + of(profile), 0);
 }
 
 /** Exports the end of a table: `sampleRows` rows if they are spread evenly over its time. */

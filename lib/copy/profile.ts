@@ -10,8 +10,6 @@ import { type Bins, noRows, overlap, type Summary } from "./windows.ts";
 
 /** Before 1970 date_bin is not reliable (see `binsSql`). */
 const epoch = "1970-01-01T00:00:00";
-/** Of how many databases the columns are kept: of those in progress. */
-const databasesKept = 64;
 /** How many columns one statement may digest: its text stays far below the limit of 16 MiB. */
 const columnsPerStatement = 4_000;
 
@@ -64,7 +62,13 @@ export class Profiler {
    * @throws {Refused} if there is no such table, we may not read it, or it holds no rows of its own
    */
   async columns(name: TableName): Promise<Column[]> {
-    const columns = (await this.#columnsOfDatabase(name)).get(name.table);
+    const key = databaseKey(name);
+    if (!this.#columns.has(key)) {
+      const asked = this.#query(name, statements.columnsSql(name.database)).then(statements.readColumns);
+      this.#columns.set(key, asked);
+      asked.catch(() => this.#columns.delete(key));
+    }
+    const columns = (await this.#columns.get(key)!).get(name.table);
     // In stream and external tables every column is a FIELD. COPY of a stream table would never end.
     if (columns?.some(({ kind }) => kind === "TIME")) return columns;
     const { role, user } = this.cluster;
@@ -73,18 +77,6 @@ export class Profiler {
         ? `${displayTable(name)} is a stream or an external table on the ${role}; only TSKV tables are copied`
         : `${displayTable(name)} is not on the ${role}, or ${user} may not read it`,
     );
-  }
-
-  #columnsOfDatabase(name: TableName): Promise<Map<string, Column[]>> {
-    const key = databaseKey(name);
-    const known = this.#columns.get(key);
-    if (known) return known;
-    const asked = this.#query(name, statements.columnsSql(name.database)).then(statements.readColumns);
-    this.#columns.set(key, asked);
-    asked.catch(() => this.#columns.delete(key));
-    const [oldest] = this.#columns.keys();
-    if (this.#columns.size > databasesKept) this.#columns.delete(oldest!);
-    return asked;
   }
 
   /** Forgets all columns, so that they are asked for again. */

@@ -26,17 +26,17 @@ export interface TableResult extends TableName {
   status: Status;
   /** another run found it */
   earlier?: true;
-  source?: Summary;
-  target?: Summary;
+  source?: Summary | undefined;
+  target?: Summary | undefined;
   verify?: Verify;
   copied?: { rows: number; bytes: number; windows: number };
   /** ISO 8601 */
   started?: string;
   seconds?: number;
   /** those that differ, or with `exported` all */
-  windows?: Partial<ComparedWindow>[];
+  windows?: Partial<ComparedWindow>[] | undefined;
   /** with `exported`: what the import half compares the target's with */
-  columns?: readonly Column[];
+  columns?: readonly Column[] | undefined;
   error?: string;
   hint?: string;
 }

@@ -194,17 +194,3 @@ export function readCopied(answer: readonly Row[]): number {
   if (typeof rows === "number") return rows;
   throw new Failure(`COPY INTO answered ${JSON.stringify(answer).slice(0, 100)}, not a number of rows`);
 }
-
-/** How a table's columns differ between both sides, a text for each. */
-export function columnDifferences(source: readonly Column[], target: readonly Column[]): string[] {
-  const kinds = (columns: readonly Column[]) =>
-    new Map(columns.map(({ name, kind, type }) => [name, `${kind} ${type}`]));
-  const [inSource, inTarget] = [kinds(source), kinds(target)];
-  const names = [...new Set([...inSource.keys(), ...inTarget.keys()])];
-  return names.filter((name) => inSource.get(name) !== inTarget.get(name)).map((name) => {
-    const column = `column ${JSON.stringify(name)}`;
-    if (!inTarget.has(name)) return `${column} is on the source only`;
-    if (!inSource.has(name)) return `${column} is on the target only`;
-    return `${column} is ${inSource.get(name)} on the source, ${inTarget.get(name)} on the target`;
-  });
-}

@@ -86,20 +86,20 @@ export class TableCopy {
     return {
       ...name,
       status,
-      ...(knowsSource ? { source: addUp(this.#windows.map(({ source }) => source)) } : {}),
-      ...(knowsTarget ? { target: addUp(this.#windows.map(({ target }) => target)) } : {}),
+      source: knowsSource ? addUp(this.#windows.map(({ source }) => source)) : undefined,
+      target: knowsTarget ? addUp(this.#windows.map(({ target }) => target)) : undefined,
       verify,
       copied: this.#copied,
       started: started.toISOString(),
       seconds: Math.round(Date.now() - started.getTime()) / 1000,
-      ...(windows.length ? { windows } : {}),
-      ...(status === "exported" ? { columns } : {}),
+      windows: windows.length ? windows : undefined,
+      columns: status === "exported" ? columns : undefined,
       ...reason,
     };
   }
 
   async #copy(): Promise<Status> {
-    const { context: { task, intoExisting, verify, tally }, table } = this;
+    const { context: { task, intoExisting, verify, stage, tally }, table } = this;
     this.#windows = task === "import"
       ? await this.#exportedWindows()
       : await compareWindows(this.context, table);
@@ -121,7 +121,9 @@ export class TableCopy {
     if (this.#failure) throw this.#failure;
     if (this.#windows.some(differs)) return this.#sourceChanges.length ? "source-changed" : "differs";
     if (task === "export") return "exported";
-    if (task === "import") { for (const { directory } of this.#windows) await this.#remove(directory); }
+    if (task === "import") {
+      for (const { directory } of this.#windows) if (directory) await stage!.remove(directory);
+    }
     return verify === "none" && this.#copied.windows ? "imported" : "equal";
   }
 
@@ -180,7 +182,7 @@ export class TableCopy {
       } finally {
         // What a half has exported stays until the other one has verified all of the table.
         const isNeeded = task === "import" || arrived?.directory === directory;
-        if (!isNeeded) await this.#remove(directory);
+        if (!isNeeded) await stage!.remove(directory);
       }
       if (arrived) {
         this.#copied.windows++;
@@ -222,10 +224,6 @@ export class TableCopy {
           "give --import-stage, the path at which the target's nodes see it; or leave --stage out: then the script is the stage.",
       );
     return undefined;
-  }
-
-  async #remove(directory: string | undefined): Promise<void> {
-    if (directory !== undefined) await this.context.stage?.remove(directory);
   }
 
   /** Profiles the target again, waiting for rows that show late, and the source too if they still differ. */

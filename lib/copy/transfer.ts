@@ -5,16 +5,14 @@ import { meaningOf } from "../cnosdb/refusals.ts";
 import { SqlError } from "../cnosdb/sql.ts";
 import { freshDirectory, type Stage } from "../stage/stage.ts";
 import type { Cluster } from "./cluster.ts";
-import type { Profiler } from "./profile.ts";
+import type { Comparison } from "./compare.ts";
 import type { Hold } from "./schedule.ts";
 import { exportSql, importSql, probeSql, readCopied } from "./statements.ts";
 import { ClusterTrouble } from "./trouble.ts";
 import type { Window } from "./windows.ts";
 
-/** What rows are moved between. */
-export interface Route {
-  readonly source?: Profiler | undefined;
-  readonly target?: Profiler | undefined;
+/** What rows move between. */
+export interface Route extends Pick<Comparison, "source" | "target"> {
   readonly stage?: Stage | undefined;
   /** raises the TTL of a table's database; undefined if rows older than the TTL are left out */
   readonly raiseTtl?: ((name: TableName) => Promise<void>) | undefined;

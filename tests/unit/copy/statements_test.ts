@@ -2,7 +2,6 @@
 import {
   binsSql,
   type Column,
-  columnDifferences,
   exportSql,
   importSql,
   inStatements,
@@ -12,6 +11,7 @@ import {
   readSummaries,
   summariesSql,
 } from "../../../lib/copy/statements.ts";
+import { assertSameColumns } from "../../../lib/copy/compare.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../../helpers/deps.ts";
 
 const name = { tenant: "cnosdb", database: 'Weird "DB"', table: "a.b" };
@@ -106,17 +106,18 @@ Deno.test("columns come table by table in one order, and each difference is name
     "B",
     "b",
   ]], ["z", ["x"]]]);
-  assertEquals(columnDifferences(columns, columns), []);
+  assertSameColumns(columns, columns);
   const other = [
     column("k", "FIELD", "STRING"),
     column("time", "TIME", "TIMESTAMP(NANOSECOND)"),
     column("w", "FIELD", "DOUBLE"),
   ];
-  assertEquals(columnDifferences(columns, other), [
-    'column "k" is TAG STRING on the source, FIELD STRING on the target',
-    'column "v" is on the source only',
-    'column "w" is on the target only',
-  ]);
+  assertThrows(
+    () => assertSameColumns(columns, other),
+    Error,
+    'its columns differ: column "k" is TAG STRING on the source, FIELD STRING on the target; ' +
+      'column "v" is on the source only; column "w" is on the target only',
+  );
 });
 
 Deno.test("whether tables have a row is asked without a scan", () => {
