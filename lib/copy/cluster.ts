@@ -27,6 +27,7 @@ export type Send = (sql: string, options: QueryOptions, idleMs?: () => number) =
 export interface Trying {
   /** no retry begins once it is aborted */
   readonly signal: AbortSignal;
+  /** if it is less than the cluster's */
   readonly patienceMs?: number;
   /** called before each retry with why the last try failed */
   readonly onRetry?: ((error: unknown) => void) | undefined;
@@ -92,7 +93,8 @@ export class Cluster {
    * @param action begins afresh each time @throws as `run` does
    */
   async attempt<T>(action: (send: Send) => Promise<T>, trying: Trying): Promise<T> {
-    const { signal, onRetry, patienceMs = this.options.patienceMs ?? 600_000 } = trying;
+    const { signal, onRetry } = trying;
+    const patienceMs = Math.min(trying.patienceMs ?? Infinity, this.options.patienceMs ?? 600_000);
     // Only the pauses count, not the time that an action waits for its turn in the schedule.
     for (let pauseMs = this.options.pauseMs ?? 500, waitedMs = 0;;) {
       const node = this.#pick();

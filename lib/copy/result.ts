@@ -36,7 +36,7 @@ export interface TableResult extends TableName {
   /** those that differ, or with `exported` all */
   windows?: Partial<ComparedWindow>[] | undefined;
   /** with `exported`: what the import half compares the target's with */
-  columns?: readonly Column[] | undefined;
+  schema?: readonly Column[] | undefined;
   error?: string;
   hint?: string;
 }

@@ -93,7 +93,7 @@ export class TableCopy {
       started: started.toISOString(),
       seconds: Math.round(Date.now() - started.getTime()) / 1000,
       windows: windows.length ? windows : undefined,
-      columns: status === "exported" ? columns : undefined,
+      schema: status === "exported" ? columns : undefined,
       ...reason,
     };
   }
@@ -132,7 +132,7 @@ export class TableCopy {
     const { context: { exported, verify }, table: { name, columns } } = this;
     const line = exported.get(tableKey(name));
     if (!line?.windows) throw new Refused("it was not exported: its line has no windows");
-    assertSameColumns(line.columns ?? columns, columns);
+    assertSameColumns(line.schema ?? columns, columns);
     const windows = line.windows.map((window): ComparedWindow => {
       const { digest, ...counted } = window.source ?? noRows;
       if (counted.rows > 0) assertDirectory(window.directory ?? "", Refused);
