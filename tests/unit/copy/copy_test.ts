@@ -1,4 +1,5 @@
 /** copy_tables and compare_tables between two stand-ins: what they copy, what they refuse, what they say. */
+import { DatabaseSync } from "node:sqlite";
 import { writeDump } from "../../../lib/dump/text.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../helpers/deps.ts";
 import { copyTables, Pair, row, sql, ttlOf, until } from "./copying.ts";
@@ -695,6 +696,21 @@ Deno.test("a run ends as its list does, also where another worker's table failed
   for (const { totals, results } of [one, other]) {
     assertEquals([results.length, totals.statuses.get("equal"), totals.statuses.get("failed")], [60, 59, 1]);
   }
+});
+
+Deno.test("a ledger that fails leaves the tables at work undone, and none is called failed", async () => {
+  await using pair = await Pair.start({ databases: { a: { tables: { t: 1 } }, b: { tables: { t: 1 } } } });
+  const broken = Promise.withResolvers<void>();
+  pair.old.fault = ({ body }) =>
+    /^COPY INTO .*"b"/.test(body) ? { kind: "delay", until: broken.promise } : undefined;
+  const run = pair.copy({ jobs: 2 });
+  await until(() => pair.rows("young", "a", "t").length === 1, "the other table");
+  using ledger = new DatabaseSync(`${pair.directory}/ledger.sqlite`);
+  ledger.exec("DROP TABLE cnosdb_migrate_ttl_3");
+  setTimeout(() => broken.resolve(), 300);
+  const { totals, results } = await run;
+  assertMatch(String(totals.stopped), /ledger .*no such table/);
+  assertEquals(results.map(({ database, status }) => `${database} ${status}`), ["a equal"]);
 });
 
 Deno.test("a cluster whose resources are exhausted is waited for, and named with what helps", async () => {
