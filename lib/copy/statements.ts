@@ -19,7 +19,7 @@ export interface Column {
 /** How many tables or windows are profiled in one statement: 200 killed a 2.4.3.4 server by a stack overflow. */
 export const unionMost = 16;
 
-/** Cuts items into statements: at most `most` in one, and those only for which `of` is the same. */
+/** Cuts items into those of one statement each: at most `most`, and all with the same `of`. */
 export function inStatements<T>(items: readonly T[], of: (item: T) => string, most = unionMost): T[][] {
   return [...Map.groupBy(items, of).values()].flatMap((some) =>
     Array.from({ length: Math.ceil(some.length / most) }, (_, i) => some.slice(i * most, (i + 1) * most))

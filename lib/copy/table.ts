@@ -72,7 +72,7 @@ export class TableCopy {
    * @throws {Failure} that is not the table's alone (see `concernsTable`), or because rows have expired
    */
   async run(): Promise<TableResult> {
-    const { context: { task, source, target, verify }, table: { name, columns } } = this;
+    const { context: { target, verify }, table: { name, columns } } = this;
     const started = new Date();
     const { status, ...reason } = await this.#copy().then((status) => this.#explain(status), (error) => {
       if (!concernsTable(error)) throw error;
@@ -80,13 +80,12 @@ export class TableCopy {
     });
     const windows = await this.#reportedWindows(status);
     const isCompared = this.#windows.length > 0;
-    const knowsSource = isCompared && (source || task === "import");
     // What was imported and not verified says nothing of the target.
     const knowsTarget = isCompared && target && status !== "imported";
     return {
       ...name,
       status,
-      source: knowsSource ? addUp(this.#windows.map(({ source }) => source)) : undefined,
+      source: isCompared ? addUp(this.#windows.map(({ source }) => source)) : undefined,
       target: knowsTarget ? addUp(this.#windows.map(({ target }) => target)) : undefined,
       verify,
       copied: this.#copied,
@@ -99,10 +98,8 @@ export class TableCopy {
   }
 
   async #copy(): Promise<Status> {
-    const { context: { task, intoExisting, verify, stage, tally }, table } = this;
-    this.#windows = task === "import"
-      ? await this.#exportedWindows()
-      : await compareWindows(this.context, table);
+    const { context: { task, source, intoExisting, verify, stage, tally }, table } = this;
+    this.#windows = source ? await compareWindows(this.context, table) : await this.#exportedWindows();
     const excess = this.#windows.filter(hasMoreOnTarget);
     if (excess.length && task !== "compare" && !intoExisting) {
       throw new Refused(
@@ -258,13 +255,15 @@ export class TableCopy {
     );
   }
 
-  /** The windows of a table's line: those that differ, or of an export half all. */
+  /** The windows of a table's line: the first that differ, of a plan all that do, of an export half all. */
   async #reportedWindows(status: Status): Promise<Partial<ComparedWindow>[]> {
     const { context, table } = this;
     if (status === "exported") return this.#windows.map(({ target: _, ...window }) => window);
-    const windows = this.#windows.filter(differs).slice(0, windowsReported);
-    if (context.verify !== "full" || status !== "differs" || context.task === "plan") return windows;
-    return await Promise.all(windows.map(async (window, i) => {
+    const windows = this.#windows.filter(differs);
+    if (context.task === "plan") return windows;
+    const first = windows.slice(0, windowsReported);
+    if (context.verify !== "full" || status !== "differs") return first;
+    return await Promise.all(first.map(async (window, i) => {
       const columns = i < columnsReported ? await differingColumns(context, table, window) : [];
       return columns.length ? { ...window, columns } : window;
     }));

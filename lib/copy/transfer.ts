@@ -8,7 +8,7 @@ import type { Cluster } from "./cluster.ts";
 import type { Comparison } from "./compare.ts";
 import type { Hold } from "./schedule.ts";
 import { exportSql, importSql, probeSql, readCopied } from "./statements.ts";
-import { ClusterTrouble } from "./trouble.ts";
+import { GivenUp } from "./trouble.ts";
 import type { Window } from "./windows.ts";
 
 /** What rows move between. */
@@ -88,8 +88,8 @@ export async function probeStage(
     const rows = readCopied(answer);
     if (rows !== 1) throw new Failure(`a probe of 1 row wrote ${rows} to ${where}`);
   } catch (error) {
-    const refusal = error instanceof Failure && !(error instanceof SqlError) ? error.cause : error;
-    if (error instanceof ClusterTrouble || !(refusal instanceof SqlError)) throw error;
+    const refusal = error instanceof GivenUp ? error.cause : error;
+    if (!(refusal instanceof SqlError)) throw error;
     const what = address === undefined ? where : `that this script serves at http://${address}`;
     throw new Failure(
       `the ${cluster.role}, ${cluster.url}, cannot write to the stage ${what}: ` +

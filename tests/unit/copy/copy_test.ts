@@ -307,6 +307,23 @@ Deno.test("an import half takes digests that it was not asked to compare, and re
   }
 });
 
+Deno.test("each half says what it would do under --dry-run, and does nothing", async () => {
+  await using pair = await Pair.start();
+  const stage = ["--stage", `file://${pair.directory}/a`];
+  const half = (
+    only: string,
+    ...args: string[]
+  ) => ["--only", only, "--ledger", `${only}.sqlite`, ...stage, ...args];
+  const statuses = (ran: { results: { status: string; windows?: { source: { rows: number } }[] }[] }) =>
+    ran.results.map(({ status, windows }) => [status, windows?.[0]?.source.rows]);
+  assertEquals(statuses(await pair.script(half("export", "--all", "--dry-run"))), [["differs", 10]]);
+  const { stdout } = await pair.script(half("export", "--all"));
+  const dryRun = async () => statuses(await pair.script(half("import", "--dry-run"), { stdin: stdout }));
+  assertEquals([await dryRun(), copies(pair.young.requests)], [[["differs", 10]], []]);
+  await pair.script(half("import"), { stdin: stdout });
+  assertEquals(await dryRun(), [["equal", undefined]]);
+});
+
 Deno.test("an import half refuses a table whose columns are not those that were exported", async () => {
   await using pair = await Pair.start();
   const stage = ["--stage", `file://${pair.directory}/a`];
@@ -463,6 +480,13 @@ Deno.test("--dry-run says which windows would be copied, and changes nothing", a
     false,
   );
   assertEquals([...Deno.readDirSync(pair.directory)].length, 0, "no ledger either");
+});
+
+Deno.test("--dry-run names all windows of a large table", async () => {
+  await using pair = await Pair.start({ databases: { db: { tables: { air: 300 }, stepMs: 1000 } } });
+  const { results: [result] } = await pair.copy({ task: "plan", rowsPerWindow: 2 });
+  const rows = result!.windows!.map(({ source }) => source!.rows);
+  assertEquals([rows.length > 100, Math.sumPrecise(rows)], [true, 300]);
 });
 
 // ---- a second run ----
