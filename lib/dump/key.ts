@@ -104,6 +104,11 @@ export function isUnlisted(key: Key): boolean {
   return own.some((name) => name.includes("/"));
 }
 
+/** Whether CnosDB's /restore cuts a line inside of this key, and writes another one. */
+export function isCutByRestore(key: string): boolean {
+  return /: |\n/.test(key);
+}
+
 /** The names in a key, outermost first. */
 export function namesOf(object: Key): string[] {
   const { user, tenant, role, database, table } = object as Record<string, string | undefined>;

@@ -73,6 +73,8 @@ class Reader {
   #mark: { line: number; entries: number; sha256: string } | undefined;
   /** whether the frame's last line or the end mark was read */
   #closed = false;
+  /** a key up to its line break; the rest of it has not been read yet */
+  #begun: { key: string; line: number } | undefined;
 
   constructor(readonly name: string) {}
 
@@ -122,36 +124,48 @@ class Reader {
       this.#framed = true;
       return;
     }
+    // The rest of a key with a line break stands without the frame's "* ".
+    if (this.#begun && !line.startsWith(this.#framed ? "* /" : "/")) {
+      return this.#takeEntry(`${this.#begun.key}\n${line}`, this.#begun.line);
+    }
     if (this.#framed && !line.startsWith("* ")) {
       this.#refuseLine(line, "starts with '* ', as every line between the frame's");
     }
     const entry = this.#framed ? line.slice(2) : line;
-    if (entry[0] === "/") this.#entries.push(this.#entry(entry));
-    else if (entry.trim() !== "" && !isComment(entry)) {
+    if (entry[0] === "/") {
+      this.#refuseBegun();
+      this.#takeEntry(entry, this.line);
+    } else if (entry.trim() !== "" && !isComment(entry)) {
       this.#refuseLine(entry, "starts with a key, '/cluster/…'");
     }
   }
 
   /**
    * CnosDB cuts a line at its first `: `. If a name contains one, what follows is no value. The key is read to
-   * its real end all the same, so that a message can name the object that cannot be restored.
+   * its real end all the same, so that a message can name the object that cannot be restored; likewise if a
+   * name contains a line break (2.3.3 takes a written line without tags and the next one for a table's name).
    */
-  #entry(line: string): Entry {
-    let colon = line.indexOf(": ");
-    if (colon < 0) {
-      this.refuse(
-        `line ${this.line}: no ": " in it`,
-        "every line is a key, a colon and a space, and a value; " +
-          "CnosDB's /restore would skip this one in silence.",
-      );
-    }
-    if (line[colon + 2] !== "{") colon = Math.max(colon, line.indexOf(": {", colon));
-    return { key: line.slice(0, colon), value: line.slice(colon + 2), line: this.line };
+  #takeEntry(text: string, line: number): void {
+    let colon = text.indexOf(": ");
+    this.#begun = colon < 0 ? { key: text, line } : undefined;
+    if (colon < 0) return;
+    if (text[colon + 2] !== "{") colon = Math.max(colon, text.indexOf(": {", colon));
+    this.#entries.push({ key: text.slice(0, colon), value: text.slice(colon + 2), line });
+  }
+
+  #refuseBegun(): void {
+    if (!this.#begun) return;
+    this.refuse(
+      `line ${this.#begun.line}: no ": " in it`,
+      "every line is a key, a colon and a space, and a value; " +
+        "CnosDB's /restore would skip this one in silence.",
+    );
   }
 
   /** @param rest what follows the last newline */
   async end(rest: string, unmarked: boolean): Promise<Dump> {
     const [name, entries, framed, mark] = [this.name, this.#entries, this.#framed, this.#mark];
+    this.#refuseBegun();
     const last = rest.replace(/\r$/, "");
     if (framed && !this.#closed && frame.test(last)) this.#closed = true;
     else if (last.trim() !== "") {

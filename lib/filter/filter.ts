@@ -1,9 +1,10 @@
 /** From the dump of one version to the entries of another: each takes one way through the rules. */
 import { loadBcrypt } from "../cli/deps.ts";
 import { Failure } from "../cli/errors.ts";
+import { harmless } from "../cli/presentable.ts";
 import { displayName } from "../cnosdb/names.ts";
 import { InvalidValue } from "../dump/json.ts";
-import { kinds, namesOf, readKey } from "../dump/key.ts";
+import { isCutByRestore, kinds, namesOf, readKey } from "../dump/key.ts";
 import type { Dump, Entry } from "../dump/text.ts";
 import type { Context } from "../versions/step.ts";
 import { convert, keyOf, type Outcome, readItem, remember, valueOf } from "./convert.ts";
@@ -67,13 +68,14 @@ export async function filterDump(dump: Dump, options: FilterOptions, signal: Abo
       outcome = outcomeOf(entry);
     } catch (error) {
       if (!(error instanceof InvalidValue)) throw error;
+      const where = `line ${entry.line}: ${harmless(entry.key)}`;
       if (!options.dropInvalid) {
         throw new Failure(
-          `line ${entry.line}: ${entry.key}: ${error.message}`,
+          `${where}: ${error.message}`,
           "nothing may be lost in silence, so this stops here; drop the entry by --rules, or all such entries by --drop-invalid.",
         );
       }
-      notes.add("invalid", () => `line ${entry.line}: ${entry.key}: dropped as invalid: ${error.message}`);
+      notes.add("invalid", () => `${where}: dropped as invalid: ${error.message}`);
       outcome = { kind: "unknown", action: "dropped", rules: ["--drop-invalid"], changes: [] };
     }
     outcomes.push(outcome);
@@ -129,9 +131,9 @@ function wayThrough(
     }
     if (drop) return dropped(key.kind, drop.name);
     const outcome = convertOnce(item, patches.filter((patch) => patch.applies(entry)));
-    if (entry.key.includes(": ")) {
+    if (isCutByRestore(entry.key)) {
       throw new InvalidValue(
-        'a name with ": " in it cannot be restored, as CnosDB cuts the line there; leave it out by --exclude or --rules',
+        'a name with ": " or a line break in it cannot be restored, as CnosDB cuts the line there; leave it out by --exclude or --rules',
       );
     }
     notes.take(item, outcome);

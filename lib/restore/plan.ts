@@ -1,8 +1,9 @@
 /** What a restore would do to a target, and all that speaks against it. */
 import { ownOf } from "../dump/compare.ts";
+import { harmless } from "../cli/presentable.ts";
 import { someOf } from "../cli/text.ts";
 import { objectIn } from "../dump/json.ts";
-import { isUnlisted, kinds } from "../dump/key.ts";
+import { isCutByRestore, isUnlisted, kinds } from "../dump/key.ts";
 import type { Dump } from "../dump/text.ts";
 import {
   fieldsBefore,
@@ -60,11 +61,11 @@ export function makePlan(
   const plan: Plan = { create: [], unchanged: [], overwrite: [], left: [] };
   for (const item of items.values()) {
     const { key, line, object, json } = item;
-    const at = `line ${line}: ${key}`;
+    const at = `line ${line}: ${harmless(key)}`;
     const fields = fieldsBefore(item, values);
     plan[!fields ? "create" : !fields.length ? "unchanged" : add ? "left" : "overwrite"].push(item);
-    if (key.includes(": ")) {
-      const text = 'a name with ": " in it, where CnosDB cuts the line: it cannot be restored';
+    if (isCutByRestore(key)) {
+      const text = 'a name with ": " or a line break in it, where CnosDB cuts the line: it cannot be restored';
       problems.add(`${at}: ${text}`, "leave it out with filter_meta --exclude.");
     }
     if (object.kind !== "user" && object.kind !== "tenant" && isUnlisted(object)) {

@@ -51,6 +51,20 @@ Deno.test("a frame, CR, a byte order mark, blank lines and comments are passed o
   assertEquals(odd.entries, [{ key: "/c/a", value: "1", line: 3 }, { key: "/c/b", value: "温", line: 5 }]);
 });
 
+Deno.test("a key with line breaks is one key, plain, framed and with an end mark", async () => {
+  const key = "/c/tenants/t/dbs/d/schemas/n510 n906=0u\n\n# x\nn510";
+  const value = '{"TsKvTableSchema":{"name":"n510 n906=0u\\n\\n# x\\nn510"}}';
+  const text = `/c/a: 1\n${key}: ${value}\n/c/z: 2\n`;
+  const frame = `******-----******\n* ${text.trimEnd().replaceAll("\n/", "\n* /")}\n****** ---- ******\n`;
+  for (const dump of [text, frame, await written(text)]) {
+    for (const size of [1, 7, 1000]) {
+      const { entries } = await read(dump, size);
+      assertEquals(entries[1], { key, value, line: dump === frame ? 3 : 2 });
+      assertEquals(entries.map(({ key }) => key), ["/c/a", key, "/c/z"]);
+    }
+  }
+});
+
 Deno.test("what was written with a mark is read with it, in pieces of any size", async () => {
   const dump = await written(plain);
   for (const size of [1, 2, 3, 5, 1000]) {
@@ -116,6 +130,10 @@ Deno.test("a dump that was cut says where", async () => {
   await refused("******-----******\n* /c/a: 1\nno\n", "starts with '* '");
   await refused("\n\n", "empty: not one entry");
   await refused("/c/a\n", 'line 1: no ": " in it');
+  await refused("/c/a\n/c/b: 1\n", 'line 1: no ": " in it');
+  await refused("/c/a\nx\n\n/c/b: 1\n", 'line 1: no ": " in it');
+  await refused("******-----******\n* /c/a\n* /c/b: 1\n****** ---- ******\n", 'line 2: no ": " in it');
+  await refused("******-----******\n* /c/a\n****** ---- ******\n", 'line 2: no ": " in it');
   await refused("<html>\n", "expected a line that starts with a key");
 });
 

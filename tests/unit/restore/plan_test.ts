@@ -85,7 +85,12 @@ refuses([
   {
     name: "a name that goes on behind a colon and a blank",
     dump: (text) => text + user("a: b"),
-    message: ['line 41: /cluster_xxx/users/a: b: a name with ": " in it', "--exclude"],
+    message: ['line 41: /cluster_xxx/users/a: b: a name with ": " or a line break in it', "--exclude"],
+  },
+  {
+    name: "a name with a line break",
+    dump: (text) => text + user("a\\nb").replace("/a\\nb", "/a\nb"),
+    message: ['line 41: /cluster_xxx/users/a\\u000ab: a name with ": " or a line break in it', "--exclude"],
   },
   {
     name: "a name with a slash",

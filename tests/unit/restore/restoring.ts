@@ -18,7 +18,7 @@ export async function accepted(version: string, change = (text: string) => text)
 /** A dump with its end mark. */
 export function mark(lines: string): string {
   const sha256 = createHash("sha256").update(lines).digest("hex");
-  return `${lines}# end entries=${lines.split("\n").length - 1} sha256=${sha256}\n`;
+  return `${lines}# end entries=${lines.match(/^\//gm)?.length ?? 0} sha256=${sha256}\n`;
 }
 
 /** A text as a dump. */
