@@ -9,7 +9,7 @@ const remarks: Record<Remark, (user: string) => string> = {
     `user ${user} had to change its password, which nothing before 2.4.1 asked for: it keeps it, and must_change_password is false`,
 };
 
-/** Notes; of one sort the first few are kept, the others counted. */
+/** Notes; of one sort the first 20 are kept, the others counted, but what was dropped as invalid is always named. */
 export class Notes {
   readonly #known = new Map<string, { first: string[]; more: number }>();
   /** the keys of users and databases that come out */
@@ -24,7 +24,7 @@ export class Notes {
   /** @param note is only asked for if the note is kept */
   add(sort: string, note: () => string): void {
     const known = this.#known.getOrInsertComputed(sort, () => ({ first: [], more: 0 }));
-    if (known.first.length < 20) known.first.push(note());
+    if (known.first.length < 20 || sort === "invalid") known.first.push(note());
     else known.more++;
   }
 

@@ -65,7 +65,8 @@ export function makePlan(
     const fields = fieldsBefore(item, values);
     plan[!fields ? "create" : !fields.length ? "unchanged" : add ? "left" : "overwrite"].push(item);
     if (isCutByRestore(key)) {
-      const text = 'a name with ": " or a line break in it, where CnosDB cuts the line: it cannot be restored';
+      const text =
+        'a name with ": " or a line break in it, where CnosDB cuts the line: it cannot be restored';
       problems.add(`${at}: ${text}`, "leave it out with filter_meta --exclude.");
     }
     if (object.kind !== "user" && object.kind !== "tenant" && isUnlisted(object)) {

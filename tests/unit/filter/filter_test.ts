@@ -30,6 +30,12 @@ Deno.test("a value nested 5000 deep is invalid, and no more", async () => {
   assert(out.startsWith("/c/tenants/a: ") && !out.includes("/c/tenants/b"), out);
 });
 
+Deno.test("--drop-invalid names each entry that it drops, however many there are", async () => {
+  const invalid = Array.from({ length: 50 }, (_, i) => tenant(`x${i}`, "7")).join("");
+  const { notes } = await filter(tenant("a") + invalid, { target: "2.4.2", dropInvalid: true });
+  assertEquals(notes.filter((note) => note.includes("dropped as invalid")).length, 50);
+});
+
 Deno.test("a plain password that looks like a hash, or is escaped, is hashed", async () => {
   for (const password of ["$2cool", `$2b$12$${"a".repeat(52)}`, "\\u0024x"]) {
     const user =
