@@ -4,36 +4,50 @@ import { type Change, changes } from "../dump/compare.ts";
 import { digitsOf, formatJson, type Json, objectIn, parseJson } from "../dump/json.ts";
 import { type Key, namesOf, readKey } from "../dump/key.ts";
 import type { Entry } from "../dump/text.ts";
-import { assertReadable, formatsOf, identify, identifyEntry } from "../versions/entry.ts";
+import { identify, identifyEntry } from "../versions/entry.ts";
 import type { Context } from "../versions/step.ts";
 import { canLogIn } from "../versions/v2_4_0.ts";
-import { describeRange, overlap } from "../versions/versions.ts";
-import type { FilterOptions, OwnRule, Rule } from "./rules.ts";
-import type { Survey } from "./survey.ts";
+import { assertReadable, describeRange, formatsOf, overlap } from "../versions/versions.ts";
+import type { FilterOptions, OwnRule, Rules, Survey } from "./rules.ts";
 
-/** What became of an entry; shared by all that differ in id and names alone, so by most of a large dump. */
+/** What became of an entry. Entries that differ in id and names alone, so most of a dump, share one. */
 export interface Outcome {
   readonly kind: Key["kind"] | "unknown";
   readonly action: "kept" | "converted" | "dropped";
-  /** the rules that were applied, in their order */
+  /** the names of the rules that were applied, in their order */
   readonly rules: readonly string[];
-  /** what differs in the value, if details are asked for */
+  /** the fields that changed, if details are asked for */
   readonly changes: readonly Change[];
-  /** the cluster that its key gets, if that is another */
+  /** the new name of the cluster in its key, if that changes */
   readonly cluster?: string | undefined;
-  /** what the value's last `length` characters are replaced by, if it changed */
-  readonly end?: { readonly length: number; readonly text: string };
-  /** whether a password was hashed: with a salt of the user's own, so that it is shared with no other */
+  /** replaces the last `length` characters of the value, if that changed */
+  readonly end?: { readonly length: number; readonly text: string } | undefined;
+  /** whether a password was hashed, with the user's own salt, so that no other can share the outcome */
   readonly hashed?: boolean;
-  /** what to say of the user that it is */
+  /** what an operator should know of a user */
   readonly remarks?: readonly Remark[];
   /** the databases that a role has rights on */
   readonly rights?: readonly string[];
-  /** a database's, such as `30d` or `INF` */
-  readonly ttl?: string;
+  /** of a database, such as `30d` or `INF` */
+  readonly ttl?: string | undefined;
 }
 
-export type Remark = "users without a password" | "users who had to change their password";
+/** What an operator should know of a user: `text` follows the user's name. */
+export interface Remark {
+  /** what such users are, for when there are too many to name */
+  readonly sort: string;
+  readonly text: string;
+}
+
+const withoutPassword: Remark = {
+  sort: "users without a password",
+  text: "has no password: 2.4 lets it in only where authentication is off",
+};
+const keepsPassword: Remark = {
+  sort: "users who had to change their password",
+  text:
+    "had to change its password, which nothing before 2.4.1 asked for: it keeps it, and must_change_password is false",
+};
 
 /** The key that an entry gets. */
 export function keyOf({ key }: Entry, { cluster }: Outcome): string {
@@ -45,15 +59,15 @@ export function valueOf({ value }: Entry, { end }: Outcome): string {
   return end ? value.slice(0, value.length - end.length) + end.text : value;
 }
 
-/** An entry and what it is about. */
+/** An entry and the object that it describes. */
 export interface Item {
   readonly entry: Entry;
   readonly key: Key;
-  /** how long the id and names are that its value begins with, if it begins as CnosDB writes it */
-  readonly headLength?: number;
+  /** the length of what its value begins with: id and names, as CnosDB writes them; undefined if it does not */
+  readonly headLength: number | undefined;
 }
 
-/** Names with one of these stand otherwise in JSON than in a key. */
+/** A name with one of these is written in JSON in another way than in a key. */
 // deno-lint-ignore no-control-regex
 const mustBeEscaped = /["\\\x00-\x1f]/;
 const largestId = String((1n << 128n) - 1n);
@@ -62,7 +76,7 @@ const largestId = String((1n << 128n) - 1n);
 export function readItem(entry: Entry): Item {
   const key = mustBeEscaped.test(entry.key) ? undefined : readKey(entry.key);
   const headLength = key && headLengthOf(key, entry.value);
-  return key && headLength !== undefined ? { entry, key, headLength } : { entry, key: identifyEntry(entry) };
+  return { entry, key: key && headLength !== undefined ? key : identifyEntry(entry), headLength };
 }
 
 function headLengthOf(key: Key, value: string): number | undefined {
@@ -89,7 +103,7 @@ function headLengthOf(key: Key, value: string): number | undefined {
   }
 }
 
-/** Where all of `parts` end that stand in `value` one after another; undefined if they do not. */
+/** The end of `parts`, if they stand in `value` one after another; undefined if they do not. */
 function endOf(value: string, at: number, ...parts: string[]): number | undefined {
   for (const part of parts) {
     if (!value.startsWith(part, at)) return undefined;
@@ -98,16 +112,15 @@ function endOf(value: string, at: number, ...parts: string[]): number | undefine
   return at;
 }
 
-/** What stands before a table's schema: its kind, such as TsKvTableSchema. */
+/** What a table's value begins with, up to its schema: `{"TsKvTableSchema":` or another kind. */
 function wrapperOf(table: string): string {
   return table.slice(0, table.indexOf("{", 1));
 }
 
-/** What the conversion of any entry of a dump needs. */
+/** What the conversion of every entry of a dump needs. */
 interface Conversion
   extends Pick<Survey, "source" | "sourceLine">, Pick<FilterOptions, "target" | "cluster" | "details"> {
-  /** those that change values */
-  readonly rules: readonly Rule[];
+  readonly rules: Pick<Rules, "changes">;
   readonly hash: Context["hash"];
 }
 
@@ -119,57 +132,65 @@ interface Conversion
 export function convert({ entry, key }: Item, patches: readonly OwnRule[], given: Conversion): Outcome {
   const before = parseJson(entry.value);
   identify(entry.key, before);
-  const range = formatsOf(key, before);
-  const form = overlap(range, given.source);
-  if (!form) {
-    throw new Failure(
-      `line ${entry.line}: this ${key.kind} has the form of ${
-        describeRange(range)
-      }, line ${given.sourceLine} that of ${describeRange(given.source)}`,
-      "a dump is of one version: was it put together from two, or edited half-way?",
-    );
-  }
-  assertReadable(key, before, form.first);
-  let after = before;
+  assertReadable(key, before, formOf(key, before, entry.line, given));
   let hashed = false;
-  const applied: string[] = [];
-  for (const rule of [...given.rules, ...patches]) {
-    if (!rule.change || !rule.applies(entry, key)) continue;
-    const next = rule.change(after, key, (password, id) => {
-      hashed = true;
-      return given.hash(password, id);
-    });
-    if (!("pattern" in rule) && !changes(after, next).length) continue;
+  const hash: Context["hash"] = (password, id) => {
+    hashed = true;
+    return given.hash(password, id);
+  };
+  let after = before;
+  const rules: string[] = [];
+  for (const { name, change } of given.rules.changes) {
+    const next = change(after, key, hash);
+    if (!changes(after, next).length) continue;
     after = next;
-    applied.push(rule.name);
+    rules.push(name);
+  }
+  for (const { name, change } of patches) {
+    after = change!(after);
+    rules.push(name);
   }
   assertReadable(key, after, given.target);
+  const end = rules.length ? { length: entry.value.length, text: formatJson(after) } : undefined;
+  const details = end && given.details ? changes(before, after) : [];
   const cluster = given.cluster === key.cluster ? undefined : given.cluster;
-  const rules = cluster === undefined ? applied : [...applied, "--cluster"];
+  if (cluster !== undefined) rules.push("--cluster");
   return {
     kind: key.kind,
     action: rules.length ? "converted" : "kept",
     rules,
-    changes: given.details && applied.length ? changes(before, after) : [],
+    changes: details,
     cluster,
-    ...(applied.length ? { end: { length: entry.value.length, text: formatJson(after) } } : {}),
-    ...(key.kind === "user" ? { hashed, remarks: remarksOn(before, after) } : {}),
-    ...(key.kind === "role" ? { rights: Object.keys(objectIn(after, "additional_privileges")) } : {}),
-    ...(key.kind === "database" ? { ttl: ttlOf(after) } : {}),
+    end,
+    hashed,
+    remarks: key.kind === "user" ? remarksOn(before, after) : [],
+    rights: key.kind === "role" ? Object.keys(objectIn(after, "additional_privileges")) : [],
+    ttl: key.kind === "database" ? ttlOf(after) : undefined,
   };
 }
 
-function remarksOn(before: Json, after: Json): Remark[] {
-  const [was, is] = [objectIn(before, "options"), objectIn(after, "options")];
-  return [
-    ...(canLogIn(is) ? [] : ["users without a password" as const]),
-    ...(was.must_change_password === true && is.must_change_password === false
-      ? ["users who had to change their password" as const]
-      : []),
-  ];
+/** The earliest form that both the value and the dump may have, as a position. @throws {Failure} if there is none */
+function formOf(key: Key, value: Json, line: number, { source, sourceLine }: Conversion): number {
+  const range = formatsOf(key, value);
+  const both = overlap(range, source);
+  if (both) return both.first;
+  throw new Failure(
+    `line ${line}: this ${key.kind} has the form of ${describeRange(range)}, line ${sourceLine} that of ${
+      describeRange(source)
+    }`,
+    "a dump is of one version: was it put together from two, or edited half-way?",
+  );
 }
 
-/** A database's TTL in any form, shortly. */
+function remarksOn(before: Json, after: Json): Remark[] {
+  const options = objectIn(after, "options");
+  const remarks = canLogIn(options) ? [] : [withoutPassword];
+  const hadToChange = objectIn(before, "options").must_change_password === true;
+  if (hadToChange && options.must_change_password === false) remarks.push(keepsPassword);
+  return remarks;
+}
+
+/** A database's TTL, in a short form. */
 function ttlOf(database: Json): string {
   const ttl = objectIn(objectIn(database, "options"), "ttl");
   if ("is_inf" in ttl) {
@@ -184,24 +205,26 @@ function ttlOf(database: Json): string {
 
 type Convert = (item: Item, patches: readonly OwnRule[]) => Outcome;
 
-/** Values that differ in id and names alone convert alike, so what follows those is converted once. */
+/** Values that differ in id and names alone convert alike, so that only the first of them is converted. */
 export function remember(convert: Convert): Convert {
-  let groups = new Map<string, Map<string, Outcome>>();
-  let of: string | undefined;
+  /** outcomes by kind and patches, and then by what follows id and names */
+  let outcomes = new Map<string, Map<string, Outcome>>();
+  let currentCluster: string | undefined;
   return (item, patches) => {
     const { entry: { value }, key: { kind, cluster }, headLength } = item;
     if (headLength === undefined) return convert(item, patches);
-    // In another cluster --cluster may leave the keys as they are.
-    if (cluster !== of) [groups, of] = [new Map(), cluster];
+    // --cluster may change the keys of one cluster and not those of another.
+    if (cluster !== currentCluster) [outcomes, currentCluster] = [new Map(), cluster];
     let group = kind === "table" ? wrapperOf(value) : kind;
     for (const { name } of patches) group += `/${name}`;
-    const known = groups.getOrInsertComputed(group, () => new Map());
+    const known = outcomes.getOrInsertComputed(group, () => new Map());
     const rest = value.slice(headLength);
-    const before = known.get(rest);
-    if (before) return before;
+    const alike = known.get(rest);
+    if (alike) return alike;
     const outcome = convert(item, patches);
     const { end, hashed } = outcome;
-    if (hashed || !valueOf(item.entry, outcome).startsWith(value.slice(0, headLength))) return outcome;
+    const keepsHead = valueOf(item.entry, outcome).startsWith(value.slice(0, headLength));
+    if (hashed || !keepsHead) return outcome;
     const shared = end
       ? { ...outcome, end: { length: rest.length, text: end.text.slice(headLength) } }
       : outcome;

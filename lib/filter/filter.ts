@@ -1,4 +1,4 @@
-/** From the dump of one version to the entries of another: each takes one way through the rules. */
+/** Filters a dump: each entry takes one way through the rules. */
 import { loadBcrypt } from "../cli/deps.ts";
 import { Failure } from "../cli/errors.ts";
 import { harmless } from "../cli/presentable.ts";
@@ -9,8 +9,8 @@ import type { Dump, Entry } from "../dump/text.ts";
 import type { Context } from "../versions/step.ts";
 import { convert, keyOf, type Outcome, readItem, remember, valueOf } from "./convert.ts";
 import { Notes } from "./notes.ts";
-import { type FilterOptions, rulesFor } from "./rules.ts";
-import { type Survey, survey } from "./survey.ts";
+import { type FilterOptions, type OwnRule, rulesFor, type Survey } from "./rules.ts";
+import { survey } from "./survey.ts";
 
 /** A dump that was filtered. */
 export interface Filtered {
@@ -22,7 +22,7 @@ export interface Filtered {
   notes: string[];
 }
 
-/** The entries that come out, as they are written. */
+/** The entries that come out. */
 export function* entriesOf({ dump, outcomes }: Pick<Filtered, "dump" | "outcomes">): Generator<Entry> {
   for (const [i, entry] of dump.entries.entries()) {
     const outcome = outcomes[i]!;
@@ -32,8 +32,8 @@ export function* entriesOf({ dump, outcomes }: Pick<Filtered, "dump" | "outcomes
 }
 
 /**
- * bcrypt, cost 12, as 2.4 wants the passwords that 2.3.0 to 2.3.3 hold as plain text, with a salt made of the
- * user's 128-bit id: random, unique, and the same in every run.
+ * Loads bcrypt (cost 12), with which 2.4 wants the passwords hashed that 2.3.0 to 2.3.3 hold as plain text. The
+ * salt is the user's 128-bit id: random, unique, and the same in every run.
  */
 export async function loadHash(): Promise<Context["hash"]> {
   const bcrypt = await loadBcrypt();
@@ -43,15 +43,11 @@ export async function loadHash(): Promise<Context["hash"]> {
   };
 }
 
-/**
- * @param signal ends it
- * @throws {Failure} if the dump is of a version that cannot be converted for the target, an entry cannot be
- * converted, two would come out with one key, or a flag matched nothing
- */
+/** @throws {Failure} if an entry or the dump's version cannot be converted, two keys are the same, or a flag matched nothing */
 export async function filterDump(dump: Dump, options: FilterOptions, signal: AbortSignal): Promise<Filtered> {
   const facts = survey(dump, options);
   const hash = facts.plainPasswords ? await options.loadHash() : () => {
-    throw new Error("a password is to be hashed that the survey does not know of");
+    throw new Error("a password has to be hashed that the survey did not find");
   };
   const notes = new Notes(facts.users);
   const outcomeOf = wayThrough(options, facts, hash, notes);
@@ -59,7 +55,7 @@ export async function filterDump(dump: Dump, options: FilterOptions, signal: Abo
   let [previous, rises] = ["", true];
   for (const entry of dump.entries) {
     if (outcomes.length % 10_000 === 9_999) {
-      // lets signals arrive
+      // Lets signals arrive.
       await new Promise((resolve) => setTimeout(resolve));
       signal.throwIfAborted();
     }
@@ -84,18 +80,17 @@ export async function filterDump(dump: Dump, options: FilterOptions, signal: Abo
     rises &&= key > previous;
     previous = key;
   }
-  // Keys that rise, as CnosDB dumps them, are never there twice.
+  // CnosDB dumps keys in ascending order: then none is there twice.
   if (!rises) refuseTwice(entriesOf({ dump, outcomes }));
-  const alike = new Set(options.own.length ? outcomes : []);
+  if (options.own.length || options.dropInvalid) noteOrphans(dump, outcomes, options.own, notes);
+  const applied = new Set(options.own.length ? new Set(outcomes).values().flatMap(({ rules }) => rules) : []);
   for (const { name, pattern } of options.own) {
-    if (!alike.values().some(({ rules }) => rules.includes(name))) {
-      notes.add("rules", () => `${name}: ${pattern} matched nothing`);
-    }
+    if (!applied.has(name)) notes.add("rules", () => `${name}: ${pattern} matched nothing`);
   }
   return { dump, facts, outcomes, notes: notes.lines() };
 }
 
-/** What says what becomes of an entry. It throws an `InvalidValue` if that cannot be converted. */
+/** Returns what decides what becomes of an entry; it throws an `InvalidValue` if that cannot be converted. */
 function wayThrough(
   options: FilterOptions,
   facts: Survey,
@@ -103,15 +98,9 @@ function wayThrough(
   notes: Notes,
 ): (entry: Entry) => Outcome {
   const rules = rulesFor(options, facts);
-  const ownDrops = options.own.filter(({ change }) => !change);
-  const drops = rules.filter((rule) => !rule.change && !("pattern" in rule));
-  const dropsOf = new Map(kinds.map((of) => [of, drops.filter(({ kind = of }) => kind === of)]));
-  const patches = options.own.filter(({ change }) => change);
-  const conversion = {
-    ...{ ...options, ...facts, hash },
-    rules: rules.filter((rule) => rule.change && !("pattern" in rule)),
-  };
-  const convertOnce = remember((item, patches) => convert(item, patches, conversion));
+  const dropsOf = new Map(kinds.map((of) => [of, rules.drops.filter(({ kind = of }) => kind === of)]));
+  const given = { ...options, ...facts, rules, hash };
+  const convertOnce = remember((item, patches) => convert(item, patches, given));
   const shared = new Map<string, Outcome>();
   const dropped = (kind: Outcome["kind"], rule: string): Outcome =>
     shared.getOrInsertComputed(
@@ -119,9 +108,9 @@ function wayThrough(
       () => ({ kind, action: "dropped", rules: [rule], changes: [] }),
     );
   return (entry) => {
-    // The operator's own say what to drop by its key, whatever it may be.
-    const unwanted = ownDrops.find((rule) => rule.applies(entry));
-    if (unwanted) return dropped(readKey(entry.key)?.kind ?? "unknown", unwanted.name);
+    // They go by the key alone, so they also drop what cannot be read.
+    const ownDrop = rules.ownDrops.find((rule) => rule.applies(entry));
+    if (ownDrop) return dropped(readKey(entry.key)?.kind ?? "unknown", ownDrop.name);
     const item = readItem(entry);
     const { key } = item;
     const drop = dropsOf.get(key.kind)!.find((rule) => rule.applies(entry, key));
@@ -130,7 +119,7 @@ function wayThrough(
       notes.add("names with a slash", () => `${name} is left out: no version of CnosDB lists or opens it`);
     }
     if (drop) return dropped(key.kind, drop.name);
-    const outcome = convertOnce(item, patches.filter((patch) => patch.applies(entry)));
+    const outcome = convertOnce(item, rules.patches.filter((patch) => patch.applies(entry)));
     if (isCutByRestore(entry.key)) {
       throw new InvalidValue(
         'a name with ": " or a line break in it cannot be restored, as CnosDB cuts the line there; leave it out by --exclude or --rules',
@@ -139,6 +128,28 @@ function wayThrough(
     notes.take(item, outcome);
     return outcome;
   };
+}
+
+/** Notes what comes out although `own` rules or --drop-invalid dropped the tenant or the database that it is in. */
+function noteOrphans({ entries }: Dump, outcomes: readonly Outcome[], own: readonly OwnRule[], notes: Notes) {
+  const drops = own.filter(({ change }) => !change);
+  const dropped = new Set<string>();
+  for (const [i, entry] of entries.entries()) {
+    const { action, kind, rules: [rule] } = outcomes[i]!;
+    if (action !== "dropped" || (kind !== "tenant" && kind !== "database" && kind !== "unknown")) continue;
+    // Mostly the rules drop all that is in it, too: `/c/tenants/a/**`.
+    const inside = { ...entry, key: `${entry.key}/x` };
+    const isOwn = rule === "--drop-invalid" || drops.some(({ name }) => name === rule);
+    if (isOwn && !drops.some((drop) => drop.applies(inside))) dropped.add(entry.key);
+  }
+  if (!dropped.size) return;
+  for (const [i, { key, line }] of entries.entries()) {
+    // A key is that of its parent, a word and a name.
+    const parent = key.slice(0, key.lastIndexOf("/", key.lastIndexOf("/") - 1));
+    if (outcomes[i]!.action === "dropped" || !dropped.has(parent)) continue;
+    const note = () => `line ${line}: ${key} comes out without ${parent}: no cluster would show it`;
+    notes.add("entries without what they are in", note);
+  }
 }
 
 /** @throws {Failure} if two entries have one key */

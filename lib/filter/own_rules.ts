@@ -1,5 +1,5 @@
-// Drops and patches of the operator's own (`--rules FILE.yaml`), so that a surprise in one cluster needs no
-// new release:
+// The operator's own drops and patches (`--rules FILE.yaml`), so that a surprise in one cluster needs no new
+// release:
 //
 //     - drop: /*/tenants/test_*/**
 //     - patch: /*/tenants/acme/dbs/iot
@@ -16,9 +16,9 @@ import type { OwnRule } from "./rules.ts";
 import { glob } from "./selection.ts";
 
 /**
- * @param text YAML: a list of `drop: PATTERN`, `patch: PATTERN` with `merge:` or `rename:`
+ * @param text YAML: a list of `drop: PATTERN`, and `patch: PATTERN` with `merge:` or `rename:`
  * @param file its name, for messages and reports
- * @throws {UsageError} naming the line of an unknown word, a pattern that is none, or a patch that is none
+ * @throws {UsageError} with the line of a rule that is wrong
  */
 export async function parseRules(text: string, file: string): Promise<OwnRule[]> {
   const { parse } = await loadYaml();
@@ -50,24 +50,28 @@ export async function parseRules(text: string, file: string): Promise<OwnRule[]>
   });
 }
 
-/** What YAML read, as JSON. @throws {RangeError} for what JSON has not: a date, an alias of itself */
-function jsonOf(value: unknown, above: readonly unknown[] = []): Json {
+/**
+ * A value from YAML, as JSON.
+ * @param outer the values that it is inside of
+ * @throws {RangeError} for what JSON does not have: a date, an alias of itself
+ */
+function jsonOf(value: unknown, outer: readonly unknown[] = []): Json {
   if (value === null || typeof value === "string" || typeof value === "boolean") return value;
   if (typeof value === "number" && Number.isFinite(value)) {
     if (!Number.isInteger(value) || Number.isSafeInteger(value)) return value;
     throw new RangeError("merge: a number beyond 2^53 cannot be given here, as YAML rounds it");
   }
-  if (above.includes(value)) throw new RangeError("an alias that contains itself");
-  const inner = [...above, value];
-  if (Array.isArray(value)) return value.map((element) => jsonOf(element, inner));
+  if (outer.includes(value)) throw new RangeError("an alias that contains itself");
+  const around = [...outer, value];
+  if (Array.isArray(value)) return value.map((element) => jsonOf(element, around));
   if (Object.prototype.toString.call(value) !== "[object Object]") {
     throw new RangeError(`${String(value)} is nothing that JSON has: write it in quotes if it is a text`);
   }
   const members = Object.entries(value as object);
-  return Object.fromEntries(members.map(([name, member]) => [name, jsonOf(member, inner)]));
+  return Object.fromEntries(members.map(([name, member]) => [name, jsonOf(member, around)]));
 }
 
-/** @throws {RangeError} saying what is wrong with it */
+/** @throws {RangeError} saying what is wrong with the rule */
 function parseRule(rule: Json, name: string): OwnRule {
   if (!isObject(rule)) throw new RangeError("expected words with a colon");
   const { drop, patch, merge, rename, ...others } = rule;
@@ -102,17 +106,19 @@ function mergePatch(value: Json, patch: Json): Json {
   return merged;
 }
 
-/** What renames fields, each at its place. @param names former and new ones, each with the way to it */
+/** Returns what renames fields. @param names from former to new ones, such as `options.note: options.comment` */
 function renaming(names: Json | undefined): (value: Json) => Json {
   if (!isObject(names)) throw new RangeError("rename: expected former: new");
   const changes = Object.entries(names).map(([from, to]) => {
-    const [path, target] = [from.split("."), String(to).split(".")];
-    const [former = "", name = ""] = [path.pop(), target.pop()];
-    if (path.join(".") !== target.join(".")) {
+    const path = from.split(".");
+    const newPath = String(to).split(".");
+    const former = path.pop()!;
+    const name = newPath.pop()!;
+    if (path.join(".") !== newPath.join(".")) {
       throw new RangeError(`rename: ${from} to ${to}: both must be at the same place`);
     }
     const rename = (object: JsonObject) => renamed(object, (member) => member === former ? name : member);
     return (value: Json) => isObject(value) ? changed(value, path, rename) : value;
   });
-  return (value) => changes.reduce((before, change) => change(before), value);
+  return (value) => changes.reduce((changed, change) => change(changed), value);
 }

@@ -1,8 +1,8 @@
 /** What a filter did: in sum, and entry by entry. */
 import { version } from "../cli/command.ts";
+import { harmless } from "../cli/presentable.ts";
 import { counted } from "../cli/text.ts";
 import { kinds } from "../dump/key.ts";
-import type { Entry } from "../dump/text.ts";
 import { describeRange } from "../versions/versions.ts";
 import { keyOf, type Outcome } from "./convert.ts";
 import type { Filtered } from "./filter.ts";
@@ -86,19 +86,18 @@ export function* reportLines(filtered: Filtered, target: string, started: Date):
   yield JSON.stringify({ end: { ...sums, exit: 0, ended: new Date() } });
 }
 
-/** The changed entries for `--diff`, readable; red and green if `colour`. */
+/** The lines of `--diff`: the changed entries, red and green if `colour`. */
 export function* diffLines({ dump, outcomes }: Filtered, colour: boolean): Generator<string> {
   const paint = (code: number, text: string) => colour ? `\x1b[${code}m${text}\x1b[0m` : text;
   for (const [i, outcome] of outcomes.entries()) {
-    const entry: Entry = dump.entries[i]!;
     const { action, rules, changes } = outcome;
-    const names = `${keyOf(entry, outcome)}  (${rules.join(", ")})`;
+    const names = harmless(`${keyOf(dump.entries[i]!, outcome)}  (${rules.join(", ")})`);
     if (action === "dropped") yield paint(31, `- ${names}`);
     if (action !== "converted") continue;
     yield `  ${names}`;
     for (const { path, before, after } of changes) {
-      if (before !== undefined) yield paint(31, `    - ${path}: ${before}`);
-      if (after !== undefined) yield paint(32, `    + ${path}: ${after}`);
+      if (before !== undefined) yield paint(31, harmless(`    - ${path}: ${before}`));
+      if (after !== undefined) yield paint(32, harmless(`    + ${path}: ${after}`));
     }
   }
 }

@@ -1,6 +1,5 @@
 /**
- * What the filter does, as one list of rules that each entry takes its way through: drops first, then changes
- * of the value. What `--print-rules` prints is made from the very list that runs.
+ * What the filter does to each entry, as lists of rules. `--print-rules` prints the very rules that run.
  */
 import { digitsOf, isObject, type Json } from "../dump/json.ts";
 import { isUnlisted, type Key } from "../dump/key.ts";
@@ -9,6 +8,7 @@ import {
   anyFormat,
   type Format,
   type Range,
+  rangeOfSource,
   stepsBetween,
   targetFormat,
   targets,
@@ -17,23 +17,39 @@ import { partOf } from "../versions/entry.ts";
 import type { Context } from "../versions/step.ts";
 import { glob, namesUnder, type Selection } from "./selection.ts";
 
-/** A rule drops an entry, or changes its value. */
-export interface Rule {
-  /** as reports say */
+interface Rule {
+  /** as reports name it */
   readonly name: string;
   /** as `--print-rules` prints it: YAML that `--rules` takes, or a comment */
   readonly text: string;
-  /** the kind of entry that it is about, if it is about one */
-  readonly kind?: Key["kind"];
-  applies(entry: Entry, key: Key): boolean;
-  /** the value that the entry gets; undefined for a rule that drops it */
-  readonly change?: (value: Json, key: Key, hash: Context["hash"]) => Json;
 }
 
-/** One of the operator's own: it goes by the key alone, and is reported even if it changes nothing. */
+/** Drops an entry. */
+export interface Drop extends Rule {
+  /** the kind of entry that it is about; undefined: any */
+  readonly kind?: Key["kind"];
+  applies(entry: Entry, key: Key): boolean;
+}
+
+/** Changes a value, or returns it as it is. */
+export interface Change extends Rule {
+  change(value: Json, key: Key, hash: Context["hash"]): Json;
+}
+
+/** A rule of `--rules`: it goes by the key alone, and is reported even if it changes nothing. */
 export interface OwnRule extends Rule {
   readonly pattern: string;
   applies(entry: Entry): boolean;
+  /** undefined if it drops the entry */
+  readonly change?: (value: Json) => Json;
+}
+
+/** The rules in the order in which they run. */
+export interface Rules {
+  readonly ownDrops: readonly OwnRule[];
+  readonly drops: readonly Drop[];
+  readonly changes: readonly Change[];
+  readonly patches: readonly OwnRule[];
 }
 
 /** What an operator asks for. */
@@ -41,34 +57,41 @@ export interface FilterOptions {
   target: Format;
   /** the release that the dump is of, if it does not show */
   source?: string | undefined;
-  /** the target cluster's name, in the keys that come out */
+  /** the name that the cluster gets in all keys */
   cluster?: string | undefined;
   selection: Selection;
   /** the rules of `--rules` */
   own: readonly OwnRule[];
-  /** the most replicas a database may have */
+  /** the most replicas that a database may have */
   replica?: number | undefined;
   root: "auto" | "keep" | "drop";
   keepSystem: boolean;
   pruneUsers: boolean;
   dropInvalid: boolean;
-  /** whether outcomes say which fields changed */
+  /** whether outcomes list the fields that changed */
   details: boolean;
   /** bcrypt, loaded only if the dump has a plain-text password */
   loadHash: () => Promise<Context["hash"]>;
 }
 
-/** What the rules have to know of a whole dump. */
-export interface Facts {
-  /** the forms that it may be of */
+/** What the filter has to know of a whole dump before it takes the first entry. */
+export interface Survey {
+  /** the forms that the dump may have */
   source: Range;
+  /** the line that shows them */
+  sourceLine: number;
+  /** undefined if there is none, or it cannot be read */
   root?: { id: string; hasPassword: boolean } | undefined;
   /** the keys of users that `--prune-users` drops */
   pruned: ReadonlySet<string>;
+  /** whether passwords may have to be hashed */
+  plainPasswords: boolean;
+  /** the users' names by id */
+  users: ReadonlyMap<string, string>;
 }
 
-/** Drops entries of one kind by pattern, as a key of another kind may look alike. @param why is printed */
-function drops(name: string, kind: Key["kind"], why: string, ...patterns: string[]): Rule {
+/** Drops entries of one kind by patterns, which a key of another kind may match too. @param why is printed */
+function dropsByKey(name: string, kind: Key["kind"], why: string, ...patterns: string[]): Drop {
   const tests = patterns.map((pattern) => glob(pattern, "/"));
   return {
     name,
@@ -78,7 +101,7 @@ function drops(name: string, kind: Key["kind"], why: string, ...patterns: string
   };
 }
 
-const internal = drops(
+const internal = dropsByKey(
   "internal",
   "internal",
   "the cluster's own bookkeeping: data_nodes would point the new cluster at the old one's addresses",
@@ -86,29 +109,42 @@ const internal = drops(
   ...["/*/data_nodes_metrics/**", "/*/resourceinfos/**", "/*/resourceinfosmark", "/*/queries/**"],
   "/*/*/queries/**",
 );
-const buckets = "raft groups that do not exist in the new cluster";
-const system = "the server's own metrics and views (--keep-system keeps them)";
-const [usage, views] = ["usage_schema", "cluster_schema"].map((name) => `/*/tenants/cnosdb/dbs/${name}`);
-const systemDrops = [
-  drops("system-databases", "database", system, `${usage}`, `${views}`),
-  drops("system-databases", "table", "and what is in them", `${usage}/schemas/**`, `${views}/schemas/**`),
+const buckets = dropsByKey(
+  "buckets",
+  "bucket",
+  "raft groups that do not exist in the new cluster",
+  "/*/tenants/**/dbs/**/buckets/*",
+);
+const systemDatabases = ["usage_schema", "cluster_schema"].map((name) => `/*/tenants/cnosdb/dbs/${name}`);
+const system = [
+  dropsByKey(
+    "system-databases",
+    "database",
+    "the server's own metrics and views (--keep-system keeps them)",
+    ...systemDatabases,
+  ),
+  dropsByKey(
+    "system-databases",
+    "table",
+    "and what is in them",
+    ...systemDatabases.map((database) => `${database}/schemas/**`),
+  ),
 ];
+const slashedNames: Drop = {
+  name: "slashed-names",
+  text: "# databases, tables and roles with a slash in their name: no version of CnosDB lists or opens them",
+  applies: (_entry, key) => key.kind !== "user" && key.kind !== "tenant" && isUnlisted(key),
+};
 
-/** The rules in the order in which they run. */
-export function rulesFor(options: FilterOptions, facts: Facts): Rule[] {
+export function rulesFor(options: FilterOptions, facts: Pick<Survey, "source" | "root" | "pruned">): Rules {
   const { own, keepSystem, replica, root, selection, target } = options;
+  // A root that cannot be read stays, so that it is refused when it is converted.
   const dropsRoot = root === "drop" || (root === "auto" && facts.root?.hasPassword === false);
-  return [
-    ...own.filter(({ change }) => !change),
+  const drops: Drop[] = [
     internal,
-    drops("buckets", "bucket", buckets, "/*/tenants/**/dbs/**/buckets/*"),
-    ...(keepSystem ? [] : systemDrops),
-    {
-      name: "slashed-names",
-      text:
-        "# databases, tables and roles with a slash in their name: no version of CnosDB lists or opens them",
-      applies: (_entry, key) => key.kind !== "user" && key.kind !== "tenant" && isUnlisted(key),
-    },
+    buckets,
+    ...(keepSystem ? [] : system),
+    slashedNames,
     {
       name: "root",
       text: "# root and its memberships, if it has no password (--root): it would lock all out",
@@ -122,32 +158,38 @@ export function rulesFor(options: FilterOptions, facts: Facts): Rule[] {
       kind: "user",
       applies: ({ key }) => facts.pruned.has(key),
     },
-    ...selection.flags.map(({ text, drops }): Rule => ({
+    ...selection.flags.map(({ text, drops }): Drop => ({
       name: text,
       text: `# ${text}`,
       applies: (_entry, key) => drops(namesUnder(key)),
     })),
-    ...conversions(facts.source, target),
-    ...(replica === undefined ? [] : [capReplica(replica)]),
-    ...own.filter(({ change }) => change),
   ];
+  const conversions = conversionsFor(facts.source, target);
+  return {
+    ownDrops: own.filter(({ change }) => !change),
+    drops,
+    changes: replica === undefined ? conversions : [...conversions, capReplica(replica)],
+    patches: own.filter(({ change }) => change),
+  };
 }
 
 /**
- * Every rule that there may be, as YAML that `--rules` takes; what no pattern says is a comment.
+ * All rules as YAML that `--rules` takes. Those that no pattern can express are comments.
  * @param target a release
  */
 export function printRules(options: Omit<FilterOptions, "target">, target = targets.at(-1)!): string {
-  const facts = { source: anyFormat, pruned: new Set<string>() };
+  const source = options.source === undefined ? anyFormat : rangeOfSource(options.source);
+  const facts = { source, pruned: new Set<string>() };
   const rules = rulesFor({ ...options, target: targetFormat(target) }, facts);
-  return [`# in the order in which they run, for ${target}`, ...rules.map(({ text }) => text), ""].join("\n");
+  const { ownDrops, drops, changes, patches } = rules;
+  const texts = [...ownDrops, ...drops, ...changes, ...patches].map(({ text }) => text);
+  return [`# in the order in which they run, for ${target}`, ...texts, ""].join("\n");
 }
 
-function conversions(source: Range, target: Format): Rule[] {
+function conversionsFor(source: Range, target: Format): Change[] {
   return stepsBetween(source, target).map(({ releases: [version], convert }) => ({
     name: version,
     text: `# converts to ${version}: ${Object.keys(convert).join(", ")}`,
-    applies: () => true,
     change: (value, key, hash) => {
       const read = partOf(key, value);
       const step = read && convert[read.kind];
@@ -158,15 +200,14 @@ function conversions(source: Range, target: Format): Rule[] {
   }));
 }
 
-/** A database with at most `most` replicas, in whichever form it is; for a cluster with fewer nodes. */
-function capReplica(most: number): Rule {
+/** Lowers a database's replicas to `most`, for a cluster with fewer nodes. */
+function capReplica(most: number): Change {
   return {
     name: "--replica",
     text: `# --replica ${most}`,
-    kind: "database",
-    applies: (_entry, key) => key.kind === "database",
-    change: (value) => {
-      if (!isObject(value)) return value;
+    change: (value, key) => {
+      if (key.kind !== "database" || !isObject(value)) return value;
+      // In `config` up to 2.4.1.
       const name = "options" in value ? "options" : "config";
       const settings = value[name];
       if (!isObject(settings) || BigInt(digitsOf(settings.replica) ?? "0") <= BigInt(most)) return value;

@@ -49,10 +49,8 @@ const mostDroppedKeys = 200;
 
 /** Gathers files in the order in which they were written: a table's later result replaces an earlier one. */
 export class ReportReader {
-  readonly #files: Report["files"] = [];
-  readonly #runs: Run[] = [];
+  readonly #report = { files: [], runs: [], entries: {} } as Pick<Report, "files" | "runs" | "entries">;
   readonly #tables = new Map<string, Table>();
-  readonly #entries: Report["entries"] = {};
   readonly #dropped = new Map<string, Report["dropped"][number]>();
   readonly #databases = new Map<string, Report["databases"][number]>();
 
@@ -72,7 +70,7 @@ export class ReportReader {
       if (isObject(read.run)) {
         run = read.run as Run;
         script = run.script;
-        this.#runs.push(run);
+        this.#report.runs.push(run);
       } else if (isObject(read.end)) {
         Object.assign(run ?? {}, read.end);
       } else if (hasTexts("key", "kind", "action") && Array.isArray(read.rules)) {
@@ -87,7 +85,7 @@ export class ReportReader {
     }
     if (script === "") throw new Failure(`${name}: empty`, expectedFiles);
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-    this.#files.push({ name, sha256: digest.toHex(), script });
+    this.#report.files.push({ name, sha256: digest.toHex(), script });
   }
 
   /** A repeated result does not replace one that was found after it. */
@@ -99,21 +97,20 @@ export class ReportReader {
   }
 
   #addEntry({ key, new_key, kind, action, rules, ttl }: EntryLine): void {
-    (this.#entries[kind] ??= { kept: 0, converted: 0, dropped: 0 })[action]++;
+    (this.#report.entries[kind] ??= { kept: 0, converted: 0, dropped: 0 })[action]++;
     if (action === "dropped") {
       const rule = rules.join(", ");
       const dropped = this.#dropped.getOrInsertComputed(rule, () => ({ rule, entries: 0, keys: [] }));
-      dropped.entries++;
-      if (dropped.keys.length < mostDroppedKeys) dropped.keys.push(key);
+      if (dropped.entries++ < mostDroppedKeys) dropped.keys.push(key);
       return;
     }
     const object = readKey(new_key ?? key);
     if (object?.kind === "database") {
       const name = displayName(object.tenant, object.database);
       this.#databases.set(name, { name, ttl });
-    } else if (object?.kind === "table" && !this.#tables.has(tableKey(object))) {
+    } else if (object?.kind === "table") {
       const { tenant, database, table } = object;
-      this.#tables.set(tableKey(object), { tenant, database, table, status: "missing" });
+      this.#tables.getOrInsert(tableKey(object), { tenant, database, table, status: "missing" });
     }
   }
 
@@ -125,10 +122,8 @@ export class ReportReader {
       databaseName: displayName(table.tenant, table.database),
     }));
     return {
-      files: this.#files,
-      runs: this.#runs,
+      ...this.#report,
       tables: [...tables].sort((a, b) => a.name < b.name ? -1 : 1),
-      entries: this.#entries,
       dropped: [...this.#dropped.values()],
       databases: [...this.#databases.values()],
     };

@@ -11,8 +11,8 @@ import { someOf } from "../cli/text.ts";
 import { InvalidValue, type Json, parseJson } from "../dump/json.ts";
 import { type Key, namesOf } from "../dump/key.ts";
 import type { Entry } from "../dump/text.ts";
-import { assertReadable, identifyEntry } from "../versions/entry.ts";
-import { type Format, targetFormat, targetFormats } from "../versions/versions.ts";
+import { identifyEntry } from "../versions/entry.ts";
+import { assertReadable, type Format, targetFormat, targetFormats } from "../versions/versions.ts";
 
 /** What to restore into, and how. */
 export interface RestoreOptions extends MetaOptions {

@@ -1,8 +1,7 @@
-/** An entry of a dump: which object it describes, and which versions can read it. */
+/** Which object an entry of a dump describes, and which part of its value has a form. */
 import { InvalidValue, isObject, type Json, type JsonObject, objectIn, parseJson } from "../dump/json.ts";
 import { candidates, type Key, namesOf } from "../dump/key.ts";
 import type { ValueKind } from "./step.ts";
-import { anyFormat, type Format, positionOf, type Range, rangeOf, schemaOf } from "./versions.ts";
 
 /** A table's value has one member, whose name says which kind of table it is. */
 const tableKinds: Readonly<Record<string, ValueKind>> = {
@@ -85,23 +84,4 @@ export function identifyEntry({ key, value }: { readonly key: string; readonly v
   }
   // These are never carried over, and what 2.4's probe writes to /test_alive is no JSON.
   return read.kind === "internal" ? read : identify(key, parseJson(value));
-}
-
-/** The forms that an entry's value may have. @throws {InvalidValue} if it has none */
-export function formatsOf(key: Key, value: Json): Range {
-  const read = partOf(key, value);
-  return read ? rangeOf(read.kind, read.part) : anyFormat;
-}
-
-/**
- * Checks that a server can read an entry: what it cannot read makes it panic, or lose the tenant, at its next
- * restart.
- * @param form a form, or its position in the chain
- * @throws {InvalidValue} saying which field, what is expected and what is there
- */
-export function assertReadable(key: Key, value: Json, form: Format | number): void {
-  const read = partOf(key, value);
-  if (!read) return;
-  const position = typeof form === "number" ? form : positionOf(form);
-  schemaOf(read.kind, position)?.(read.part, read.member);
 }

@@ -3,9 +3,10 @@
  * `chain`: sources, targets, what a version reads and how a dump's version is recognized follow from the steps.
  */
 import { UsageError } from "../cli/errors.ts";
-import type { JsonObject } from "../dump/json.ts";
-import type { Schema } from "./schema.ts";
-import type { ValueKind, VersionStep } from "./step.ts";
+import type { Json } from "../dump/json.ts";
+import type { Key } from "../dump/key.ts";
+import { partOf } from "./entry.ts";
+import type { VersionStep } from "./step.ts";
 import { v2_3_0, v2_3_2, v2_3_4 } from "./v2_3.ts";
 import { v2_4_0 } from "./v2_4_0.ts";
 import { v2_4_1 } from "./v2_4_1.ts";
@@ -81,14 +82,30 @@ export function describeRange(range: Range): string {
   return first === last ? `${first}` : `${first} to ${last}`;
 }
 
-/** The forms that a value may have, as far as the steps recognize. */
-export function rangeOf(kind: ValueKind, value: JsonObject): Range {
-  const seen = chain.map(({ recognizes }) => recognizes?.[kind]?.(value));
+/** The forms that an entry's value may have, as far as the steps recognize. @throws {InvalidValue} if it has none */
+export function formatsOf(key: Key, value: Json): Range {
+  const read = partOf(key, value);
+  if (!read) return anyFormat;
+  const seen = chain.map(({ recognizes }) => recognizes?.[read.kind]?.(read.part));
   const earlier = seen.indexOf(false);
   return {
     first: Math.max(0, seen.lastIndexOf(true)),
     last: earlier < 0 ? anyFormat.last : Math.max(0, earlier - 1),
   };
+}
+
+/**
+ * Checks that a server can read an entry: what it cannot read makes it panic, or lose the tenant, at its next
+ * restart.
+ * @param form a form, or its position in the chain
+ * @throws {InvalidValue} saying which field, what is expected and what is there
+ */
+export function assertReadable(key: Key, value: Json, form: Format | number): void {
+  const read = partOf(key, value);
+  if (!read) return;
+  const position = typeof form === "number" ? form : positionOf(form);
+  const step = chain.slice(0, position + 1).findLast(({ reads }) => reads[read.kind]);
+  step?.reads[read.kind]?.(read.part, read.member);
 }
 
 /**
@@ -99,9 +116,4 @@ export function stepsBetween({ first, last }: Range, target: Format): VersionSte
   const leftOut = chain.findLastIndex(({ onlyBySource }, at) => onlyBySource && at <= last);
   const from = first === last ? first : Math.max(first, leftOut);
   return chain.slice(from + 1, positionOf(target) + 1);
-}
-
-/** What a form reads of a kind. */
-export function schemaOf(kind: ValueKind, position: number): Schema | undefined {
-  return chain.slice(0, position + 1).findLast(({ reads }) => reads[kind])?.reads[kind];
 }

@@ -73,6 +73,56 @@ Deno.test("a TTL of any length is converted", async () => {
   }
 });
 
+const user = (name: string, password: string) =>
+  `/c/users/${name}: {"id":${name.length},"name":"${name}","options":{"password":${password}},"is_admin":false}\n`;
+const hash = `"$2b$12$${"a".repeat(53)}"`;
+
+Deno.test("what --rules drops does not show the dump's version", async () => {
+  const { parseRules } = await import("../../../lib/filter/own_rules.ts");
+  const other = tenant("0").replace("null", 'null,"tenant_is_hidden":false,"drop_after":null');
+  const own = await parseRules("- drop: /c/tenants/0", "rules.yaml");
+  const { error, notes } = await filter(other + tenant("a") + user("bob", hash), { target: "2.4.2", own });
+  assertEquals([error, notes[0]], [undefined, "dump: 3 entries of 2.3.x (without end mark), for 2.4.2"]);
+});
+
+Deno.test("a root that --rules drops, of another cluster, does not decide about this one's", async () => {
+  const { parseRules } = await import("../../../lib/filter/own_rules.ts");
+  const dump = user("root", "null") + user("root", hash).replace("/c/", "/d/");
+  const own = await parseRules("- drop: /d/**", "rules.yaml");
+  const { out } = await filter(dump, { target: "2.4.2", own });
+  assert(out.startsWith("# end entries=0"), out);
+});
+
+Deno.test("--prune-users drops members of nothing but what --rules drops", async () => {
+  const { parseRules } = await import("../../../lib/filter/own_rules.ts");
+  const dump = tenant("a") + '/c/tenants/a/members/3: {"System":"Member"}\n' + user("bob", hash);
+  const own = await parseRules("- drop: /c/tenants/a\n- drop: /c/tenants/a/**", "rules.yaml");
+  const all = await filter(dump, { target: "2.4.2", pruneUsers: true });
+  assert(all.out.includes("/c/users/bob"));
+  const { out } = await filter(dump, { target: "2.4.2", pruneUsers: true, own });
+  assert(out.startsWith("# end entries=0"), out);
+});
+
+Deno.test("what comes out without its tenant or database, as that was dropped, is named", async () => {
+  const { parseRules } = await import("../../../lib/filter/own_rules.ts");
+  const database = '/c/tenants/a/dbs/d: {"tenant":"a","database":"d","config":{"ttl":null,"shard_num":null,' +
+    '"vnode_duration":null,"replica":null,"precision":null}}\n';
+  const own = await parseRules("- drop: /c/tenants/a", "rules.yaml");
+  const byRule = await filter(tenant("a") + database, { target: "2.4.2", own });
+  const note = "note: line 2: /c/tenants/a/dbs/d comes out without /c/tenants/a: no cluster would show it";
+  assertEquals(byRule.notes.at(-1), note);
+  const invalid = tenant("a").replace('"id":1', '"id":"x"');
+  const byFlag = await filter(invalid + database, { target: "2.4.2", dropInvalid: true });
+  assertEquals(byFlag.notes.at(-1), note);
+});
+
+Deno.test("many running queries before it do not hide the dump's version", async () => {
+  const query = (_: unknown, n: number) => `/c/queries/${n}: {"n":${n}}\n`;
+  const dump = Array.from({ length: 300 }, query).join("") + tenant("a");
+  const { notes } = await filter(dump, { target: "2.4.2" });
+  assertEquals(notes[0], "dump: 301 entries of 2.3.x (without end mark), for 2.4.2");
+});
+
 Deno.test("what is refused writes nothing at all", async () => {
   const { out, error } = await filter(await fixture("dumps/2.3.5.4-cluster.dump") + "/x: 1\n", {
     target: "2.4.2",

@@ -60,6 +60,17 @@ Deno.test("a report of a dump that cannot be converted is not left behind", asyn
   await Deno.remove(dir);
 });
 
+Deno.test("no name in --diff acts on a terminal", async () => {
+  const name = "\u001b[31m\u202ex";
+  const value = JSON.stringify({ id: 1, name, options: { comment: null, limiter_config: null } });
+  const { stdout } = await runScript(
+    "filter_meta",
+    ["--target", "2.4.2", "--unmarked", "--diff"],
+    `/c/tenants/${name}: ${value}\n`,
+  );
+  assertEquals(stdout.split("\n")[0], "  /c/tenants/\\u001b[31m\\u202ex  (2.4.0, 2.4.1)");
+});
+
 Deno.test("no end mark goes out where the report cannot be written, as on a full disk", async () => {
   const dir = await Deno.makeTempDir();
   const script = new URL("../../../scripts/filter_meta.ts", import.meta.url).pathname;

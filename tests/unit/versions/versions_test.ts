@@ -1,8 +1,10 @@
 import { UsageError } from "../../../lib/cli/errors.ts";
 import { parseJson } from "../../../lib/dump/json.ts";
-import { assertReadable, formatsOf, identify } from "../../../lib/versions/entry.ts";
+import { identify } from "../../../lib/versions/entry.ts";
 import {
+  assertReadable,
   describeRange,
+  formatsOf,
   positionOf,
   rangeOfSource,
   sources,
@@ -85,4 +87,12 @@ Deno.test("--source is held against what the dump shows", async () => {
   const dump = '/c/tenants/b: {"id":1,"name":"b","options":{"tenant_is_hidden":false}}\n';
   const { error } = await filter(dump, { target: "2.4.2", source: "2.3" });
   assertEquals(error, "dump: --source 2.3, but line 1 has the form of 2.4.0 to 2.4.3");
+  const later = dump.replace(
+    '"tenant_is_hidden":false',
+    '"tenant_is_hidden":false,"drop_after":{"duration":{}}',
+  );
+  assertEquals(
+    (await filter(later, { target: "2.4.0", source: "2.4.3" })).error,
+    "dump: line 1 has the form of 2.4.2 to 2.4.3, which is later than the target 2.4.0",
+  );
 });
