@@ -1,8 +1,9 @@
 /** What differs between both sides: of many tables at once, then window by window of those that are large or differ. */
 import type { Failure } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
+import { assertDirectory } from "../stage/stage.ts";
 import type { Profiler } from "./profile.ts";
-import type { Verify } from "./result.ts";
+import type { TableResult, Verify } from "./result.ts";
 import { type Column, tickNanosOf } from "./statements.ts";
 import { eachAlone, Refused } from "./trouble.ts";
 import { addUp, binSeconds, type ComparedWindow, differs, noRows, overlap, pairBins } from "./windows.ts";
@@ -98,7 +99,8 @@ async function countRows(
   );
   const [inSource, inTarget] = await Promise.all([
     counted,
-    target?.summaries(tables.map(({ name }, i) => ({ name, window: windows[i]! }))),
+    // An import half compares with its lines, see `compareWithExport`.
+    source && target?.summaries(tables.map(({ name }, i) => ({ name, window: windows[i]! }))),
   ]);
   return tables.map((table, i) => ({
     ...table,
@@ -157,6 +159,37 @@ export async function compareWindows(
     smaller.push(...differs(one) ? await compareWindows(comparison, table, one) : [one]);
   }
   return smaller;
+}
+
+/**
+ * Compares the target with an export half's line of a table.
+ * @param line undefined if it has none
+ * @throws {Refused} if it cannot be compared, or names a directory that is none of a stage
+ */
+export async function compareWithExport(
+  { target, verify, intoExisting }: Comparison,
+  { name, columns }: TableProfile,
+  line: TableResult | undefined,
+): Promise<ComparedWindow[]> {
+  if (!line?.windows) throw new Refused("it was not exported: its line has no windows");
+  assertSameColumns(line.schema ?? columns, columns);
+  const filled = line.windows.map(({ source = noRows }) => source).filter(({ rows }) => rows > 0);
+  if (verify === "full" && !filled.every(({ digest }) => digest)) {
+    throw new Refused("it was exported without --verify full, so there is no digest to compare with");
+  }
+  // Beside other rows of the target only the time of the exported rows can be compared.
+  const time = intoExisting ? windowOf(addUp(filled), tickNanosOf(columns)) : {};
+  const windows = line.windows.map(({ source = noRows, ...window }) => {
+    if (source.rows > 0) assertDirectory(window.directory ?? "", Refused);
+    const { digest: _, ...counted } = source;
+    return { ...window, ...overlap(window, time), source: verify === "full" ? source : counted };
+  });
+  const digested = verify === "full" ? columns : undefined;
+  const held = await target!.summaries(windows.map((window) => ({ name, window, columns: digested })));
+  return windows.map((window, i) => ({
+    ...window,
+    target: intoExisting && window.source.rows === 0 ? noRows : held[i]!,
+  }));
 }
 
 /** The columns that differ in a window with as many rows on both sides: each is digested with time and tags. */

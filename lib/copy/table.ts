@@ -6,14 +6,8 @@ import { atOnce } from "../cli/deps.ts";
 import { Failure } from "../cli/errors.ts";
 import { pause } from "../cnosdb/http.ts";
 import { tableKey } from "../cnosdb/names.ts";
-import { assertDirectory } from "../stage/stage.ts";
-import {
-  assertSameColumns,
-  compareWindows,
-  type Comparison,
-  differingColumns,
-  type TableProfile,
-} from "./compare.ts";
+import { compareWindows, compareWithExport, type Comparison, differingColumns } from "./compare.ts";
+import type { TableProfile } from "./compare.ts";
 import type { Status, TableResult } from "./result.ts";
 import type { Role, Schedule, Step } from "./schedule.ts";
 import { exportWindow, importDirectory, type Route } from "./transfer.ts";
@@ -98,8 +92,10 @@ export class TableCopy {
   }
 
   async #copy(): Promise<Status> {
-    const { context: { task, source, intoExisting, verify, stage, tally }, table } = this;
-    this.#windows = source ? await compareWindows(this.context, table) : await this.#exportedWindows();
+    const { context: { task, source, exported, intoExisting, verify, stage, tally }, table } = this;
+    this.#windows = source
+      ? await compareWindows(this.context, table)
+      : await compareWithExport(this.context, table, exported.get(tableKey(table.name)));
     const excess = this.#windows.filter(hasMoreOnTarget);
     if (excess.length && task !== "compare" && !intoExisting) {
       throw new Refused(
@@ -122,23 +118,6 @@ export class TableCopy {
       for (const { directory } of this.#windows) if (directory) await stage!.remove(directory);
     }
     return verify === "none" && this.#copied.windows ? "imported" : "equal";
-  }
-
-  /** The windows of an export half's line, with what the target holds in them. */
-  async #exportedWindows(): Promise<ComparedWindow[]> {
-    const { context: { exported, verify }, table: { name, columns } } = this;
-    const line = exported.get(tableKey(name));
-    if (!line?.windows) throw new Refused("it was not exported: its line has no windows");
-    assertSameColumns(line.schema ?? columns, columns);
-    const windows = line.windows.map((window): ComparedWindow => {
-      const { digest, ...counted } = window.source ?? noRows;
-      if (counted.rows > 0) assertDirectory(window.directory ?? "", Refused);
-      if (verify !== "full" || counted.rows === 0) return { ...window, source: counted, target: noRows };
-      if (digest) return { ...window, source: { ...counted, digest }, target: noRows };
-      throw new Refused("it was exported without --verify full, so there is no digest to compare with");
-    });
-    const held = await this.#profile("target", windows);
-    return windows.map((window, i) => ({ ...window, target: held[i]! }));
   }
 
   /** Copies windows once, and profiles them on the target again. */

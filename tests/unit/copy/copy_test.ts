@@ -307,6 +307,19 @@ Deno.test("an import half takes digests that it was not asked to compare, and re
   }
 });
 
+Deno.test("an import half proves what was exported beside rows that writers put into the target meanwhile", async () => {
+  const startMs = Date.parse("2026-11-01T00:00:00Z");
+  await using pair = await Pair.start({ databases: { db: { startMs, tables: { air: 20, empty: 0 } } } });
+  const stage = ["--stage", `file://${pair.directory}/a`, "--verify", "full"];
+  const first = await pair.script(["--only", "export", "--all", "--ledger", "export.sqlite", ...stage]);
+  const others = [row(1, startMs - 1000), row(2, startMs + 86_400_000)];
+  for (const table of ["air", "empty"]) pair.young.put("cnosdb", "db", table, others);
+  const half = ["--only", "import", "--into-existing", "--ledger", "import.sqlite", ...stage];
+  const second = await pair.script(half, { stdin: first.stdout });
+  assertEquals(second.results.map(({ status }) => status), ["equal", "equal"], second.stderr);
+  assertEquals(["air", "empty"].map((table) => pair.rows("young", "db", table).length), [22, 2]);
+});
+
 Deno.test("each half says what it would do under --dry-run, and does nothing", async () => {
   await using pair = await Pair.start();
   const stage = ["--stage", `file://${pair.directory}/a`];
