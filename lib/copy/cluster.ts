@@ -128,9 +128,11 @@ export class Cluster {
         this.version = await client.version();
         const leader = await client.metaLeader();
         this.#leader ??= leader;
-        const isOld = this.version.startsWith("2.3.") && this.#nodes.length > 1;
-        clusters.set(isOld ? await databasesOf(client) : leader, node.endpoint.url);
+        const tellsNoLeader = this.version.startsWith("2.3.") && this.#nodes.length > 1;
+        clusters.set(tellsNoLeader ? await databasesOf(client) : leader, node.endpoint.url);
       } catch (error) {
+        // our user may not list the databases
+        if (error instanceof SqlError) continue;
         if (!(error instanceof NoAnswer)) throw error;
         down = error;
         this.#leaveOut(node);
@@ -240,17 +242,11 @@ export async function checkTwoClusters(source: Cluster, target: Cluster): Promis
 }
 
 /**
- * The databases, by which nodes of different 2.3 clusters are told apart. Not for 2.4: a restore in the same
- * pipe may be making its databases at this moment.
- * @returns undefined if our user may not list them
+ * Its databases, by which nodes of different 2.3 clusters are told apart. Not so for 2.4: a restore in the
+ * same pipe may be making its databases at this moment.
  */
-async function databasesOf(client: SqlClient): Promise<string | undefined> {
+async function databasesOf(client: SqlClient): Promise<string> {
   const sql = "SELECT database_name FROM information_schema.databases";
-  try {
-    const rows = await client.query(sql, { tenant: "cnosdb", timeoutMs: 30_000 });
-    return JSON.stringify(rows.map((row) => row.database_name).sort());
-  } catch (error) {
-    if (error instanceof SqlError) return undefined;
-    throw error;
-  }
+  const rows = await client.query(sql, { tenant: "cnosdb", timeoutMs: 30_000 });
+  return JSON.stringify(rows.map((row) => row.database_name).sort());
 }

@@ -64,8 +64,8 @@ export async function readPlan(args: Args, work: "copy" | "compare", signal: Abo
   const plan = {
     task: args.on("dry-run") ? "plan" : only ?? work,
     // A half needs only its own side, and may not reach the other one.
-    from: only === "import" ? undefined : await readCluster(args, "source"),
-    to: only === "export" ? undefined : await readCluster(args, "target"),
+    from: only === "import" ? undefined : await readCluster(args, "source", "from", "CNOSDB_FROM"),
+    to: only === "export" ? undefined : await readCluster(args, "target", "to", "CNOSDB_TO"),
     range: readRange(args),
     verify: args.choice("verify", work === "copy" ? ["count", "full", "none"] : ["count", "full"], "count"),
     expired: args.choice("expired", ["raise", "skip"], "raise"),
@@ -87,11 +87,8 @@ function readMs(args: Args, flag: string): number | undefined {
   return seconds && seconds * 1000;
 }
 
-/** The cluster of `--from` or `--to`. */
-async function readCluster(args: Args, role: Role): Promise<Cluster> {
-  const [flag, variable] = role === "source"
-    ? ["from", "CNOSDB_FROM"] as const
-    : ["to", "CNOSDB_TO"] as const;
+/** The cluster of `--from` or `--to`. @param variable of the environment, if the flag is not given */
+async function readCluster(args: Args, role: Role, flag: string, variable: string): Promise<Cluster> {
   const given = args.values(flag).join() || Deno.env.get(variable) || "";
   const urls = given.split(",").filter(Boolean);
   const ca = args.value("ca");

@@ -126,7 +126,10 @@ export class TableRun {
   async #one(name: TableName, first: TableProfile | Failure): Promise<void> {
     let profile = first;
     for (let comparisons = 1;; comparisons++) {
-      const result = await this.#copy(profile).catch((error) => {
+      const done = profile instanceof Failure
+        ? Promise.reject(profile)
+        : new TableCopy(this.options, profile).run();
+      const result = await done.catch((error) => {
         const isExpired = meaningOf(error) === "expired";
         if (isExpired && comparisons < comparisonsMost) return undefined;
         if (isExpired || concernsTable(error)) return { ...name, ...resultOf(error) };
@@ -135,11 +138,6 @@ export class TableRun {
       if (result) return await this.#end(result);
       profile = (await profileTables(this.options, [name]))[0]!;
     }
-  }
-
-  async #copy(profile: TableProfile | Failure): Promise<TableResult> {
-    if (profile instanceof Failure) throw profile;
-    return await new TableCopy(this.options, profile).run();
   }
 
   /** Writes what became of a table into the ledger, with others that end meanwhile, and prints it. */

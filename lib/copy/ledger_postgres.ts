@@ -4,10 +4,7 @@ import { loadPostgres } from "../cli/deps.ts";
 
 type Client = ReturnType<Awaited<ReturnType<typeof loadPostgres>>["default"]>;
 
-/**
- * Error codes of what passes: lost connections, restarts, statements in each other's way (those with 42: of
- * CREATE … IF NOT EXISTS).
- */
+/** Error codes of what passes: lost connections, restarts, statements in each other's way (42: CREATE …). */
 const passes = /^(CONNECT|E(CONN|PIPE|TIMEDOUT|(HOST|NET)UNREACH|AI_AGAIN)|08|57P0|533|40|23505|42(710|P07))/;
 
 /** Connects; PGHOST, PGUSER, PGPASSWORD and so on stand in for what the URL leaves out. See `sqliteStore`. */
@@ -20,8 +17,7 @@ export async function postgresStore(url: string, readOnly: boolean) {
     const made: Client = postgres(url, { ...options, connection, onclose: () => drop(made) });
     return client = made;
   };
-  // A client that lost its connection is not used again: postgres 3.4.9 sometimes never answers after it
-  // reconnected.
+  // A client is dropped with its connection: postgres 3.4.9 sometimes never answers after it reconnected.
   const drop = (lost: Client) => {
     if (client === lost) client = undefined;
     lost.end({ timeout: 0 }).catch(() => {});

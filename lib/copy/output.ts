@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { version } from "../cli/command.ts";
 import { Difference, Failure, messageOf } from "../cli/errors.ts";
 import { printJson, writeAll } from "../cli/files.ts";
+import { harmless } from "../cli/presentable.ts";
 import { hideProgress, type Say, showProgress } from "../cli/say.ts";
 import { counted, describeBytes, describeSeconds } from "../cli/text.ts";
 import { displayTable, type TableName } from "../cnosdb/names.ts";
@@ -51,17 +52,14 @@ export class Standing implements Tally {
   }
 }
 
-/** Prints a line of the results. */
-export type Print = (line: unknown) => Promise<void>;
-
-/** Prints to stdout, or to the file at `path`. */
-export function printer(path: string | undefined): Print {
+/** Prints lines of results to stdout, or to the file at `path`. */
+export function printer(path: string | undefined): typeof printJson {
   if (path === undefined) return printJson;
   let file: Deno.FsFile | undefined;
   return async (line) => {
     try {
       file ??= await Deno.open(path, { write: true, create: true, truncate: true });
-      await writeAll(file, new TextEncoder().encode(`${JSON.stringify(line)}\n`));
+      await writeAll(file, new TextEncoder().encode(`${harmless(JSON.stringify(line))}\n`));
     } catch (error) {
       throw new Failure(`${path}: cannot be written: ${messageOf(error)}`, "is the disk full?");
     }
@@ -82,13 +80,13 @@ export class RunOutput {
   /** shown in place of the progress, if it is not empty */
   head = "";
 
-  constructor(private readonly script: string, readonly say: Say, private readonly print: Print) {}
+  constructor(private readonly script: string, readonly say: Say, private readonly print: typeof printJson) {}
 
   /** Prints the first line. @param tables how many will follow @param run what is compared with what */
   async begin(tables: number, run: Record<string, unknown>): Promise<void> {
     this.standing.tables = tables;
     this.#endProgress = showProgress(() => this.#describe(), this.say);
-    const started = new Date(this.#startMs).toISOString();
+    const started = new Date(this.#startMs);
     await this.#print({ run: { script: this.script, version, ...run, started, host: hostname() } });
   }
 
@@ -129,7 +127,7 @@ export class RunOutput {
     const exit = problem === undefined ? 0 : problem instanceof Failure ? problem.exitCode : 1;
     const end = { tables: ended, ...byStatus, rows, bytes, seconds, exit };
     // If this fails, the reader is gone or the disk is full, which has stopped the run already: report that.
-    await this.#print({ end: { ...end, ended: new Date().toISOString() } }).catch((error) => {
+    await this.#print({ end: { ...end, ended: new Date() } }).catch((error) => {
       throw stopped ?? error;
     });
     const parts = this.standing.describeStatuses() || "none";

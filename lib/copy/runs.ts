@@ -161,10 +161,8 @@ export async function runTables(plan: RunPlan, output: RunOutput, stop: AbortSig
 function notExpired(cluster: Cluster, range: Window): RunOptions["bounds"] {
   const ttls = new Map<string, Promise<number>>();
   return async (name) => {
-    const key = databaseKey(name);
-    const asked = ttls.get(key) ?? readTtl(cluster, name.tenant, name.database);
-    ttls.set(key, asked);
-    const ttlSeconds = await asked;
+    const ask = () => readTtl(cluster, name.tenant, name.database);
+    const ttlSeconds = await ttls.getOrInsertComputed(databaseKey(name), ask);
     if (ttlSeconds === Infinity) return range;
     const marginSeconds = Math.min(3600, ttlSeconds / 10);
     const beginMs = Math.trunc(Date.now() - (ttlSeconds - marginSeconds) * 1000);

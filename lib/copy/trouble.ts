@@ -4,20 +4,14 @@ import { displayTable, type TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import type { TableResult } from "./result.ts";
 
-/** Trouble with a cluster, which every table would have. Ends the run; its tables are not done, not failed. */
-export class ClusterTrouble extends Failure {
-  override name = "ClusterTrouble";
-}
+/** Trouble with a cluster, which every table would have. It ends the run, and its tables are not done. */
+export class ClusterTrouble extends Failure {}
 
 /** Retrying did not help, for as long as it was tried. */
-export class GivenUp extends Failure {
-  override name = "GivenUp";
-}
+export class GivenUp extends Failure {}
 
 /** Nothing was copied, and a repeat would be refused again. */
-export class Refused extends Failure {
-  override name = "Refused";
-}
+export class Refused extends Failure {}
 
 /**
  * Whether an error is the outcome of the table that was worked on. If not, it is the run's, the cluster's

@@ -1,6 +1,6 @@
 /** What a run prints, and the exit code that it comes to. */
 import { Failure, Interrupted } from "../../../lib/cli/errors.ts";
-import { RunOutput, Standing } from "../../../lib/copy/output.ts";
+import { printer, RunOutput, Standing } from "../../../lib/copy/output.ts";
 import type { Status } from "../../../lib/copy/result.ts";
 import { assertEquals, assertStringIncludes } from "../../helpers/deps.ts";
 
@@ -78,4 +78,11 @@ Deno.test("how far a run is begins with what matters most, and leaves out what i
     standing.describe(10),
     "25 % of 1000 rows, 2/4 tables, 1 not equal, 30s left, 25 rows/s, 500 kB/s, 10s so far",
   );
+});
+
+Deno.test("lines in a file are as harmless to a terminal as those on stdout", async () => {
+  const path = await Deno.makeTempFile();
+  await printer(path)({ table: "a\u202eb\u009b" });
+  assertEquals(await Deno.readTextFile(path), '{"table":"a\\u202eb\\u009b"}\n');
+  await Deno.remove(path);
 });
