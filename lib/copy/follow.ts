@@ -33,7 +33,7 @@ const overlapNanos = 5_000_000_000n;
 /** A table's end begins anew when it has grown this long. */
 const endNanos = 60_000_000_000n;
 /** The longest rest of a table without new rows; it rests twice as long each time. */
-const restMost = 60_000;
+const longestRestMs = 60_000;
 /** How long a table rests that cannot be copied. */
 const troubleMs = 10_000;
 /** How often to look for tables that other workers have released. */
@@ -46,6 +46,7 @@ interface Followed {
   from?: string;
   /** what both sides held of its end when they were last equal */
   held: Summary;
+  /** what is new there and is being copied */
   news?: News | undefined;
   /** when it was last known to be equal */
   equalMs: number;
@@ -54,21 +55,16 @@ interface Followed {
   restMs: number;
 }
 
-/** What is new at a table's end, and is being copied. */
-interface News {
-  /** what the source holds of the end */
-  readonly end: Summary;
-  /** whether the new rows come after all that was equal; else they came late, somewhere in the end */
-  readonly isAfter: boolean;
-  /** the stretch to copy */
-  readonly window: Window;
-}
+/** The stretch to copy, and how many rows the source has in the whole end. */
+type News = Window & { readonly rows: number };
 
-/** @param tickNanos the precision of the table's times */
-function newsOf({ held, from }: Followed, end: Summary, tickNanos: bigint): News {
-  const isAfter = held.last !== undefined && held.last < end.last!;
+/** What is new at a table's end. @param end what the source holds of it @param tickNanos the times' precision */
+function newsOf({ held, from }: Followed, end: Summary, tickNanos: bigint): News | undefined {
+  if (end.rows === 0 || sameSummary(end, held)) return undefined;
   const { to } = windowOf(end, tickNanos);
-  return { end, isAfter, window: { from: isAfter ? windowOf(held, tickNanos).to : from, to } };
+  // only what comes after all that was equal; or if that is nothing all of the end, as rows came late
+  const isLonger = held.last !== undefined && held.last < end.last!;
+  return { from: isLonger ? windowOf(held, tickNanos).to : from, to, rows: end.rows };
 }
 
 /** Copies a list, and goes on until it is stopped or its writers are quiet. */
@@ -132,24 +128,23 @@ export class Follower {
     const { bounds, source, jobs } = this.run;
     const due = [...this.#tables.values()].filter(({ lookAtMs }) => lookAtMs <= startMs);
     await atOnce(jobs, inStatements(due, ({ name }) => name.tenant), async (tables) => {
-      const ends = await eachAlone(tables, async (some) => {
+      const news = await eachAlone(tables, async (some) => {
         const asks = await Promise.all(some.map(async ({ name, from }) => ({
           name,
           window: overlap(await bounds(name), { from }),
           tickNanos: tickNanosOf(await source!.columns(name)),
         })));
-        const summaries = await source!.summaries(asks);
-        return asks.map(({ tickNanos }, i) => ({ summary: summaries[i]!, tickNanos }));
+        const ends = await source!.summaries(asks);
+        return some.map((table, i) => newsOf(table, ends[i]!, asks[i]!.tickNanos));
       });
       for (const [i, table] of tables.entries()) {
-        const end = ends[i]!;
-        if (end instanceof Failure) this.#leaveAlone(table, messageOf(end));
-        else if (end.summary.rows > 0 && !sameSummary(end.summary, table.held)) {
-          table.news = newsOf(table, end.summary, end.tickNanos);
-        } else {
+        const found = news[i];
+        if (found instanceof Failure) this.#leaveAlone(table, messageOf(found));
+        else if (found) table.news = found;
+        else {
           table.equalMs = startMs;
           table.lookAtMs = startMs + table.restMs;
-          table.restMs = Math.min(2 * table.restMs, restMost, this.options.recheckMs);
+          table.restMs = Math.min(2 * table.restMs, longestRestMs, this.options.recheckMs);
         }
       }
     });
@@ -162,7 +157,7 @@ export class Follower {
     const alsoFree = startMs >= this.#claimAtMs;
     if (alsoFree) this.#claimAtMs = startMs + claimMs;
     const now = formatTime(BigInt(startMs + this.options.clockMs) * 1_000_000n);
-    const windowFor = (name: TableName) => this.#tables.get(tableKey(name))?.news?.window ?? { to: now };
+    const windowFor = (name: TableName) => this.#tables.get(tableKey(name))?.news ?? { to: now };
     await new TableRun({
       ...this.run,
       verify: verify === "full" ? "count" : verify,
@@ -203,9 +198,9 @@ export class Follower {
       table.held = noRows;
       return;
     }
-    const heldNow = news.isAfter ? addUp([held, source]) : source;
+    const heldNow = news.from === from ? source : addUp([held, source]);
     // If the source has more, rows came late in what was equal: the next round copies the whole end.
-    table.held = heldNow.rows === news.end.rows ? heldNow : noRows;
+    table.held = heldNow.rows === news.rows ? heldNow : noRows;
   }
 
   /** Lets a table rest for a while, and says why: each reason once until the next recheck. */
