@@ -744,6 +744,8 @@ Deno.test("a ledger that fails leaves the tables at work undone, and none is cal
   await until(() => pair.rows("young", "a", "t").length === 1, "the other table");
   using ledger = new DatabaseSync(`${pair.directory}/ledger.sqlite`);
   ledger.exec("DROP TABLE cnosdb_migrate_ttl_3");
+  const ended = ledger.prepare("SELECT 1 FROM cnosdb_migrate_table_3 WHERE status = 'equal'");
+  await until(() => ended.get() !== undefined, "its result, after which TTLs are looked up");
   setTimeout(() => broken.resolve(), 300);
   const { totals, results } = await run;
   assertMatch(String(totals.stopped), /ledger .*no such table/);
