@@ -203,7 +203,7 @@ function ttlOf(database: Json): string {
   return digits === undefined || unit === "Inf" ? "INF" : digits + String(unit).charAt(0).toLowerCase();
 }
 
-type Convert = (item: Item, patches: readonly OwnRule[]) => Outcome;
+export type Convert = (item: Item, patches: readonly OwnRule[]) => Outcome;
 
 /** Values that differ in id and names alone convert alike, so that only the first of them is converted. */
 export function remember(convert: Convert): Convert {

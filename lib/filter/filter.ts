@@ -4,12 +4,12 @@ import { Failure } from "../cli/errors.ts";
 import { harmless } from "../cli/presentable.ts";
 import { displayName } from "../cnosdb/names.ts";
 import { InvalidValue } from "../dump/json.ts";
-import { isCutByRestore, kinds, namesOf, readKey } from "../dump/key.ts";
+import { isCutByRestore, type Key, kinds, namesOf, readKey } from "../dump/key.ts";
 import type { Dump, Entry } from "../dump/text.ts";
 import type { Context } from "../versions/step.ts";
-import { convert, keyOf, type Outcome, readItem, remember, valueOf } from "./convert.ts";
+import { type Convert, convert, keyOf, type Outcome, readItem, remember, valueOf } from "./convert.ts";
 import { Notes } from "./notes.ts";
-import { type FilterOptions, type OwnRule, rulesFor, type Survey } from "./rules.ts";
+import { type Drop, type FilterOptions, type Rules, rulesFor, type Survey } from "./rules.ts";
 import { survey } from "./survey.ts";
 
 /** A dump that was filtered. */
@@ -50,7 +50,7 @@ export async function filterDump(dump: Dump, options: FilterOptions, signal: Abo
     throw new Error("a password has to be hashed that the survey did not find");
   };
   const notes = new Notes(facts.users);
-  const outcomeOf = wayThrough(options, facts, hash, notes);
+  const filter = new EntryFilter(options, facts, hash, notes);
   const outcomes: Outcome[] = [];
   let [previous, rises] = ["", true];
   for (const entry of dump.entries) {
@@ -59,21 +59,7 @@ export async function filterDump(dump: Dump, options: FilterOptions, signal: Abo
       await new Promise((resolve) => setTimeout(resolve));
       signal.throwIfAborted();
     }
-    let outcome: Outcome;
-    try {
-      outcome = outcomeOf(entry);
-    } catch (error) {
-      if (!(error instanceof InvalidValue)) throw error;
-      const where = `line ${entry.line}: ${harmless(entry.key)}`;
-      if (!options.dropInvalid) {
-        throw new Failure(
-          `${where}: ${error.message}`,
-          "nothing may be lost in silence, so this stops here; drop the entry by --rules, or all such entries by --drop-invalid.",
-        );
-      }
-      notes.add("invalid", () => `${where}: dropped as invalid: ${error.message}`);
-      outcome = { kind: "unknown", action: "dropped", rules: ["--drop-invalid"], changes: [] };
-    }
+    const outcome = filter.outcomeOf(entry);
     outcomes.push(outcome);
     if (outcome.action === "dropped") continue;
     const key = keyOf(entry, outcome);
@@ -82,7 +68,6 @@ export async function filterDump(dump: Dump, options: FilterOptions, signal: Abo
   }
   // CnosDB dumps keys in ascending order: then none is there twice.
   if (!rises) refuseTwice(entriesOf({ dump, outcomes }));
-  if (options.own.length || options.dropInvalid) noteOrphans(dump, outcomes, options.own, notes);
   const applied = new Set(options.own.length ? new Set(outcomes).values().flatMap(({ rules }) => rules) : []);
   for (const { name, pattern } of options.own) {
     if (!applied.has(name)) notes.add("rules", () => `${name}: ${pattern} matched nothing`);
@@ -90,65 +75,86 @@ export async function filterDump(dump: Dump, options: FilterOptions, signal: Abo
   return { dump, facts, outcomes, notes: notes.lines() };
 }
 
-/** Returns what decides what becomes of an entry; it throws an `InvalidValue` if that cannot be converted. */
-function wayThrough(
-  options: FilterOptions,
-  facts: Survey,
-  hash: Context["hash"],
-  notes: Notes,
-): (entry: Entry) => Outcome {
-  const rules = rulesFor(options, facts);
-  const dropsOf = new Map(kinds.map((of) => [of, rules.drops.filter(({ kind = of }) => kind === of)]));
-  const given = { ...options, ...facts, rules, hash };
-  const convertOnce = remember((item, patches) => convert(item, patches, given));
-  const shared = new Map<string, Outcome>();
-  const dropped = (kind: Outcome["kind"], rule: string): Outcome =>
-    shared.getOrInsertComputed(
-      `${kind} ${rule}`,
-      () => ({ kind, action: "dropped", rules: [rule], changes: [] }),
-    );
-  return (entry) => {
+/** Decides what becomes of each entry. */
+class EntryFilter {
+  readonly #rules: Rules;
+  /** the drops that may apply to an entry, by its kind */
+  readonly #dropsOf: Map<Key["kind"], Drop[]>;
+  readonly #convertOnce: Convert;
+  readonly #dropped = new Map<string, Outcome>();
+
+  constructor(
+    readonly options: FilterOptions,
+    facts: Survey,
+    hash: Context["hash"],
+    readonly notes: Notes,
+  ) {
+    const rules = rulesFor(options, facts);
+    const given = { ...options, ...facts, rules, hash };
+    this.#rules = rules;
+    this.#dropsOf = new Map(kinds.map((of) => [of, rules.drops.filter(({ kind = of }) => kind === of)]));
+    this.#convertOnce = remember((item, patches) => convert(item, patches, given));
+  }
+
+  /** @throws {Failure} if the entry cannot be converted */
+  outcomeOf(entry: Entry): Outcome {
     // They go by the key alone, so they also drop what cannot be read.
-    const ownDrop = rules.ownDrops.find((rule) => rule.applies(entry));
-    if (ownDrop) return dropped(readKey(entry.key)?.kind ?? "unknown", ownDrop.name);
+    const ownDrop = this.#rules.ownDrops.find((rule) => rule.applies(entry));
+    if (ownDrop) {
+      this.#noteInside(entry);
+      return this.#drop(readKey(entry.key)?.kind ?? "unknown", ownDrop.name);
+    }
+    try {
+      return this.#filter(entry);
+    } catch (error) {
+      if (!(error instanceof InvalidValue)) throw error;
+      const where = `line ${entry.line}: ${harmless(entry.key)}`;
+      if (!this.options.dropInvalid) {
+        throw new Failure(
+          `${where}: ${error.message}`,
+          "nothing may be lost in silence, so this stops here; drop the entry by --rules, or all such entries by --drop-invalid.",
+        );
+      }
+      this.notes.add("invalid", () => `${where}: dropped as invalid: ${error.message}`);
+      this.#noteInside(entry);
+      return this.#drop("unknown", "--drop-invalid");
+    }
+  }
+
+  /** @throws {InvalidValue} if the entry cannot be converted */
+  #filter(entry: Entry): Outcome {
     const item = readItem(entry);
     const { key } = item;
-    const drop = dropsOf.get(key.kind)!.find((rule) => rule.applies(entry, key));
+    const drop = this.#dropsOf.get(key.kind)!.find((rule) => rule.applies(entry, key));
     if (drop?.name === "slashed-names") {
       const name = `${key.kind} ${displayName(...namesOf(key))}`;
-      notes.add("names with a slash", () => `${name} is left out: no version of CnosDB lists or opens it`);
+      const note = () => `${name} is left out: no version of CnosDB lists or opens it`;
+      this.notes.add("names with a slash", note);
     }
-    if (drop) return dropped(key.kind, drop.name);
-    const outcome = convertOnce(item, rules.patches.filter((patch) => patch.applies(entry)));
+    if (drop) return this.#drop(key.kind, drop.name);
+    const outcome = this.#convertOnce(item, this.#rules.patches.filter((patch) => patch.applies(entry)));
     if (isCutByRestore(entry.key)) {
       throw new InvalidValue(
         'a name with ": " or a line break in it cannot be restored, as CnosDB cuts the line there; leave it out by --exclude or --rules',
       );
     }
-    notes.take(item, outcome);
+    this.notes.take(item, outcome);
     return outcome;
-  };
-}
-
-/** Notes what comes out although `own` rules or --drop-invalid dropped the tenant or the database that it is in. */
-function noteOrphans({ entries }: Dump, outcomes: readonly Outcome[], own: readonly OwnRule[], notes: Notes) {
-  const drops = own.filter(({ change }) => !change);
-  const dropped = new Set<string>();
-  for (const [i, entry] of entries.entries()) {
-    const { action, kind, rules: [rule] } = outcomes[i]!;
-    if (action !== "dropped" || (kind !== "tenant" && kind !== "database" && kind !== "unknown")) continue;
-    // Mostly the rules drop all that is in it, too: `/c/tenants/a/**`.
-    const inside = { ...entry, key: `${entry.key}/x` };
-    const isOwn = rule === "--drop-invalid" || drops.some(({ name }) => name === rule);
-    if (isOwn && !drops.some((drop) => drop.applies(inside))) dropped.add(entry.key);
   }
-  if (!dropped.size) return;
-  for (const [i, { key, line }] of entries.entries()) {
-    // A key is that of its parent, a word and a name.
-    const parent = key.slice(0, key.lastIndexOf("/", key.lastIndexOf("/") - 1));
-    if (outcomes[i]!.action === "dropped" || !dropped.has(parent)) continue;
-    const note = () => `line ${line}: ${key} comes out without ${parent}: no cluster would show it`;
-    notes.add("entries without what they are in", note);
+
+  #drop(kind: Outcome["kind"], rule: string): Outcome {
+    const outcome: () => Outcome = () => ({ kind, action: "dropped", rules: [rule], changes: [] });
+    return this.#dropped.getOrInsertComputed(`${kind} ${rule}`, outcome);
+  }
+
+  /** The built-in rules drop what is in a tenant or a database too; an operator may have forgotten to. */
+  #noteInside(entry: Entry): void {
+    const kind = readKey(entry.key)?.kind;
+    if (kind !== "tenant" && kind !== "database") return;
+    const inside = { ...entry, key: `${entry.key}/${kind === "tenant" ? "dbs" : "schemas"}/x` };
+    if (this.#rules.ownDrops.some((rule) => rule.applies(inside))) return;
+    const note = `line ${entry.line}: ${entry.key} is dropped, but not what is in it`;
+    this.notes.add("dropped alone", () => `${note}: a restore would write that, and no cluster show it`);
   }
 }
 

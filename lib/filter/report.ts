@@ -1,4 +1,4 @@
-/** What a filter did: in sum, and entry by entry. */
+/** Reports what a filter did: as a summary, and entry by entry. */
 import { version } from "../cli/command.ts";
 import { harmless } from "../cli/presentable.ts";
 import { counted } from "../cli/text.ts";
@@ -7,19 +7,19 @@ import { describeRange } from "../versions/versions.ts";
 import { keyOf, type Outcome } from "./convert.ts";
 import type { Filtered } from "./filter.ts";
 
-/** How many entries fared alike. */
+/** How many entries share each outcome. */
 function countOutcomes({ outcomes }: Filtered): Map<Outcome, number> {
   const counts = new Map<Outcome, number>();
   for (const outcome of outcomes) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
   return counts;
 }
 
-/** How many entries of outcomes that `matches` says yes to. */
+/** How many entries have an outcome that `matches` accepts. */
 function sum(counts: Map<Outcome, number>, matches: (outcome: Outcome) => boolean): number {
   return counts.entries().reduce((n, [outcome, count]) => matches(outcome) ? n + count : n, 0);
 }
 
-/** What a filter did, for an operator. @param target the version asked for, as the operator named it */
+/** The lines that tell an operator what a filter did. @param target what to call the target's version */
 export function summary(filtered: Filtered, target: string): string[] {
   const { dump, facts, notes } = filtered;
   const counts = countOutcomes(filtered);
@@ -57,14 +57,14 @@ function countedKind(n: number, kind: Outcome["kind"]): string {
 
 /**
  * The lines of `--report`, JSON.
- * @param target as the operator named it
+ * @param target what to call the target's version
  * @param started when the run began
  */
 export function* reportLines(filtered: Filtered, target: string, started: Date): Generator<string> {
   const { dump, facts, outcomes } = filtered;
   const source = describeRange(facts.source);
   yield JSON.stringify({ run: { script: "filter_meta", version, source, target, started } });
-  /** what the lines of entries that fared alike end with */
+  /** the end of a line, by outcome */
   const endings = new Map<Outcome, string>();
   for (const [i, outcome] of outcomes.entries()) {
     const entry = dump.entries[i]!;

@@ -1,7 +1,8 @@
 /** What the filter does with what goes wrong. */
 import { assert, assertEquals, assertRejects } from "../../helpers/deps.ts";
 import type { Outcome } from "../../../lib/filter/convert.ts";
-import type { OwnRule } from "../../../lib/filter/rules.ts";
+import { parseRules } from "../../../lib/filter/own_rules.ts";
+import { type OwnRule, printRules } from "../../../lib/filter/rules.ts";
 import { defaults, filter, select } from "./filtering.ts";
 
 const fixture = (path: string) => Deno.readTextFile(new URL(`../../../fixtures/${path}`, import.meta.url));
@@ -78,7 +79,6 @@ const user = (name: string, password: string) =>
 const hash = `"$2b$12$${"a".repeat(53)}"`;
 
 Deno.test("what --rules drops does not show the dump's version", async () => {
-  const { parseRules } = await import("../../../lib/filter/own_rules.ts");
   const other = tenant("0").replace("null", 'null,"tenant_is_hidden":false,"drop_after":null');
   const own = await parseRules("- drop: /c/tenants/0", "rules.yaml");
   const { error, notes } = await filter(other + tenant("a") + user("bob", hash), { target: "2.4.2", own });
@@ -86,7 +86,6 @@ Deno.test("what --rules drops does not show the dump's version", async () => {
 });
 
 Deno.test("a root that --rules drops, of another cluster, does not decide about this one's", async () => {
-  const { parseRules } = await import("../../../lib/filter/own_rules.ts");
   const dump = user("root", "null") + user("root", hash).replace("/c/", "/d/");
   const own = await parseRules("- drop: /d/**", "rules.yaml");
   const { out } = await filter(dump, { target: "2.4.2", own });
@@ -94,7 +93,6 @@ Deno.test("a root that --rules drops, of another cluster, does not decide about 
 });
 
 Deno.test("--prune-users drops members of nothing but what --rules drops", async () => {
-  const { parseRules } = await import("../../../lib/filter/own_rules.ts");
   const dump = tenant("a") + '/c/tenants/a/members/3: {"System":"Member"}\n' + user("bob", hash);
   const own = await parseRules("- drop: /c/tenants/a\n- drop: /c/tenants/a/**", "rules.yaml");
   const all = await filter(dump, { target: "2.4.2", pruneUsers: true });
@@ -103,17 +101,20 @@ Deno.test("--prune-users drops members of nothing but what --rules drops", async
   assert(out.startsWith("# end entries=0"), out);
 });
 
-Deno.test("what comes out without its tenant or database, as that was dropped, is named", async () => {
-  const { parseRules } = await import("../../../lib/filter/own_rules.ts");
+Deno.test("a tenant or a database that is dropped alone is named", async () => {
   const database = '/c/tenants/a/dbs/d: {"tenant":"a","database":"d","config":{"ttl":null,"shard_num":null,' +
     '"vnode_duration":null,"replica":null,"precision":null}}\n';
   const own = await parseRules("- drop: /c/tenants/a", "rules.yaml");
   const byRule = await filter(tenant("a") + database, { target: "2.4.2", own });
-  const note = "note: line 2: /c/tenants/a/dbs/d comes out without /c/tenants/a: no cluster would show it";
+  const note = "note: line 1: /c/tenants/a is dropped, but not what is in it: " +
+    "a restore would write that, and no cluster show it";
   assertEquals(byRule.notes.at(-1), note);
   const invalid = tenant("a").replace('"id":1', '"id":"x"');
   const byFlag = await filter(invalid + database, { target: "2.4.2", dropInvalid: true });
   assertEquals(byFlag.notes.at(-1), note);
+  const whole = await parseRules("- drop: /c/tenants/a\n- drop: /c/tenants/a/**", "rules.yaml");
+  const { notes } = await filter(tenant("a") + database, { target: "2.4.2", own: whole });
+  assertEquals(notes.filter((text) => text.includes("is dropped, but")), []);
 });
 
 Deno.test("many running queries before it do not hide the dump's version", async () => {
@@ -132,7 +133,6 @@ Deno.test("what is refused writes nothing at all", async () => {
 
 Deno.test("a member without its user is told by the user's name and the tenant", async () => {
   const dump = await fixture("dumps/2.3.5.4-cluster.dump");
-  const { parseRules } = await import("../../../lib/filter/own_rules.ts");
   const own = await parseRules("- drop: /*/users/alice", "rules.yaml");
   const { notes } = await filter(dump, { target: "2.4.2", own });
   assert(
@@ -142,8 +142,6 @@ Deno.test("a member without its user is told by the user's name and the tenant",
 });
 
 Deno.test("the printed rules, given as --rules, change nothing", async () => {
-  const { parseRules } = await import("../../../lib/filter/own_rules.ts");
-  const { printRules } = await import("../../../lib/filter/rules.ts");
   const text = printRules({ ...defaults, selection: select() });
   const dump = await fixture("dumps/2.4.3.4-single.dump");
   const plain = await filter(dump, { target: "2.4.3" });
