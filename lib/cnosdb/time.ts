@@ -28,14 +28,17 @@ export function parseDuration(text: string): number | undefined {
 
 /**
  * Nanoseconds since 1970 of a time as CnosDB answers it (`2023-11-14T22:13:20.5`) or an operator writes it: a
- * day alone, a blank in place of the T, an offset or Z (UTC without). Undefined if it is none.
+ * day alone, a blank in place of the T, an offset or Z (UTC without). Undefined if it is none, or not within
+ * the 64 bits that CnosDB has for it, from 1677 to 2262.
  */
 export function parseTime(text: string): bigint | undefined {
   const given = text.trim();
   const hasOffset = /(Z|[+-]\d\d:\d\d)$/i.test(given);
   try {
-    if (hasOffset) return Temporal.Instant.from(given).epochNanoseconds;
-    return Temporal.PlainDateTime.from(given).toZonedDateTime("UTC").epochNanoseconds;
+    const { epochNanoseconds } = hasOffset
+      ? Temporal.Instant.from(given)
+      : Temporal.PlainDateTime.from(given).toZonedDateTime("UTC");
+    return BigInt.asIntN(64, epochNanoseconds) === epochNanoseconds ? epochNanoseconds : undefined;
   } catch (error) {
     if (error instanceof RangeError) return undefined;
     throw error;

@@ -52,6 +52,12 @@ export async function readPlan(args: Args, work: "copy" | "compare", signal: Abo
       "give --stage file:///directory or s3://bucket/directory.",
     );
   }
+  if (only === "import" && (args.value("since") ?? args.value("until")) !== undefined) {
+    throw new UsageError(
+      "--only import takes all that was exported",
+      "give --since and --until to --only export.",
+    );
+  }
   if (args.on("follow") && (only || args.on("dry-run") || args.value("until") !== undefined)) {
     throw new UsageError(
       "--follow goes with both clusters and has no end: leave --only, --until and --dry-run out",
