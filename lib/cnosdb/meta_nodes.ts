@@ -66,7 +66,7 @@ async function askNodes(
 
 /** Undefined where what a node answers is no metrics of openraft. */
 function readState(node: Endpoint, body: string): NodeState | undefined {
-  const answer = body.startsWith("{") ? JSON.parse(body) as Metrics & { Ok?: Metrics } : undefined;
+  const answer = parseAnswer(body) as Metrics & { Ok?: Metrics } | null | undefined;
   const metrics = answer?.Ok ?? answer;
   if (!metrics?.membership_config) return undefined;
   const members = Object.entries(metrics.membership_config.membership.nodes);
@@ -76,6 +76,15 @@ function readState(node: Endpoint, body: string): NodeState | undefined {
     applied: metrics.last_applied?.index ?? 0,
     members: new Map(members.map(([id, { address, api_addr }]) => [Number(id), address ?? api_addr ?? "?"])),
   };
+}
+
+/** JSON; undefined if it is none. */
+function parseAnswer(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Why nodes are not of one cluster: what is restored would land in another one whenever its node leads. */

@@ -1,4 +1,5 @@
 /** What a restore would do to a target, and all that speaks against it. */
+import { displayName } from "../cnosdb/names.ts";
 import { ownOf } from "../dump/compare.ts";
 import { harmless } from "../cli/presentable.ts";
 import { someOf } from "../cli/text.ts";
@@ -77,6 +78,13 @@ export function makePlan(
     if (reason !== undefined) {
       problems.add(`${at}: ${reason}; so ${format}, as the target is, could not read it`, unreadableHint);
     }
+    const missing = parentsOf(item).find(({ key }) => !items.has(key) && !values.has(key));
+    if (missing && object.cluster === cluster) {
+      problems.add(
+        `${at}: neither the dump nor the target has ${missing.label}: CnosDB would never list it`,
+        "leave it out with filter_meta --exclude, or restore what it is in too.",
+      );
+    }
     // In `config` up to 2.4.1.
     const replica = Number(objectIn(json, "options")["replica"] ?? objectIn(json, "config")["replica"] ?? 1);
     if (object.kind === "database" && replica > nodes) {
@@ -103,12 +111,24 @@ export function makePlan(
   return { items: [...items.values()], plan };
 }
 
+/** The tenant and the database that an item is in. */
+function parentsOf({ object }: Item): { key: string; label: string }[] {
+  if (object.kind === "user" || object.kind === "tenant") return [];
+  const tenant = {
+    key: `/${object.cluster}/tenants/${object.tenant}`,
+    label: `tenant ${displayName(object.tenant)}`,
+  };
+  if (object.kind !== "table") return [tenant];
+  const label = `database ${displayName(object.tenant, object.database)}`;
+  return [tenant, { key: `${tenant.key}/dbs/${object.database}`, label }];
+}
+
 /** What a new cluster holds by itself may be overwritten; all else in it is somebody's, unless it equals the dump. */
 function foreignObjects(dumped: ReadonlyMap<string, Item>, target: Target): string[] {
-  const { cluster, entries, values } = target;
+  const { entries, values } = target;
   const isOwn = ownOf(entries);
   return [...target.items.values()].flatMap(({ key, object, label }) => {
-    if (object.cluster !== cluster || isOwn(object)) return [];
+    if (isOwn(object)) return [];
     const item = dumped.get(key);
     const fields = item && fieldsBefore(item, values);
     if (!fields) return [`${label} (not in the dump)`];

@@ -7,7 +7,7 @@ import { SqlClient } from "../cnosdb/sql.ts";
 import { isObject, objectIn } from "../dump/json.ts";
 import { type Dump, readDump, saveDump } from "../dump/text.ts";
 import { describePlan, makePlan } from "./plan.ts";
-import { type Item, lookAt, type RestoreOptions, type Target } from "./target.ts";
+import { type Item, lookAt, query, type RestoreOptions, type Target } from "./target.ts";
 import { isBackupOf } from "./undo.ts";
 import { verify } from "./verify.ts";
 import { write } from "./write.ts";
@@ -31,7 +31,7 @@ export async function restore(dump: Dump, options: RestoreOptions): Promise<Item
       "give a user and a password that hold after the restore, or leave out --sql.",
     );
   }
-  const kept = backup !== undefined && await keepsBackup(backup, target);
+  const kept = backup !== undefined && await keepsBackup(backup, target, options.signal);
   const described = describePlan(plan, target);
   if (options.dryRun) described.forEach(say);
   problems.throwIfAny();
@@ -61,7 +61,7 @@ export async function restore(dump: Dump, options: RestoreOptions): Promise<Item
  */
 async function loginProblem(
   { endpoint: { url, user = "root", password = "" }, signal, ca }: SqlClient,
-  { cluster, format, items: held }: Target,
+  { meta, cluster, format, items: held }: Target,
   items: readonly Item[],
 ): Promise<string | undefined> {
   const key = `/${cluster}/users/${user}`;
@@ -74,7 +74,7 @@ async function loginProblem(
   }
   // Without authentication any password will do, also one that nobody has.
   const nobody = new SqlClient({ url, password: crypto.randomUUID() }, signal, ca);
-  const open = await nobody.query("SELECT 1", { tenant: "cnosdb", timeoutMs: 30_000 }).catch((error) => {
+  const open = await meta.patiently(() => query(nobody, "SELECT 1", "cnosdb")).catch((error) => {
     if (meaningOf(error) !== "cluster") throw error;
   });
   if (open) return undefined;
@@ -88,9 +88,9 @@ async function loginProblem(
 }
 
 /** Whether the file for the backup is there already, from an earlier run; adds to the target's problems where it is anything else. */
-async function keepsBackup(path: string, target: Target): Promise<boolean> {
+async function keepsBackup(path: string, target: Target, signal: AbortSignal): Promise<boolean> {
   if (!await Deno.stat(path).then(() => true, () => false)) return false;
-  const dump = await readDump(readInput(path, AbortSignal.any([])), path).catch(() => undefined);
+  const dump = await readDump(readInput(path, signal), path).catch(() => undefined);
   if (dump && isBackupOf(dump, target)) return true;
   target.problems.add(
     `--backup ${path}: the file is there already, and is no backup of this target`,

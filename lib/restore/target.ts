@@ -2,10 +2,12 @@
 import { Failure } from "../cli/errors.ts";
 import type { Say } from "../cli/say.ts";
 import type { Endpoint } from "../cnosdb/endpoint.ts";
+import { Transient } from "../cnosdb/http.ts";
 import { MetaClient, type MetaOptions, unknownCommand } from "../cnosdb/meta.ts";
 import { findLeader } from "../cnosdb/meta_nodes.ts";
 import { displayName } from "../cnosdb/names.ts";
-import { SqlClient } from "../cnosdb/sql.ts";
+import { meaningOf } from "../cnosdb/refusals.ts";
+import { type Row, SqlClient, SqlError } from "../cnosdb/sql.ts";
 import { differingFields, userNames } from "../dump/compare.ts";
 import { someOf } from "../cli/text.ts";
 import { InvalidValue, type Json, parseJson } from "../dump/json.ts";
@@ -145,13 +147,19 @@ export function unreadable(items: ReadonlyMap<string, Item>, format: Format): Ma
 export async function lookAt(options: RestoreOptions, force = false): Promise<Target> {
   const meta = new MetaClient(options.urls, options);
   const sql = options.sql && new SqlClient(options.sql, options.signal, options.ca);
-  const version = await sql?.version();
+  const version = sql && await meta.patiently(() => sql.version());
   const node = await meta.patiently(() => findLeader(meta));
   const { entries } = await meta.dump(node);
   const dataNodes = entries.filter(({ key }) => /^\/[^/]+\/data_nodes\//.test(key));
-  // What was once restored under a wrong name stays there, without nodes.
-  const cluster = dataNodes[0]?.key.split("/")[1];
+  const [cluster = "", ...others] = new Set(dataNodes.map(({ key }) => key.split("/")[1]!));
   if (!cluster) throw new Failure("no data node has joined the target", "start its data nodes first.");
+  if (others.length) {
+    const names = [cluster, ...others].map((name) => JSON.stringify(name)).join(", ");
+    throw new Failure(
+      `the target holds data nodes of several clusters: ${names}`,
+      "a dump with data_nodes in it was once restored under another name: begin with a new target.",
+    );
+  }
   const { error, wrapped } = await meta.read([node], tenantCommand("2.4.2", cluster, "cnosdb"));
   if (wrapped || version?.startsWith("2.3.")) {
     const hint = "was the old cluster's address given in place of the new one's?";
@@ -166,7 +174,8 @@ export async function lookAt(options: RestoreOptions, force = false): Promise<Ta
     const text = `the data node at --sql says ${said}, the meta service answers as ${spoken.join(", ")} does`;
     problems.add(text, "are they of one cluster?");
   }
-  const { items } = readItems(entries);
+  // What was restored under another cluster's name stays in the store, and no server reads it.
+  const { items } = readItems(entries.filter(({ key }) => key.startsWith(`/${cluster}/`)));
   const [format, ...more] = said ? [said] : fittest(spoken, items);
   if (more.length) {
     const text = `what the target holds does not tell whether it is ${[format, ...more].join(" or ")}`;
@@ -180,6 +189,20 @@ export async function lookAt(options: RestoreOptions, force = false): Promise<Ta
   }
   const values = new Map(entries.map(({ key, value }) => [key, value]));
   return { meta, sql, cluster, format, entries, values, items, dataNodes, problems };
+}
+
+/**
+ * Runs a query once.
+ * @throws {Transient} if a repeat may fare better @throws {SqlError} if the server refuses it
+ */
+export async function query(sql: SqlClient, statement: string, tenant: string): Promise<Row[]> {
+  try {
+    return await sql.query(statement, { tenant, timeoutMs: 30_000 });
+  } catch (error) {
+    const passes = ["transient", "unknown", "overloaded"].includes(meaningOf(error));
+    if (error instanceof SqlError && passes) throw new Transient(error.message);
+    throw error;
+  }
 }
 
 /** The versions that spell a command of /read wrong. */

@@ -13,6 +13,7 @@ import type { Entry } from "../dump/text.ts";
 import {
   fieldsBefore,
   type Item,
+  query,
   readItems,
   type RestoreOptions,
   type Target,
@@ -78,7 +79,9 @@ interface Stores {
  * @throws {Failure} where no node can be read
  */
 async function compareStores(meta: MetaClient, items: readonly Item[], waitMs: number): Promise<Stores> {
-  const { nodes, unread } = await caughtUp(meta, waitMs);
+  const { nodes, unread } = await caughtUp(meta, waitMs).catch((error) => {
+    throw unproven(failureOf(error, meta.options.signal));
+  });
   const stores: Stores = { nodes: [], entries: [], wrong: new Map(), unread };
   // One after another: each takes a dump's memory.
   for (const node of nodes) {
@@ -96,8 +99,15 @@ async function compareStores(meta: MetaClient, items: readonly Item[], waitMs: n
     }
     if (stores.nodes.push(node) === 1) stores.entries = dump.entries;
   }
-  if (!stores.nodes.length) throw new Failure(`no meta node could be read back: ${unread.join("; ")}`);
+  if (!stores.nodes.length) throw unproven(unread.join("; "));
   return stores;
+}
+
+function unproven(why: string): Failure {
+  return new Failure(
+    `all is written, but no meta node could be read back: ${why}`,
+    "run the same command again once they answer: it reads everything back.",
+  );
 }
 
 /**
@@ -157,7 +167,7 @@ async function listBySql(sql: SqlClient, items: readonly Item[], meta: MetaClien
     let labels = wanted.map(({ label }) => label);
     await meta.patiently(async () => {
       for (const kind of kinds) {
-        const rows = await sql.query(listings[kind], { tenant: tenant || "cnosdb", timeoutMs: 30_000 });
+        const rows = await query(sql, listings[kind], tenant || "cnosdb");
         const shown = new Set(
           rows.map((row) => `${kind} ${displayName(...above, ...Object.values(row).map(String))}`),
         );

@@ -83,12 +83,23 @@ Deno.test("findLeader() names a leader that was not given, at once only where al
 
 Deno.test("caughtUp() waits for followers, and gives up on one that stays behind", async () => {
   let asked = 0;
-  const catching = () => ({ ...follower, applied: ++asked });
+  const catching = () => ({ ...follower, applied: 6 + ++asked });
   await withNodes([catching, leader, { ...follower, applied: 3 }], async (meta, urls) => {
     const { nodes, unread } = await caughtUp(meta, 200);
     assertEquals(nodes.map(({ url }) => url), [urls[1], urls[0]]);
     assertEquals(unread, [`${urls[2]} does not answer or lags behind`]);
   });
+});
+
+Deno.test("findLeader() takes an answer of /metrics that is no JSON for none", async () => {
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    () => new Response("{oops"),
+  );
+  const url = `http://127.0.0.1:${server.addr.port}`;
+  const meta = new MetaClient([url], { signal: new AbortController().signal });
+  assertEquals((await findLeader(meta)).url, url);
+  await server.shutdown();
 });
 
 Deno.test("a META_URL that is given twice is asked once", async () => {

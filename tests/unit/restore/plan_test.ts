@@ -98,6 +98,15 @@ refuses([
     message: ["/cluster_xxx/tenants/cnosdb/dbs/pl/ain: a name with a slash"],
   },
   {
+    name: "what neither the dump nor the target has the tenant or the database of",
+    dump: (text) => text.replace(/^\/cluster_xxx\/tenants\/(globex|acme\/dbs\/iot): .*\n/gm, ""),
+    message: [
+      "/cluster_xxx/tenants/acme/dbs/iot/schemas/air: neither the dump nor the target has database acme.iot",
+      "/cluster_xxx/tenants/globex/dbs/public_2: neither the dump nor the target has tenant globex",
+      "CnosDB would never list it",
+    ],
+  },
+  {
     name: "more replicas than there are data nodes",
     dump: (text) => text.replace(/("database":"iot".*?"replica":)1/, "$13"),
     message: [

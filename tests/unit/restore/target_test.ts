@@ -54,6 +54,11 @@ refuses([
     message: ["answered 302, a redirect", "redirects are not followed"],
   },
   {
+    name: "a target with data nodes of two clusters",
+    before: (target) => target.store.set("/another/data_nodes/1001", '{"id":1001,"grpc_addr":"old:8903"}'),
+    message: ['the target holds data nodes of several clusters: "another", "cluster_xxx"', "a new target"],
+  },
+  {
     name: "a target that may be of two versions by what it holds",
     target: { version: "2.4.1" },
     before: (target) => {
@@ -94,6 +99,33 @@ test("restore() under force writes into a target whose root cannot be read, and 
   const error = await assertRejects(() => run(target, dump, { force: true }), Difference);
   assert(holds(target, dump));
   assertStringIncludes(error.message, "(/cluster_xxx/users/root: is_root_admin: missing)");
+});
+
+test("restore() ignores what a target holds of another cluster, which no server reads", async ({ start }) => {
+  const target = await start({ version: "2.4.2" });
+  target.store.set("/prod/users/old", '{"id":9,"name":"old","options":{"password":"x"},"is_admin":false}');
+  const dump = await accepted("2.4.2");
+  await run(target, dump);
+  assert(holds(target, dump));
+});
+
+test("restore() asks --sql again if it does not answer for a moment", async ({ start }) => {
+  const target = await start({ version: "2.4.2", auth: false });
+  const left = { ping: 1, one: 1, databases: 1 };
+  target.fault = ({ role, path, body }) => {
+    if (role !== "sql") return undefined;
+    if (path.startsWith("/api/v1/ping") && left.ping-- > 0) return { kind: "close" };
+    const refusal = '{"error_code":"050016","error_message":"request timed out"}';
+    if (body === "SELECT 1" && left.one-- > 0) return { kind: "answer", status: 422, body: refusal };
+    if (/databases$/.test(body) && left.databases-- > 0) {
+      return { kind: "answer", status: 422, body: refusal };
+    }
+    return undefined;
+  };
+  const dump = await accepted("2.4.2");
+  await run(target, dump, { sql: parseEndpoint(target.sqlUrl, 8902) });
+  assert(holds(target, dump));
+  assert(Object.values(left).every((times) => times < 1), JSON.stringify(left));
 });
 
 const three = { version: "2.4.2", mode: "separate", metaNodes: 3 } as const;

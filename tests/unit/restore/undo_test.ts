@@ -127,6 +127,14 @@ test("undo() leaves the tables that the server has made for its metrics since", 
   assertEquals(posts(target).length, 0);
 });
 
+test("undo() removes nothing for what the target holds of another cluster", async ({ start }) => {
+  const target = await start({ version: "2.4.2" });
+  const before = await dumpOf([...target.store].map(([key, value]) => `${key}: ${value}\n`).join(""), true);
+  const database = "/tenants/cnosdb/dbs/public";
+  target.store.set(`/prod${database}`, target.store.get(`/cluster_xxx${database}`)!);
+  assertEquals(await undo(before, false, settings(target)), []);
+});
+
 test("undo() prints no statement that a name could break out of", async ({ start }) => {
   const target = await start({ version: "2.4.2" });
   const before = await dumpOf([...target.store].map(([key, value]) => `${key}: ${value}\n`).join(""), true);

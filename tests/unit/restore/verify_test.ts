@@ -26,7 +26,7 @@ test("restore() does not read back from followers that lag behind, and names the
       ? { kind: "answer", status: 200, body: stale, contentType: "text/plain" }
       : undefined;
   };
-  const { said } = await run(target, await accepted("2.4.2"), { timeoutMs: 50 });
+  const { said } = await run(target, await accepted("2.4.2"), { timeoutMs: 500 });
   assertStringIncludes(said, "warning: not every meta node was read back");
   for (const url of target.followerUrls) assertStringIncludes(said, `${url} does not answer or lags behind`);
 });
@@ -59,6 +59,15 @@ test("restore() reads back from one node where the two others break off", async 
       : undefined;
   target.setLeader(1);
   await assertRejects(() => run(target, dump, { urls: [...target.followerUrls, target.metaUrl] }), Failure);
+});
+
+test("restore() says that all is written if no meta node answers any more", async ({ start }) => {
+  const target = await start({ version: "2.4.2", mode: "separate" });
+  const dump = await accepted("2.4.2");
+  target.fault = ({ path }) => path === "/metrics" && holds(target, dump) ? { kind: "close" } : undefined;
+  const error = await assertRejects(() => run(target, dump, { timeoutMs: 500 }), Failure);
+  assertStringIncludes(error.message, "all is written, but no meta node could be read back: GET ");
+  assertStringIncludes(error.hint!, "run the same command again");
 });
 
 test("restore() finds a value that is changed behind its back, and names key and field", async ({ start }) => {
