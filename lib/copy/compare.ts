@@ -1,4 +1,4 @@
-/** What differs between both sides: of many tables at once, then window by window of those that are large or differ. */
+/** Compares both sides: many tables in one statement, then window by window those that are large or differ. */
 import type { Failure } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import { assertDirectory } from "../stage/stage.ts";
@@ -11,7 +11,7 @@ import { sameSummary, type Sides, type Window, windowOf } from "./windows.ts";
 
 /** What is compared, and how. */
 export interface Comparison {
-  /** undefined if the other half reaches it */
+  /** undefined on the side that only the other half reaches */
   readonly source?: Profiler | undefined;
   readonly target?: Profiler | undefined;
   readonly verify: Verify;

@@ -5,8 +5,8 @@ import type { ComparedWindow, Summary } from "./windows.ts";
 
 /**
  * What became of a table. `equal`: both sides were profiled and are the same. `refused`: nothing was copied.
- * `exported`, `imported`: a half is done (`imported` also where nothing was to be proven). `definition`: a
- * stream or an external table, without rows of its own.
+ * `exported`: an export half is done. `imported`: it was copied, and not compared (`--verify none`).
+ * `definition`: a stream or an external table, without rows of its own.
  */
 export type Status =
   | "equal"
@@ -18,13 +18,13 @@ export type Status =
   | "imported"
   | "definition";
 
-/** What is compared: rows and times by window; `full`: a digest of whole rows, too; `none`: nothing after an import. */
+/** What is compared: `count`: rows and times by window; `full`: also a digest of whole rows; `none`: nothing after an import. */
 export type Verify = "count" | "full" | "none";
 
 /** A line for a table. */
 export interface TableResult extends TableName {
   status: Status;
-  /** another run found it */
+  /** found by an earlier run, or by another worker */
   earlier?: true;
   source?: Summary | undefined;
   target?: Summary | undefined;
@@ -41,5 +41,5 @@ export interface TableResult extends TableName {
   hint?: string;
 }
 
-/** Statuses that need no further look. */
+/** The statuses of tables that are done: a later run does not compare them again. */
 export const proven: ReadonlySet<string> = new Set(["equal", "exported", "imported", "definition"]);

@@ -50,7 +50,7 @@ const windowsAtOnce = 2;
 const windowsReported = 100;
 const columnsReported = 4;
 
-/** The copying, or comparing, of one table. */
+/** Copies, or compares, one table. */
 export class TableCopy {
   #windows: ComparedWindow[] = [];
   readonly #copied = { rows: 0, bytes: 0, windows: 0 };
@@ -62,8 +62,8 @@ export class TableCopy {
   constructor(private readonly context: CopyContext, private readonly table: TableProfile) {}
 
   /**
-   * Copies or compares the table, as the run's task is.
-   * @throws {Failure} that is not the table's alone (see `concernsTable`), or because rows have expired
+   * Does the run's task with the table.
+   * @throws {Failure} if it concerns more than this table (see `concernsTable`), or rows have expired
    */
   async run(): Promise<TableResult> {
     const { context: { target, verify }, table: { name, columns } } = this;

@@ -77,8 +77,9 @@ export function windowOf({ first, last }: Summary, tickNanos: bigint): Window {
   return { from: first, to: last === undefined ? undefined : formatTime(parseTime(last)! + tickNanos) };
 }
 
-/** A differing window of so many rows, most of which the target has, is cut into so many bins: it saves copying. */
+/** Cutting a window that differs saves copying if it has so many rows and the target most of them. */
 const rowsWorthCutting = 200_000;
+/** Into how many bins such a window is cut. */
 const binsOfDifference = 10;
 
 /**
