@@ -134,7 +134,7 @@ export async function saveFile(path: string, write: (sink: Sink) => Promise<void
     using file = await explained(Deno.open(target, { write: true }));
     return await write((bytes) => explained(writeAll(file, bytes)));
   }
-  await explained(removeStale(target));
+  await removeStale(target).catch(() => {}); // another user's, or a directory that may not be listed
   const partial = `${target}.${crypto.randomUUID().slice(0, 8)}.partial`;
   try {
     {

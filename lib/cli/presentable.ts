@@ -1,6 +1,7 @@
 /** Texts as people may read them: without passwords and keys, and nothing that a terminal or SQL acts on. */
 
-const known = new Set<string>();
+/** Known secrets, the longest first: one may be part of another, whose rest would then be shown. */
+let known: string[] = [];
 
 /** A bcrypt hash, whole or cut, as servers quote it from `hash_password`. */
 const bcryptHash = /\$2[abxy]?\$\d\d\$[./A-Za-z0-9]*/g;
@@ -11,9 +12,8 @@ const bcryptHash = /\$2[abxy]?\$\d\d\$[./A-Za-z0-9]*/g;
  */
 export function keepSecret(secret: string | undefined): void {
   if (secret === undefined || secret.length < 4) return;
-  for (const form of [secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1)]) {
-    known.add(form);
-  }
+  const forms = [secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1)];
+  known = [...new Set([...known, ...forms])].sort((a, b) => b.length - a.length);
 }
 
 /**

@@ -30,7 +30,8 @@ export function parseEndpoint(text: string, port: 8901 | 8902): Endpoint {
         "in these / is written %2F, @ %40, # %23, ? %3F and % %25.",
     );
   }
-  if (short && !/:\d+$/.test(text)) url.port = String(port);
+  const hasPort = /:\d+(?:[/?#]|$)/.test(text);
+  if (short && !hasPort) url.port = String(port);
   return {
     url: url.origin + url.pathname.replace(/\/+$/, ""),
     user: decode(url.username) || undefined,

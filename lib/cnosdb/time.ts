@@ -33,7 +33,9 @@ export function parseDuration(text: string): number | undefined {
  */
 export function parseTime(text: string): bigint | undefined {
   const given = text.trim();
-  const hasOffset = /(Z|[+-]\d\d:\d\d)$/i.test(given);
+  // PlainDateTime takes any offset or zone, and ignores it. `date +%z` writes an offset without a colon.
+  const hasOffset = /[T ].*(Z|[+-]\d\d(:?\d\d)?)$/i.test(given);
+  if (given.includes("[")) return undefined;
   try {
     const { epochNanoseconds } = hasOffset
       ? Temporal.Instant.from(given)

@@ -48,6 +48,14 @@ Deno.test("what a killed run left of a file is removed, what one is writing is n
     assertEquals(names(directory), ["a", "a.89abcdef.partial", "b.0123abcd.partial"]);
   }));
 
+Deno.test("what cannot be removed of a killed run does not stop the next one", () =>
+  inDirectory(async (directory) => {
+    await Deno.mkdir(`${directory}/a.0123abcd.partial/not-ours`, { recursive: true });
+    await Deno.utime(`${directory}/a.0123abcd.partial`, 0, 0);
+    await saveFile(`${directory}/a`, writing("x"));
+    assertEquals(names(directory), ["a", "a.0123abcd.partial"]);
+  }));
+
 Deno.test("a link is followed and a device is written, not replaced", () =>
   inDirectory(async (directory) => {
     await Deno.writeTextFile(`${directory}/real`, "before");

@@ -25,6 +25,12 @@ Deno.test("a secret that is known appears in no message, however it is written",
   }
 });
 
+Deno.test("a secret that begins with another one is hidden whole", () => {
+  keepSecret("summer");
+  keepSecret("summer2026");
+  assertEquals(presentable("summer2026 or summer"), "… or …");
+});
+
 Deno.test("a hash of a password appears in no message, even cut", () => {
   assertEquals(presentable("x $2b$12$abcdefghij/.XYZ y $2a$10$ab"), "x $2… y $2…");
 });

@@ -14,6 +14,9 @@ Deno.test("an address is taken with and without its scheme, and shown without cr
 Deno.test("a host alone means the port that CnosDB has there, a URL what it says", () => {
   assertEquals(parseEndpoint("old", 8901).url, "http://old:8901");
   assertEquals(parseEndpoint("old:80", 8901).url, "http://old");
+  assertEquals(parseEndpoint("old:8999/", 8901).url, "http://old:8999");
+  assertEquals(parseEndpoint("old:80/meta", 8901).url, "http://old/meta");
+  assertEquals(parseEndpoint("root:99@old/", 8901).url, "http://old:8901");
   assertEquals(parseEndpoint("root:x@[::1]", 8902), {
     url: "http://[::1]:8902",
     user: "root",
