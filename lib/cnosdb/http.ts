@@ -1,6 +1,6 @@
 /**
- * HTTP to CnosDB's servers. One connection a request, taken from no pool: a statement that runs for hours
- * must neither be cut by a time-out nor be sent a second time behind our back.
+ * HTTP to CnosDB's servers. Each request has a connection of its own: a statement that runs for hours must
+ * neither be cut by a time-out nor be sent a second time behind our back.
  */
 import { once } from "node:events";
 import http, { type IncomingMessage } from "node:http";
@@ -15,12 +15,12 @@ export interface Request {
   url: string;
   headers?: Record<string, string>;
   body?: string | undefined;
-  /** how long the server may be silent; none: as long as it takes */
+  /** how long the server may be silent; undefined: for ever */
   timeoutMs?: number | undefined;
   signal: AbortSignal;
   /** PEM of a certificate authority to trust beside the system's */
   ca?: string | undefined;
-  /** how long an answer may be that is read whole; 256 MiB unless told */
+  /** how long an answer that `send` reads may be (default 256 MiB) */
   mostBytes?: number;
 }
 
@@ -30,30 +30,29 @@ export interface Response<Body = string> {
   body: Body;
 }
 
-/** What may be otherwise a moment later: no answer, a 5xx, a raft error, an election. */
+/** A failure that may pass by itself: no answer, a 5xx, a raft error, an election. */
 export class Transient extends Failure {
   override name = "Transient";
 }
 
-/** A request that got no whole answer. `sent`: the server may have seen it, so its outcome is unknown. */
+/** A request without a whole answer. `sent`: the server may have seen it, so its outcome is unknown. */
 export class NoAnswer extends Transient {
   override name = "NoAnswer";
   constructor(message: string, readonly sent: boolean, options?: ErrorOptions) {
-    super(
-      message,
-      sent ? undefined : "is the address right, the server up, and no firewall between?",
-      options,
-    );
+    const hint = /certificate/i.test(messageOf(options?.cause))
+      ? "give the host that its certificate names, and by --ca FILE the authority that signed it."
+      : "is the address right, the server up, and no firewall between?";
+    super(message, sent ? undefined : hint, options);
   }
 }
 
-/** How much is read of what a server says about a failure. */
+/** How much of an error's body is read. */
 const mostErrorBytes = 1 << 20;
 
 /**
  * Sends a request; redirects are not followed.
  * @throws {NoAnswer} if no whole answer comes @throws {Failure} if it is too long
- * @throws what its signal is aborted with
+ * @throws the reason with which its signal is aborted
  */
 export async function send(request: Request): Promise<Response> {
   const { method, url, mostBytes = 256 << 20 } = request;
@@ -69,7 +68,7 @@ export async function send(request: Request): Promise<Response> {
   return { status, headers, body };
 }
 
-/** A body as text, at most so many bytes of it. */
+/** The first `mostBytes` of a body, as text. */
 export async function readBody(
   chunks: AsyncIterable<Uint8Array>,
   mostBytes = mostErrorBytes,
@@ -88,14 +87,14 @@ export async function readBody(
 const direct = { keepAlive: false, proxyEnv: {} };
 const agents = { http: new http.Agent(direct), https: new https.Agent(direct) };
 
-/** Like `send`, with the body as it comes. A body that ends early throws too. */
+/** Like `send`, but with the body as it comes. Reading a body that ends early throws NoAnswer. */
 export async function stream(request: Request): Promise<Response<AsyncIterable<Uint8Array>>> {
   const { method, url, headers, body = "", timeoutMs, signal, ca } = request;
   signal.throwIfAborted();
-  const secure = url.startsWith("https:");
-  const outgoing = (secure ? https : http).request(url, {
+  const isSecure = url.startsWith("https:");
+  const outgoing = (isSecure ? https : http).request(url, {
     method,
-    agent: secure ? agents.https : agents.http,
+    agent: isSecure ? agents.https : agents.http,
     ca,
     headers: {
       ...headers,
@@ -105,12 +104,13 @@ export async function stream(request: Request): Promise<Response<AsyncIterable<U
     },
   });
   let connected = false;
-  const noAnswer = (why: string, cause?: unknown) =>
-    new NoAnswer(`${method} ${url}: ${why}`, connected, { cause });
-  /** Aborted when it is us who end the request, with the reason. */
+  /** Aborted if we end the request. Not AbortSignal.any, which leaks a kilobyte each time in Deno 2.9. */
   const stop = new AbortController();
   const interrupt = () => stop.abort(signal.reason);
-  const giveUp = () => stop.abort(noAnswer(`nothing came for ${timeoutMs! / 1000} s`));
+  const giveUp = () => {
+    const silence = `${method} ${url}: nothing came for ${timeoutMs! / 1000} s`;
+    stop.abort(new NoAnswer(silence, connected));
+  };
   const timer = timeoutMs === undefined ? undefined : setTimeout(giveUp, timeoutMs);
   const end = () => {
     clearTimeout(timer);
@@ -121,14 +121,13 @@ export async function stream(request: Request): Promise<Response<AsyncIterable<U
     end();
     if (stop.signal.aborted) return stop.signal.reason;
     const what = connected ? "the connection was cut before the answer was whole" : "cannot connect";
-    return noAnswer(`${what}: ${messageOf(error)}`, error);
+    return new NoAnswer(`${method} ${url}: ${what}: ${messageOf(error)}`, connected, { cause: error });
   };
   signal.addEventListener("abort", interrupt);
   stop.signal.addEventListener("abort", end);
   outgoing.on("socket", (socket) => {
     socket.setKeepAlive(true, 30_000);
-    const onConnect = () => connected = true;
-    socket.once("connect", onConnect).once("secureConnect", onConnect);
+    socket.once(isSecure ? "secureConnect" : "connect", () => connected = true);
   });
   // An error before the answer is thrown by `once`, a later one by the body.
   outgoing.on("error", () => {});

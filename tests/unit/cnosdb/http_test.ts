@@ -1,6 +1,7 @@
 import { Failure } from "../../../lib/cli/errors.ts";
-import { assertEquals } from "../../helpers/deps.ts";
+import { assertEquals, assertStringIncludes } from "../../helpers/deps.ts";
 import { NoAnswer, send } from "../../../lib/cnosdb/http.ts";
+import { certificate, key } from "../../helpers/tls.ts";
 
 const serve = (seen: string[]) =>
   Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
@@ -55,4 +56,21 @@ Deno.test("an answer that is longer than it may be is refused", async () => {
   assertEquals((await send({ ...request, mostBytes: 100 })).body.length, 100);
   const error = await send({ ...request, mostBytes: 99 }).catch((error) => error);
   assertEquals(error instanceof Failure && error.message, `GET ${request.url} answered more than 99 bytes`);
+});
+
+Deno.test("a certificate that is not trusted is named, with what to do, and nothing was sent", async () => {
+  await using server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", cert: certificate, key, onListen() {} },
+    () => new Response("x"),
+  );
+  const request = {
+    method: "GET",
+    url: `https://localhost:${server.addr.port}`,
+    signal: new AbortController().signal,
+  } as const;
+  assertEquals((await send({ ...request, ca: certificate })).body, "x");
+  const error = await send(request).catch((error) => error);
+  assertEquals([error instanceof NoAnswer, error.sent], [true, false]);
+  assertStringIncludes(error.message, `GET ${request.url}: cannot connect: self-signed certificate`);
+  assertStringIncludes(error.hint, "--ca FILE");
 });
