@@ -1,7 +1,7 @@
 /**
- * The directory of the served stage's files: of this run alone (mode 0700), gone when the run is. What a
- * killed run left is its user's alone to read, and removed by the next run: files unlinked while open would
- * take more descriptors than there are.
+ * The directory of the served stage's files: one for each run (mode 0700), deleted when the run ends. What a
+ * killed run left can be read only by its user, and the next run deletes it. (Files that are unlinked while
+ * open would leave nothing, but take more descriptors than a process has.)
  */
 import { dirname, join } from "node:path";
 import { Failure, messageOf } from "../cli/errors.ts";
@@ -11,12 +11,12 @@ const prefix = "cnosdb-stage-";
 /** @param parent instead of the directory for temporary files @throws {Failure} if nothing can be made there */
 export async function makeDirectory(parent?: string): Promise<{ path: string; remove(): Promise<void> }> {
   try {
-    const path = await Deno.makeTempDir({ prefix, ...(parent && { dir: parent }) });
-    // Locked before it gets the name that another run looks for.
+    const path = await Deno.makeTempDir(parent === undefined ? { prefix } : { prefix, dir: parent });
+    // Locked before it has the name that other runs look for.
     const lock = await Deno.open(join(path, "locking"), { write: true, createNew: true });
     await lock.lock(true);
     await Deno.rename(join(path, "locking"), join(path, "lock"));
-    await sweep(path).catch(() => {}); // a parent that may not be listed
+    await removeAbandoned(path).catch(() => {}); // a parent that may not be listed
     const remove = () => Deno.remove(path, { recursive: true }).finally(() => lock.close());
     return { path, remove };
   } catch (error) {
@@ -25,16 +25,17 @@ export async function makeDirectory(parent?: string): Promise<{ path: string; re
   }
 }
 
-/** Removes the directories of this user's killed runs: they lie beside ours, unlocked. */
-async function sweep(ours: string): Promise<void> {
+/** Deletes the directories that killed runs of this user left beside ours: nobody has locked them. */
+async function removeAbandoned(ours: string): Promise<void> {
+  const parent = dirname(ours);
   const { uid } = await Deno.stat(ours);
-  for await (const { name, isDirectory } of Deno.readDir(dirname(ours))) {
-    const path = join(dirname(ours), name);
+  for await (const { name, isDirectory } of Deno.readDir(parent)) {
     if (!isDirectory || !name.startsWith(prefix)) continue;
+    const path = join(parent, name);
     try {
       if ((await Deno.lstat(path)).uid !== uid) continue;
       using lock = await Deno.open(join(path, "lock"));
       if (await lock.tryLock(true)) await Deno.remove(path, { recursive: true });
-    } catch { /* being made or removed at this moment by another run */ }
+    } catch { /* another run is making or deleting it */ }
   }
 }

@@ -1,49 +1,51 @@
 /**
- * HTTP/1.1 as the served stage needs it: `Deno.serve`'s requests and answers, one a connection, with bounds
- * on whoever connects. Tried instead with Deno 2.9.6, against 300 idle connections where 64 or 256 files may
- * be open: `Deno.serve` bounds neither connections nor the time for a head, ends, and ends again each time
- * that it is begun anew. `node:http` takes a whole burst before its first event, also with `maxConnections`;
- * then it is deaf for good without saying so, or the process panics. Given connections that are taken here
- * (`emit("connection", …)`) it drops no slow head, as its time-outs work only where it listens itself.
+ * HTTP/1.1 for the served stage, with limits on what its clients can take. One request a connection, as
+ * `Deno.serve`'s Request and Response.
+ *
+ * Why not a server that exists (Deno 2.9.6, 300 idle connections, 64 or 256 open files allowed): `Deno.serve`
+ * limits neither connections nor the time for a head; it ends, and ends again each time it is restarted.
+ * `node:http` accepts a whole burst before its first event, even with `maxConnections`; then it accepts
+ * nothing any more, without an error, or the process panics. If it is given connections that were accepted
+ * here (`emit("connection", …)`), it drops no slow head: its time-outs work only if it listens itself.
  */
 import { Buffer } from "node:buffer";
 import { setTimeout as delay } from "node:timers/promises";
 import { messageOf } from "../cli/errors.ts";
 
-/** What clients may take of us: two descriptors a connection, where a process usually has 1024, or 256. */
+/** What clients can take. A transfer needs two descriptors, and a process usually has 1024, or 256. */
 export const httpLimits = {
-  /** at once; one more ends the one that has sent no request for longest, or waits */
+  /** at once; one more cuts the one that has waited longest without a request */
   connections: 96,
   headBytes: 16_384,
-  /** for a request to come */
+  /** until the head has come */
   headMs: 30_000,
-  /** for a body to stand still, either way */
+  /** during which nothing of a body moves, in either direction */
   stallMs: 120_000,
 };
 
 /**
- * Answers the requests that come to a listener until `signal` is aborted; then cuts all connections, and
- * returns when nothing is at work.
- * @param tell is told why no connection could be taken
+ * Answers the requests that come to a listener until `signal` is aborted. Then it cuts all connections and
+ * returns when they are closed.
+ * @param report is called with the reason if no connection can be accepted
  */
 export async function serveHttp(
   listener: Deno.TcpListener,
   answer: (request: Request) => Promise<Response>,
-  tell: (problem: string) => void,
+  report: (problem: string) => void,
   signal: AbortSignal,
   limits = httpLimits,
 ): Promise<void> {
-  /** oldest first, with what ends when it is closed */
+  /** oldest first, each with what resolves when it is closed */
   const connections = new Map<Connection, Promise<void>>();
   let mostConnections = limits.connections;
   const serve = async (connection: Connection) => {
     try {
       await connection.write(await answer(await connection.read()));
-    } catch { /* cut, by the client or by us, or no request that is answered here */ }
+    } catch { /* cut by either side, or not a request that is answered here */ }
     connection.close();
     connections.delete(connection);
   };
-  /** Ends those that have sent no request, the oldest first, or waits, until there may be one more. */
+  /** Waits until one more connection is allowed, and cuts those without a request for it, the oldest first. */
   const makeRoom = async () => {
     while (connections.size >= mostConnections && !signal.aborted) {
       const idle = connections.keys().find(({ isIdle }) => isIdle);
@@ -59,8 +61,8 @@ export async function serveHttp(
       connections.set(connection, serve(connection));
     } catch (error) {
       if (signal.aborted) break;
-      tell(`the stage that this script serves takes no connections: ${messageOf(error)}`);
-      // No descriptor is left: from now on half of those that we had stay free for files.
+      report(`the stage that this script serves takes no connections: ${messageOf(error)}`);
+      // There are no descriptors left: from now on half of them are left to files.
       mostConnections = Math.max(4, Math.floor(connections.size / 2));
       await makeRoom();
       await delay(20);
@@ -71,7 +73,7 @@ export async function serveHttp(
 }
 
 class Connection {
-  /** whether its request has not come yet */
+  /** whether its request is still to come */
   isIdle = true;
   #isClosed = false;
 
@@ -82,15 +84,16 @@ class Connection {
     this.#isClosed = true;
   }
 
-  /** The request, with its body still to come. @throws where it is none that is answered here */
+  /** Reads the head of a request; its body comes as it is read. @throws if it is not one that is answered here */
   async read(): Promise<Request> {
-    const untilMs = Date.now() + this.limits.headMs;
-    let [text, end] = ["", -1];
-    while ((end = text.indexOf("\r\n\r\n")) < 0) {
+    const deadlineMs = Date.now() + this.limits.headMs;
+    let text = "";
+    while (!text.includes("\r\n\r\n")) {
       if (text.length > this.limits.headBytes) throw new Error("a head without end");
-      text += Buffer.from(await this.#receive(untilMs - Date.now())).toString("latin1");
+      text += Buffer.from(await this.#receive(deadlineMs - Date.now())).toString("latin1");
     }
     this.isIdle = false;
+    const end = text.indexOf("\r\n\r\n");
     const [first = "", ...lines] = text.slice(0, end).split("\r\n");
     const [method = "", target = "", version] = first.split(" ");
     const headers = new Headers(lines.map((line) => line.split(/:\s*(.*)/s, 2) as [string, string]));
@@ -98,23 +101,24 @@ class Connection {
     if (version !== "HTTP/1.1" || headers.has("transfer-encoding") || !/^\d{1,15}$/.test(length)) {
       throw new Error("not HTTP/1.1, or a body of unknown length");
     }
-    const begun = Buffer.from(text.slice(end + 4), "latin1");
-    const body = Number(length) ? ReadableStream.from(this.#body(begun, Number(length))) : null;
+    const start = Buffer.from(text.slice(end + 4), "latin1");
+    const body = Number(length) ? ReadableStream.from(this.#body(start, Number(length))) : null;
     return new Request(`http://${headers.get("host")}${target}`, { method, headers, body });
   }
 
-  /** @param piece what has come already */
+  /** @param piece the part that came with the head */
   async *#body(piece: Uint8Array, leftBytes: number): AsyncGenerator<Uint8Array> {
-    for (; piece.length < leftBytes; piece = await this.#receive(this.limits.stallMs)) {
+    while (piece.length < leftBytes) {
       leftBytes -= piece.length;
       yield piece;
+      piece = await this.#receive(this.limits.stallMs);
     }
     yield piece.subarray(0, leftBytes);
   }
 
   async write({ status, headers, body }: Response): Promise<void> {
-    const lines = [...headers, ["connection", "close"]].map((line) => line.join(": "));
-    await this.#send(Buffer.from([`HTTP/1.1 ${status} `, ...lines, "\r\n"].join("\r\n")));
+    const lines = [...headers, ["connection", "close"]].map(([name, value]) => `${name}: ${value}\r\n`);
+    await this.#send(Buffer.from(`HTTP/1.1 ${status} \r\n${lines.join("")}\r\n`));
     for await (const piece of body ?? []) await this.#send(piece);
   }
 
@@ -131,7 +135,7 @@ class Connection {
     return buffer.subarray(0, bytes);
   }
 
-  /** Cuts the connection where it takes longer. */
+  /** Cuts the connection if an action takes longer. */
   async #within<T>(milliseconds: number, action: Promise<T>): Promise<T> {
     const timer = setTimeout(() => this.close(), milliseconds);
     return await action.finally(() => clearTimeout(timer));

@@ -1,4 +1,4 @@
-/** The stage that the command line asks for. */
+/** Opens the stage that a command line asks for. */
 import type { Args } from "../cli/command.ts";
 import { UsageError } from "../cli/errors.ts";
 import { type ServedOptions, servedStage } from "./served.ts";
@@ -6,25 +6,28 @@ import type { Stage } from "./stage.ts";
 import { connectionOptions, parseStage, storageStage } from "./storage.ts";
 
 /**
- * Opens the stage at `--stage`, or serves one. Options of CONNECTION come from CNOSDB_STAGE_CONNECTION, too.
- * @throws {UsageError} where the flags make none @throws {Failure} where it cannot be served
+ * Opens the stage at `--stage`, or serves one. CNOSDB_STAGE_CONNECTION may hold options of CONNECTION, too.
+ * @throws {UsageError} if the flags contradict each other @throws {Failure} if it cannot be served
  */
 export async function openStage(
   args: Args,
   served: Pick<ServedOptions, "from" | "to" | "say">,
 ): Promise<Stage> {
-  const [stage, importStage] = [args.value("stage"), args.value("import-stage")];
+  const stage = args.value("stage");
+  const importStage = args.value("import-stage");
   const connection = args.values("connection");
-  const [address, bytesPerSecond] = [args.value("serve-address"), args.bytes("rate")];
+  const address = args.value("serve-address");
+  const bytesPerSecond = args.bytes("rate");
   if (stage === undefined) {
-    if (importStage === undefined && !connection.length) {
-      return await servedStage({ ...served, address, bytesPerSecond });
+    if (importStage !== undefined || connection.length) {
+      throw new UsageError("--import-stage and --connection need a --stage");
     }
-    throw new UsageError("--import-stage and --connection need a --stage");
+    return await servedStage({ ...served, address, bytesPerSecond });
   }
   if (address !== undefined || bytesPerSecond !== undefined) {
-    const told = "--serve-address and --rate go with the stage that this script serves, not with --stage";
-    throw new UsageError(told);
+    throw new UsageError(
+      "--serve-address and --rate go with the stage that this script serves, not with --stage",
+    );
   }
   const url = parseStage("--stage", stage);
   const importUrl = importStage === undefined ? url : parseStage("--import-stage", importStage);

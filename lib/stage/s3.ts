@@ -1,8 +1,8 @@
 /**
  * The three S3 requests that COPY INTO makes (object_store 0.6.1 in 2.3.5.4 to 2.4.3.4, as recorded in
- * `fixtures/recorded/stage-s3.jsonl`): PUT of a whole object, a listing, GET by range. Over plain HTTP: who
- * reads the wire reads the rows, as with CnosDB's own HTTP port; without the run's key nobody can ask for
- * them.
+ * `fixtures/recorded/stage-s3.jsonl`): PUT of a whole object, a listing, GET by range. Over plain HTTP:
+ * whoever reads the wire reads the rows, as with CnosDB's own HTTP port, but only who has the run's key can
+ * ask for them.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -11,16 +11,16 @@ import { messageOf } from "../cli/errors.ts";
 import { writeAll } from "../cli/files.ts";
 import { checkSignature, Refusal } from "./signature.ts";
 
-/** A whole file, checked against its sha256 (in hex). */
+/** A whole file; what came was checked against its sha256 (in hex). */
 interface StagedFile {
-  /** ends in a number, so that no name of a client's ever becomes a path */
+  /** ends in a number: names that clients send never become a path */
   readonly path: string;
   readonly bytes: number;
   readonly sha256: string;
   readonly modified: Date;
 }
 
-/** One bucket of S3, with a name and a key that no other run has. Only whole files are in it; what failed leaves nothing on disk. */
+/** An S3 bucket with a name and a key of this run alone. It holds only whole files; a failed upload leaves nothing on disk. */
 export class S3Bucket {
   readonly name: string = `stage-${randomBytes(8).toString("hex")}`;
   readonly key = {
@@ -28,24 +28,24 @@ export class S3Bucket {
     secretAccessKey: randomBytes(32).toString("hex"),
     region: "stage",
   };
-  /** what takes files, by directory and name */
+  /** files by directory and name; only these directories take files */
   readonly #directories = new Map<string, Map<string, StagedFile>>();
-  /** when something of a directory was read last, by `performance.now()` */
+  /** when a directory was last read from, by `performance.now()` */
   readonly usedMs = new Map<string, number>();
   #number = 0;
 
   /**
-   * @param root where its files lie
-   * @param admit returns once so many bytes that have come may be used
-   * @param tell is told why an upload failed
+   * @param root the directory for its files
+   * @param admit resolves when so many received bytes may be processed
+   * @param report is called with the reason when an upload fails
    */
   constructor(
     private readonly root: string,
     private readonly admit: (bytes: number) => Promise<void>,
-    private readonly tell: (problem: string) => void,
+    private readonly report: (problem: string) => void,
   ) {}
 
-  /** Lets files into a directory, until it is removed. */
+  /** Lets a directory take files until it is removed. */
   open(directory: string): void {
     if (!this.#directories.has(directory)) this.#directories.set(directory, new Map());
   }
@@ -67,19 +67,19 @@ export class S3Bucket {
     return [...this.#directories.get(directory) ?? []];
   }
 
-  /** Answers a request, with an error of S3's where it is none of the three. */
+  /** Answers a request; with an error of S3's if it is none of the three. */
   readonly answer = async (request: Request): Promise<Response> => {
     try {
       const sha256 = await checkSignature(request, this.key);
-      // Read to its end in any case: an answer before that would not reach a client that is still sending.
+      // Always reads the whole body: a client that is still sending would not see an earlier answer.
       const drain = () => request.body?.pipeTo(new WritableStream()).catch(() => {});
       return await this.#route(request, sha256).finally(drain);
     } catch (error) {
       const { status, code, message } = error instanceof Refusal
         ? error
         : new Refusal(500, "InternalError", messageOf(error));
-      // 403 is what a given-up export gets that still sends: nobody's concern.
-      if (request.method === "PUT" && status !== 403) this.tell(message);
+      // An export that was given up gets 403 if it still sends: not a problem to report.
+      if (request.method === "PUT" && status !== 403) this.report(message);
       return xml(`<Error><Code>${code}</Code><Message>${escape(message)}</Message></Error>`, status);
     }
   };
@@ -103,7 +103,7 @@ export class S3Bucket {
     throw new Refusal(501, "NotImplemented", "files are listed, sent whole and taken by range, nothing else");
   }
 
-  /** Takes a file, in place of the one that had its name: object_store repeats a PUT whose answer it did not get. */
+  /** Stores a file. It replaces one of the same name: object_store repeats a PUT if it got no answer. */
   async #put(directory: string, name: string, request: Request, sha256: string): Promise<Response> {
     const files = this.#directories.get(directory);
     const closed = new Refusal(403, "AccessDenied", `${directory} belongs to no running export`);
@@ -118,8 +118,7 @@ export class S3Bucket {
     } catch (error) {
       await remove(path);
       if (error instanceof Refusal) throw error;
-      // 5xx and not 4xx: object_store repeats those ten times within seconds, and the cluster's own error
-      // shows the status.
+      // 503, because object_store repeats that ten times within seconds, and the cluster's error shows it.
       throw new Refusal(503, "SlowDown", `cannot write in ${this.root}: ${messageOf(error)}`);
     }
     const before = files.get(name);
@@ -128,7 +127,7 @@ export class S3Bucket {
     return new Response(null, { headers: { etag: `"${sha256}"`, "content-length": "0" } });
   }
 
-  /** What is to be written of an upload. @throws {Refusal} where it is not what was announced */
+  /** The pieces of an upload. @throws {Refusal} at the end if they are not what was announced */
   async *#pieces(
     key: string,
     body: Request["body"],
@@ -144,14 +143,14 @@ export class S3Bucket {
         yield piece;
       }
     } catch {
-      const told = `the upload of ${key} was cut off, ${leftBytes} bytes before its end`;
-      throw new Refusal(503, "IncompleteBody", told);
+      const message = `the upload of ${key} was cut off, ${leftBytes} bytes before its end`;
+      throw new Refusal(503, "IncompleteBody", message);
     }
     if (hash.digest("hex") === sha256) return;
     throw new Refusal(400, "XAmzContentSHA256Mismatch", `${key} is not what was sent: its sha256 differs`);
   }
 
-  /** All at once: a directory has some files, one for 128 MB of rows. */
+  /** Lists a directory in one answer: it has one file for each 128 MB of rows. */
   #list(prefix: string): Response {
     const directory = prefix.replace(/\/$/, "");
     const contents = this.#files(directory).sort(([a], [b]) => a < b ? -1 : 1)
@@ -174,17 +173,18 @@ export class S3Bucket {
       etag: `"${file.sha256}"`,
       "last-modified": file.modified.toUTCString(),
       "content-length": `${end - start}`,
-      ...range !== null && { "content-range": `bytes ${start}-${end - 1}/${file.bytes}` },
     };
     const used = () => this.usedMs.set(directory, performance.now());
     const body = ReadableStream.from(read(file.path, start, end, used));
-    return new Response(body, { status: range === null ? 200 : 206, headers });
+    if (range === null) return new Response(body, { headers });
+    const contentRange = `bytes ${start}-${end - 1}/${file.bytes}`;
+    return new Response(body, { status: 206, headers: { ...headers, "content-range": contentRange } });
   }
 }
 
-const remove = (path: string) => Deno.remove(path).catch(() => {}); // where it could not even be created
+const remove = (path: string) => Deno.remove(path).catch(() => {}); // perhaps it was never created
 
-/** Opens the file once its bytes are asked for. @param onPiece called for each of its pieces */
+/** Reads a part of a file, which is opened only when the first piece is asked for. @param onPiece is called for each */
 async function* read(
   path: string,
   start: number,

@@ -1,4 +1,4 @@
-/** The stage that copy_tables serves to both clusters itself, until it ends. */
+/** The stage that copy_tables itself serves to both clusters while it runs. */
 import { setTimeout as delay } from "node:timers/promises";
 import { loadSigner } from "../cli/deps.ts";
 import { Failure, messageOf, UsageError } from "../cli/errors.ts";
@@ -8,16 +8,15 @@ import { type httpLimits, serveHttp } from "./http.ts";
 import { S3Bucket } from "./s3.ts";
 import { assertDirectory, connectionClause, type Stage, type StageSide } from "./stage.ts";
 
-/** What can be chosen of a served stage. */
 export interface ServedOptions {
-  /** SQL URLs of each side's nodes: who is to reach the stage */
+  /** SQL URLs of each side's nodes, which must reach the stage */
   readonly from: readonly string[];
   readonly to: readonly string[];
-  /** HOST:PORT that the clusters are told, where the one we would take is not what they can reach */
+  /** HOST:PORT at which the clusters reach the stage, if not at the address that we would find */
   readonly address?: string | undefined;
-  /** how fast it takes in */
+  /** how fast it takes uploads, all together */
   readonly bytesPerSecond?: number | undefined;
-  /** where its directory is made, instead of where temporary files go */
+  /** where to make its directory, instead of where temporary files go */
   readonly parent?: string;
   readonly limits?: typeof httpLimits;
   readonly say: (message: string) => void;
@@ -25,7 +24,7 @@ export interface ServedOptions {
 
 /**
  * Serves a stage, with a bucket and a key of its own.
- * @throws {Failure} where its directory cannot be made or its address not be listened on
+ * @throws {Failure} if its directory cannot be made, or nothing can listen on its address
  */
 export async function servedStage(options: ServedOptions): Promise<Stage> {
   const { hosts, port } = await whereToListen(options);
@@ -34,13 +33,16 @@ export async function servedStage(options: ServedOptions): Promise<Stage> {
     for (const listener of listeners) listener.close();
     throw error;
   });
-  await loadSigner(); // now, as it takes descriptors, which may be rare later
+  await loadSigner(); // now: it needs descriptors, and later there may be none
   const stop = new AbortController();
   let problem: string | undefined;
-  const tell = (told: string) => void (problem = told);
-  const bucket = new S3Bucket(directory.path, intake(stop.signal, options.bytesPerSecond), tell);
+  const report = (message: string) => {
+    problem = message;
+  };
+  const admit = rateLimit(stop.signal, options.bytesPerSecond);
+  const bucket = new S3Bucket(directory.path, admit, report);
   const serving = listeners.map((listener) =>
-    serveHttp(listener, bucket.answer, tell, stop.signal, options.limits)
+    serveHttp(listener, bucket.answer, report, stop.signal, options.limits)
   );
   const { region, accessKeyId, secretAccessKey } = bucket.key;
   keepSecret(accessKeyId);
@@ -80,8 +82,11 @@ export async function servedStage(options: ServedOptions): Promise<Stage> {
   };
 }
 
-/** Lets bytes in at a rate, of all connections together. Who has to wait does not read on, and TCP holds the sender back. */
-function intake(signal: AbortSignal, bytesPerSecond = Infinity): (bytes: number) => Promise<void> {
+/**
+ * Limits the rate of all connections together. A connection that waits is not read from, so TCP holds its
+ * sender back.
+ */
+function rateLimit(signal: AbortSignal, bytesPerSecond = Infinity): (bytes: number) => Promise<void> {
   let busyUntilMs = 0;
   return async (bytes) => {
     const nowMs = performance.now();
@@ -94,7 +99,7 @@ const isLoopback = (address: string) => /^127\.|^::1$/.test(address);
 const unbracketed = (hostname: string) => hostname.replace(/^\[|\]$/g, "");
 const bracketed = (address: string) => address.includes(":") ? `[${address}]` : address;
 
-/** An address of ours that each side reaches, or one for both. */
+/** The address at which each side reaches us, or one for both. */
 async function whereToListen(options: ServedOptions): Promise<{ hosts: string[]; port: number }> {
   const { address, from, to } = options;
   if (address !== undefined) {
@@ -103,24 +108,25 @@ async function whereToListen(options: ServedOptions): Promise<{ hosts: string[];
     return { hosts: [unbracketed(url.hostname)], port: Number(/\d+$/.exec(address)) };
   }
   const own = [await addressTowards(from), await addressTowards(to)];
-  // A cluster on this machine, perhaps in a container, reaches it by the address that the other one needs,
-  // too.
+  // A cluster on this machine, perhaps in a container, can use the address that the other one needs.
   const outer = own.filter((address) => !isLoopback(address));
   return { hosts: [...new Set(outer.length ? outer : own)], port: 0 };
 }
 
 /**
- * The address by which this machine reaches a cluster, and so most likely is reached by it: of its nodes
- * elsewhere, if it has any.
+ * The address from which this machine connects to a cluster, at which the cluster most likely reaches it. One
+ * that is used towards other machines, if the cluster has nodes there.
  * @param urls SQL URLs of its nodes
+ * @param timeoutMs how long to wait for a node that a firewall hides; the system would wait two minutes
  * @throws {Failure} if none accepts connections
  */
-export async function addressTowards(urls: readonly string[]): Promise<string> {
+export async function addressTowards(urls: readonly string[], timeoutMs = 5_000): Promise<string> {
   const reached = await Promise.allSettled(urls.map(async (url) => {
     const { protocol, hostname, port } = new URL(url);
     using connection = await Deno.connect({
       hostname: unbracketed(hostname),
       port: Number(port) || (protocol === "https:" ? 443 : 80),
+      signal: AbortSignal.timeout(timeoutMs),
     });
     return connection.localAddr.hostname;
   }));
@@ -131,7 +137,7 @@ export async function addressTowards(urls: readonly string[]): Promise<string> {
   throw new Failure(`cannot connect to ${urls.map((url) => new URL(url).host)}: ${messageOf(reason)}`);
 }
 
-/** Listens on one address, or where it is none of this machine, on all. @throws {Failure} */
+/** Listens on an address, or on all if this machine does not have it. @throws {Failure} */
 function listen(hostname: string, port: number, say: (message: string) => void): Deno.TcpListener {
   const all = hostname.includes(":") ? "::" : "0.0.0.0";
   try {

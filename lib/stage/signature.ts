@@ -1,16 +1,16 @@
-/** AWS Signature Version 4 of requests to the served stage, and how they are refused. */
+/** AWS Signature Version 4 of requests to the served stage, and the errors that answer them. */
 import { Buffer } from "node:buffer";
 import { timingSafeEqual } from "node:crypto";
 import { loadSigner } from "../cli/deps.ts";
 
-/** An answer that is an error: `status` and S3's error code; the message is for the cluster's operator. */
+/** An error answer: HTTP status, S3's error code, and a message for the operator. */
 export class Refusal extends Error {
   constructor(readonly status: number, readonly code: string, message: string) {
     super(message);
   }
 }
 
-/** Who may use the stage: random for each run, and told to the clusters in COPY INTO's CONNECTION. */
+/** The key of a stage: random for each run; the clusters get it in COPY INTO's CONNECTION. */
 export interface StageKey {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
@@ -18,14 +18,14 @@ export interface StageKey {
 }
 
 /**
- * How far a cluster's clock may be from ours. S3 allows 15 minutes, but a clock that is off must not stop a
- * migration. The bound only keeps what was captured on the wire from being sent again for ever; what another
- * run's key signed fails anyway.
+ * How far a cluster's clock may be from ours. S3 allows 15 minutes, but a wrong clock must not stop a
+ * migration. The limit only keeps captured requests from being replayed for ever; each run has another key
+ * anyway.
  */
 const clockSkewMs = 24 * 60 * 60 * 1000;
 
 /**
- * Checks that a request was signed with the stage's key: signed by us, it must carry the same header.
+ * Checks that a request was signed with the stage's key: we sign it, too, and compare.
  * @param nowMs our clock, milliseconds since 1970
  * @returns the sha256 in hex that the body must have
  * @throws {Refusal} 403
@@ -36,17 +36,23 @@ export async function checkSignature(
   nowMs: number = Date.now(),
 ): Promise<string> {
   const header = (name: string) => headers.get(name) ?? "";
-  const given = header("authorization");
+  const authorization = header("authorization");
   const datetime = header("x-amz-date");
   const sha256 = header("x-amz-content-sha256");
-  const names = /, SignedHeaders=([\w-]+(?:;[\w-]+)*),/.exec(given)?.[1]?.split(";") ?? [];
+  const names = /, SignedHeaders=([\w-]+(?:;[\w-]+)*),/.exec(authorization)?.[1]?.split(";") ?? [];
   const { AwsV4Signer } = await loadSigner();
-  const expected = await new AwsV4Signer({
-    ...{ ...key, method, datetime, url, service: "s3", allHeaders: true },
+  const signer = new AwsV4Signer({
+    ...key,
+    method,
+    url,
+    datetime,
+    service: "s3",
+    allHeaders: true,
     headers: names.filter((name) => name !== "host").map((name): [string, string] => [name, header(name)]),
-  }).authHeader();
-  const [a, b] = [Buffer.from(given), Buffer.from(expected)];
-  if (a.length !== b.length || !timingSafeEqual(a, b)) {
+  });
+  const given = Buffer.from(authorization);
+  const expected = Buffer.from(await signer.authHeader());
+  if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
     throw new Refusal(403, "SignatureDoesNotMatch", "it is not signed with the key of this run's stage");
   }
   if (!/^[0-9a-f]{64}$/.test(sha256)) {
@@ -54,8 +60,8 @@ export async function checkSignature(
   }
   const sentMs = Date.parse(datetime.replace(/^(\d{4})(\d\d)(\d\dT\d\d)(\d\d)(\d\dZ)$/, "$1-$2-$3:$4:$5"));
   if (!(Math.abs(nowMs - sentMs) <= clockSkewMs)) {
-    const told = `sent at ${datetime}, but here it is ${new Date(nowMs).toISOString()}: set the clocks`;
-    throw new Refusal(403, "RequestTimeTooSkewed", told);
+    const message = `sent at ${datetime}, but here it is ${new Date(nowMs).toISOString()}: set the clocks`;
+    throw new Refusal(403, "RequestTimeTooSkewed", message);
   }
   return sha256;
 }

@@ -1,38 +1,38 @@
-/** Where the files of a copy lie between export and import. */
+/** Where the files of a copy are between export and import. */
 import { Failure } from "../cli/errors.ts";
 import type { TableName } from "../cnosdb/names.ts";
 import { quoteText } from "../cnosdb/sql.ts";
 
-/** What one side is told of a stage. */
+/** A stage as one of the two clusters reaches it. */
 export interface StageSide {
-  /** `CONNECTION = (…)` and a blank, or nothing: holds keys, so it is put into what is sent and into nothing else */
+  /** `CONNECTION = (…)` and a blank, or "". It holds keys: put it into the statement and nowhere else */
   readonly connection: string;
   /** HOST:PORT of a served stage */
   readonly address?: string;
-  /** Where it writes or reads a directory, without a slash at the end; a served stage then takes files there until `remove`. */
+  /** The URL of a directory, without a slash at its end. A served stage takes files there until `remove`. */
   readonly url: (directory: string) => string;
 }
 
-/** A stage, as the copying of a table needs it. Directories are names that `freshDirectory` gave, in this run or an earlier one. */
+/** A stage. Its directories are named by `freshDirectory`, in this run or an earlier one. */
 export interface Stage {
   readonly source: StageSide;
   readonly target: StageSide;
-  /** Bytes of a directory's files; undefined where they cannot be seen from here. */
+  /** Bytes of a directory's files; undefined if they cannot be seen from here. */
   bytes(directory: string): Promise<number | undefined>;
-  /** When something of a directory was read last, by `performance.now()`; a served stage alone can tell. */
+  /** When a cluster last read from a directory, by `performance.now()`; only a served stage knows. */
   usedMs?(directory: string): number;
-  /** Why the stage itself refused or stopped last, for the operator. */
+  /** Why the stage last refused or stopped something. */
   problem(): string | undefined;
-  /** Lets go of a directory that is not needed any more; in another storage than a local one it is kept, and counted. */
+  /** Deletes a directory that is no longer needed; a storage that cannot be reached from here keeps it. */
   remove(directory: string): Promise<void>;
-  /** Ends the stage; gives what an operator should know about what is left. */
+  /** Ends the stage. @returns what the operator should know about what is left */
   close(): Promise<string | undefined>;
 }
 
 /**
- * Another directory each time: an export into one that is used adds its rows a second time. `[A-Za-z0-9_-]`
- * alone: with a space in a path an export works and its import finds nothing, and says 200 (2.3.5.4 to
- * 2.4.3.4).
+ * A new directory for each export: a second export into a used one would add its rows again. Only
+ * `[A-Za-z0-9_-]`: if there is a space in its path, an export works but its import finds nothing and answers
+ * 200 (2.3.5.4 to 2.4.3.4).
  */
 export function freshDirectory({ tenant, database, table }: TableName): string {
   const safe = (name: string) => name.replace(/[^A-Za-z0-9_-]/gu, "_").slice(0, 40);
@@ -40,8 +40,9 @@ export function freshDirectory({ tenant, database, table }: TableName): string {
 }
 
 /**
- * @param Kind of failure that is thrown
- * @throws {Failure} for a name that is not one path part: anything could be read, and removed, outside of the stage
+ * Checks that a name is one part of a path: otherwise files outside of the stage could be read and deleted.
+ * @param Kind of failure to throw
+ * @throws {Failure}
  */
 export function assertDirectory(
   name: string,
@@ -54,10 +55,11 @@ export function assertDirectory(
   );
 }
 
-/** COPY INTO's CONNECTION and a blank; switches are bare words, as every version refuses them in quotes. Nothing for no options. */
+/** COPY INTO's CONNECTION and a blank, or "" without options. Every version refuses switches in quotes. */
 export function connectionClause(options: Readonly<Record<string, string>>): string {
+  const switches = ["virtual_hosted_style", "disable_oauth", "use_emulator"];
   const list = Object.entries(options).map(([key, value]) =>
-    `${key} = ${/^(virtual_hosted_style|disable_oauth|use_emulator)$/.test(key) ? value : quoteText(value)}`
+    `${key} = ${switches.includes(key) ? value : quoteText(value)}`
   );
   return list.length ? `CONNECTION = (${list.join(", ")}) ` : "";
 }

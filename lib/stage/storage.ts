@@ -1,6 +1,6 @@
-/** A stage in a storage that is not ours: file://, s3://, gcs://, azblob://. */
-import { readdir, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+/** A stage in a storage of the operator's: file://, s3://, gcs://, azblob://. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { closestString } from "../cli/deps.ts";
 import { UsageError } from "../cli/errors.ts";
 import { keepSecret } from "../cli/presentable.ts";
@@ -15,9 +15,10 @@ const connectionKeys: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * The options of a CONNECTION from `KEY=VALUE` texts. For an S3 that is not Amazon's the two settings are
- * added without which its first directory would be taken for the bucket, or its region be missing.
- * @throws {UsageError} for an option that this kind of stage does not have; without its text, which may be a
+ * The options of a CONNECTION from `KEY=VALUE` texts. An S3 that is not Amazon's gets two more, unless they
+ * are given: a region, and that the bucket is not in the host's name (its first directory would be taken for
+ * the bucket).
+ * @throws {UsageError} for an option that this kind of stage does not have, without its text: that may be a
  * key
  */
 export function connectionOptions(stage: URL, pairs: readonly string[]): Record<string, string> {
@@ -43,7 +44,7 @@ export function connectionOptions(stage: URL, pairs: readonly string[]): Record<
   return options;
 }
 
-/** @throws {UsageError} where a stage's URL is none, or has a path that the servers would not find again; without its text, which may hold keys */
+/** @throws {UsageError} for a text that is no URL of a stage, or whose path the servers would not find again; without the text, which may hold keys */
 export function parseStage(flag: string, text: string): URL {
   if (!/^(file:\/\/\/|(s3|gcs|azblob):\/\/)[^/]/.test(text)) {
     throw new UsageError(
@@ -61,22 +62,24 @@ export function parseStage(flag: string, text: string): URL {
 }
 
 /**
- * A stage at a URL that both clusters can reach, or one each.
- * @param importUrl where the new cluster sees the same files
+ * A stage at a URL, or at one for each cluster.
+ * @param importUrl where the target sees the same files
  */
 export function storageStage(
   exportUrl: URL,
   importUrl: URL = exportUrl,
   connection: Readonly<Record<string, string>> = {},
 ): Stage {
-  /** those that may lie on this machine */
+  /** those that may be on this machine */
   const local = new Set([exportUrl, importUrl].filter(({ protocol }) => protocol === "file:"));
   const pathsOf = (directory: string) => {
     assertDirectory(directory);
     return [...local].map(({ pathname }) => join(pathname, directory));
   };
-  /** used by this run, and not removed */
+  /** directories that this run used and did not remove */
   const left = new Set<string>();
+  /** whether a directory was found here: then one that is missing was not made, as of an empty table */
+  let isHere = false;
   const side = ({ href }: URL): StageSide => ({
     connection: connectionClause(connection),
     url(directory) {
@@ -102,16 +105,19 @@ export function storageStage(
     async remove(directory) {
       for (const path of pathsOf(directory)) {
         try {
-          await Deno.stat(dirname(path));
-          await rm(path, { recursive: true, force: true }); // an empty table makes none
+          await Deno.remove(path, { recursive: true });
+          isHere = true;
           left.delete(directory);
-        } catch { /* on the server's machine, or of the server's user: told at the end */ }
+        } catch (error) {
+          // Otherwise it is on the server's machine, or its user's: close() reports it.
+          if (isHere && error instanceof Deno.errors.NotFound) left.delete(directory);
+        }
       }
     },
     close() {
       const [some] = left;
-      const told = `${counted(left.size, "directory", "directories")} left in ${exportUrl}, such as ${some}`;
-      return Promise.resolve(some === undefined ? undefined : told);
+      const count = counted(left.size, "directory", "directories");
+      return Promise.resolve(some && `${count} left in ${exportUrl}, such as ${some}`);
     },
   };
 }

@@ -99,6 +99,19 @@ Deno.test("addressTowards() is the local end of a connection to a node that is u
   );
 });
 
+Deno.test("addressTowards() does not wait for a node whose firewall drops what is sent to it", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  using full = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
+  const waiting = [1, 2].map(() => Deno.connect({ hostname: "127.0.0.1", port: full.addr.port }));
+  const urls = [full, listener].map(({ addr }) => `http://127.0.0.1:${addr.port}`);
+  assert.equal(await addressTowards(urls, 100), "127.0.0.1");
+  await assert.rejects(
+    () => addressTowards(urls.slice(0, 1), 100),
+    /cannot connect to 127\.0\.0\.1:\d+: .*time/,
+  );
+  for (const connection of waiting) (await connection).close();
+});
+
 const module = new URL("../../../lib/stage/served.ts", import.meta.url).href;
 
 /** Serves a stage in a process of its own, under a limit of open files, until its stdin ends. */

@@ -46,9 +46,17 @@ Deno.test("what was imported is removed from a local directory, and what stays i
   await stage.remove("t-2");
   assert.equal(await stage.close(), undefined);
   await Deno.remove(parent);
-  stage.source.url("t-3"); // a directory of the server's machine
-  await stage.remove("t-3");
-  assert.match(await stage.close() ?? "", /t-3/);
+});
+
+Deno.test("a directory of the server's machine is told, also if its parent exists here too", async () => {
+  const parent = await Deno.makeTempDir();
+  for (const place of [parent, `${parent}/not/here`]) {
+    const stage = storageStage(parseStage("--stage", `file://${place}`));
+    stage.source.url("t-1");
+    await stage.remove("t-1");
+    assert.match(await stage.close() ?? "", /1 directory left in file:.* such as t-1/);
+  }
+  await Deno.remove(parent);
 });
 
 Deno.test("the target may see the files under another path", async () => {
