@@ -8,9 +8,8 @@ interface Line {
   [field: string]: unknown;
 }
 
-/** What a script reported of its run, in its first line (`run`) and its last (`end`); without `ended` it was cut off. */
+/** What a script reported of its run, in its first line and its last; without `ended` it was cut off. */
 interface Run extends Line {
-  script: string;
   ended?: string;
   exit?: number;
 }
@@ -35,7 +34,7 @@ interface EntryLine {
 
 /** Everything that a page shows. */
 export interface Report {
-  files: { name: string; sha256: string; script: string }[];
+  files: { name: string; sha256: string }[];
   runs: Run[];
   tables: (Table & { name: string; databaseName: string })[];
   /** how many entries, by kind and action */
@@ -60,8 +59,8 @@ export class ReportReader {
    * @throws {Failure} for a line that none of the scripts prints
    */
   async add(name: string, text: string): Promise<void> {
+    if (text.trim() === "") throw new Failure(`${name}: empty`, expectedFiles);
     let run: Run | undefined;
-    let script = "";
     for (const [index, line] of text.split("\n").entries()) {
       if (line.trim() === "") continue;
       const where = `${name}: line ${index + 1}`;
@@ -69,23 +68,19 @@ export class ReportReader {
       const hasTexts = (...fields: string[]) => fields.every((field) => typeof read[field] === "string");
       if (isObject(read.run)) {
         run = read.run as Run;
-        script = run.script;
         this.#report.runs.push(run);
       } else if (isObject(read.end)) {
         Object.assign(run ?? {}, read.end);
       } else if (hasTexts("key", "kind", "action") && Array.isArray(read.rules)) {
-        script ||= "filter_meta";
         this.#addEntry(read as unknown as EntryLine);
       } else if (hasTexts("tenant", "database", "table", "status")) {
-        script ||= "copy_tables";
         this.#addTable(read as unknown as Table);
       } else {
         throw new Failure(`${where}: not a line of a report or of a result`, expectedFiles);
       }
     }
-    if (script === "") throw new Failure(`${name}: empty`, expectedFiles);
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-    this.#report.files.push({ name, sha256: digest.toHex(), script });
+    this.#report.files.push({ name, sha256: digest.toHex() });
   }
 
   /** A repeated result does not replace one that was found after it. */

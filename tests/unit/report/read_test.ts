@@ -17,7 +17,7 @@ Deno.test("entries are counted by kind and action, drops are listed by rule, dat
     { rule: "buckets", entries: 1, keys: ["/c/tenants/cnosdb/dbs/db_1/buckets/7"] },
   ]);
   assertEquals(databases, [{ name: "cnosdb.db_1", ttl: "30d" }]);
-  assertEquals(files.map(({ name, script }) => [name, script]), [["file0", "filter_meta"]]);
+  assertEquals(files.map(({ name, sha256 }) => [name, sha256.length]), [["file0", 64]]);
 });
 
 Deno.test("of many dropped entries the first keys are listed, and all are counted", async () => {
