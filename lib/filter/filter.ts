@@ -52,7 +52,7 @@ export async function filterDump(dump: Dump, options: FilterOptions, signal: Abo
   const notes = new Notes(facts.users);
   const filter = new EntryFilter(options, facts, hash, notes);
   const outcomes: Outcome[] = [];
-  let [previous, rises] = ["", true];
+  let [previous, ascending] = ["", true];
   for (const entry of dump.entries) {
     if (outcomes.length % 10_000 === 9_999) {
       // Lets signals arrive.
@@ -63,11 +63,11 @@ export async function filterDump(dump: Dump, options: FilterOptions, signal: Abo
     outcomes.push(outcome);
     if (outcome.action === "dropped") continue;
     const key = keyOf(entry, outcome);
-    rises &&= key > previous;
+    ascending &&= key > previous;
     previous = key;
   }
   // CnosDB dumps keys in ascending order: then none is there twice.
-  if (!rises) refuseTwice(entriesOf({ dump, outcomes }));
+  if (!ascending) refuseTwice(entriesOf({ dump, outcomes }));
   const applied = new Set(options.own.length ? new Set(outcomes).values().flatMap(({ rules }) => rules) : []);
   for (const { name, pattern } of options.own) {
     if (!applied.has(name)) notes.add("rules", () => `${name}: ${pattern} matched nothing`);

@@ -113,7 +113,7 @@ export class Selection {
   }
 
   /** Whether `survey` has to see more names: all if any flag selects, else until each flag has matched. */
-  get waits(): boolean {
+  get needsMore(): boolean {
     return this.#selected.length > 0 || this.#excluded.some(({ matched }) => !matched);
   }
 

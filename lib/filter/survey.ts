@@ -37,7 +37,7 @@ export function survey(dump: Dump, options: FilterOptions): Survey {
   let plainPasswords = false;
   const users: Entry[] = [];
   for (const entry of dump.entries) {
-    if (!selection.waits && !entry.key.includes("/users/")) continue;
+    if (!selection.needsMore && !entry.key.includes("/users/")) continue;
     const key = readKey(entry.key);
     if (!key) continue;
     selection.survey(namesUnder(key));
@@ -117,8 +117,8 @@ function sourceOf({ name, entries }: Dump, { source: given, target }: FilterOpti
     if (++read === evidenceEntries) break;
   }
   const form = `line ${sourceLine} has the form of ${describeRange(source)}`;
-  const said = given === undefined ? source : rangeOfSource(given);
-  if (!overlap(said, source)) {
+  const stated = given === undefined ? source : rangeOfSource(given);
+  if (!overlap(stated, source)) {
     throw new Failure(
       `${name}: --source ${given}, but ${form}`,
       "leave --source away: but for 2.3.0 and 2.3.1 the version is found by itself.",
@@ -130,5 +130,5 @@ function sourceOf({ name, entries }: Dump, { source: given, target }: FilterOpti
       "a dump can only be converted for a later version.",
     );
   }
-  return { source: said, sourceLine };
+  return { source: stated, sourceLine };
 }

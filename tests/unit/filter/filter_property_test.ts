@@ -244,14 +244,14 @@ Deno.test("values that are recognized come out as those that are parsed under an
   assert(converted > 0.2 * seeds, `${converted} of ${seeds} converted`);
 });
 
-Deno.test("what is told of each entry is the same whether its value is recognized or parsed", async () => {
+Deno.test("what is reported of each entry is the same whether its value is recognized or parsed", async () => {
   for (let seed = 1; seed <= seeds; seed++) {
     const dump = generate(seed, false);
-    const told: unknown[][] = [[], []];
+    const reported: unknown[][] = [[], []];
     for (const [n, text] of [dump, spaced(dump)].entries()) {
-      await filter(text, { target: targets[seed % 4]!, ...await flags(seed) }, told[n]);
+      await filter(text, { target: targets[seed % 4]!, ...await flags(seed) }, reported[n]);
     }
-    assertEquals(told[0], told[1], `seed ${seed}`);
+    assertEquals(reported[0], reported[1], `seed ${seed}`);
   }
 });
 

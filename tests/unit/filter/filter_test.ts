@@ -131,7 +131,7 @@ Deno.test("what is refused writes nothing at all", async () => {
   assertEquals([out, error?.startsWith("line 56: /x: an unknown kind of key")], ["", true]);
 });
 
-Deno.test("a member without its user is told by the user's name and the tenant", async () => {
+Deno.test("a member without its user is named with its tenant", async () => {
   const dump = await fixture("dumps/2.3.5.4-cluster.dump");
   const own = await parseRules("- drop: /*/users/alice", "rules.yaml");
   const { notes } = await filter(dump, { target: "2.4.2", own });

@@ -8,11 +8,11 @@ import { Selection } from "../../../lib/filter/selection.ts";
 import { Failure } from "../../../lib/cli/errors.ts";
 import type { Format } from "../../../lib/versions/versions.ts";
 
-/** What a filter makes; `error` where it refuses. */
+/** What a filter returns; `error` if it refuses. */
 export interface Filtered {
-  /** the dump, whole; empty where it refuses */
+  /** the whole dump; empty if it refuses */
   out: string;
-  /** what it says on stderr */
+  /** what it reports on stderr */
   notes: string[];
   error?: string;
 }
@@ -33,15 +33,15 @@ export const defaults = {
   loadHash: () => Promise.resolve((password, id) => `$2b$12$${id}.${password.length}`),
 } satisfies Partial<FilterOptions>;
 
-/** A dump through the filter, in this process. @param told gets what became of each entry */
+/** A dump through the filter, in this process. @param outcomes gets what became of each entry */
 export async function filter(
   dump: string | Uint8Array,
   options: Partial<FilterOptions> & { target: Format },
-  told?: unknown[],
+  outcomes?: unknown[],
 ): Promise<Filtered> {
   const bytes = typeof dump === "string" ? new TextEncoder().encode(dump) : dump;
   const given: FilterOptions = {
-    ...{ ...defaults, selection: select(), details: told !== undefined },
+    ...{ ...defaults, selection: select(), details: outcomes !== undefined },
     ...options,
   };
   let out = "";
@@ -49,7 +49,7 @@ export async function filter(
     const read = await readDump(ReadableStream.from([bytes]), "dump", { unmarked: true });
     const filtered = await filterDump(read, given, new AbortController().signal);
     for (const [i, { end: _, ...outcome }] of filtered.outcomes.entries()) {
-      told?.push({ ...outcome, key: keyOf(read.entries[i]!, outcome) });
+      outcomes?.push({ ...outcome, key: keyOf(read.entries[i]!, outcome) });
     }
     await writeDump(
       entriesOf(filtered),
