@@ -59,7 +59,7 @@ export function differingFields(key: string, a: string, b: string): string[] {
 }
 
 /** The databases that a server makes and fills by itself: its metrics and its views. */
-const systemDatabases = ["usage_schema", "cluster_schema"];
+export const systemDatabases = ["usage_schema", "cluster_schema"];
 
 /** Whether a running cluster rewrites it by itself: counters, nodes, metrics, queries, buckets, its own databases. */
 export function isVolatile(object: Key): boolean {

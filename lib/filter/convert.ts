@@ -118,10 +118,11 @@ function wrapperOf(table: string): string {
 }
 
 /** What the conversion of every entry of a dump needs. */
-interface Conversion
-  extends Pick<Survey, "source" | "sourceLine">, Pick<FilterOptions, "target" | "cluster" | "details"> {
-  readonly rules: Pick<Rules, "changes">;
-  readonly hash: Context["hash"];
+interface Given {
+  options: FilterOptions;
+  facts: Survey;
+  rules: Rules;
+  hash: Context["hash"];
 }
 
 /**
@@ -129,10 +130,11 @@ interface Conversion
  * @throws {InvalidValue} if the value is not one that the dump's version wrote, or that the target reads
  * @throws {Failure} if it has the form of another version than the dump
  */
-export function convert({ entry, key }: Item, patches: readonly OwnRule[], given: Conversion): Outcome {
+export function convert({ entry, key }: Item, patches: readonly OwnRule[], given: Given): Outcome {
+  const { target, cluster, details } = given.options;
   const before = parseJson(entry.value);
   identify(entry.key, before);
-  assertReadable(key, before, formOf(key, before, entry.line, given));
+  assertReadable(key, before, formOf(key, before, entry.line, given.facts));
   let hashed = false;
   const hash: Context["hash"] = (password, id) => {
     hashed = true;
@@ -140,7 +142,7 @@ export function convert({ entry, key }: Item, patches: readonly OwnRule[], given
   };
   let after = before;
   const rules: string[] = [];
-  for (const { name, change } of given.rules.changes) {
+  for (const { name, change } of given.rules.conversions) {
     const next = change(after, key, hash);
     if (!changes(after, next).length) continue;
     after = next;
@@ -150,17 +152,16 @@ export function convert({ entry, key }: Item, patches: readonly OwnRule[], given
     after = change!(after);
     rules.push(name);
   }
-  assertReadable(key, after, given.target);
+  assertReadable(key, after, target);
   const end = rules.length ? { length: entry.value.length, text: formatJson(after) } : undefined;
-  const details = end && given.details ? changes(before, after) : [];
-  const cluster = given.cluster === key.cluster ? undefined : given.cluster;
-  if (cluster !== undefined) rules.push("--cluster");
+  const isRenamed = cluster !== undefined && cluster !== key.cluster;
+  if (isRenamed) rules.push("--cluster");
   return {
     kind: key.kind,
     action: rules.length ? "converted" : "kept",
     rules,
-    changes: details,
-    cluster,
+    changes: details && end ? changes(before, after) : [],
+    cluster: isRenamed ? cluster : undefined,
     end,
     hashed,
     remarks: key.kind === "user" ? remarksOn(before, after) : [],
@@ -170,7 +171,7 @@ export function convert({ entry, key }: Item, patches: readonly OwnRule[], given
 }
 
 /** The earliest form that both the value and the dump may have, as a position. @throws {Failure} if there is none */
-function formOf(key: Key, value: Json, line: number, { source, sourceLine }: Conversion): number {
+function formOf(key: Key, value: Json, line: number, { source, sourceLine }: Survey): number {
   const range = formatsOf(key, value);
   const both = overlap(range, source);
   if (both) return both.first;

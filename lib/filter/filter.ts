@@ -90,7 +90,7 @@ class EntryFilter {
     readonly notes: Notes,
   ) {
     const rules = rulesFor(options, facts);
-    const given = { ...options, ...facts, rules, hash };
+    const given = { options, facts, rules, hash };
     this.#rules = rules;
     this.#dropsOf = new Map(kinds.map((of) => [of, rules.drops.filter(({ kind = of }) => kind === of)]));
     this.#convertOnce = remember((item, patches) => convert(item, patches, given));

@@ -1,6 +1,7 @@
 /**
  * What the filter does to each entry, as lists of rules. `--print-rules` prints the very rules that run.
  */
+import { systemDatabases } from "../dump/compare.ts";
 import { digitsOf, isObject, type Json } from "../dump/json.ts";
 import { isUnlisted, type Key } from "../dump/key.ts";
 import type { Entry } from "../dump/text.ts";
@@ -14,7 +15,7 @@ import {
   targets,
 } from "../versions/versions.ts";
 import { partOf } from "../versions/entry.ts";
-import type { Context } from "../versions/step.ts";
+import type { Context, VersionStep } from "../versions/step.ts";
 import { glob, namesUnder, type Selection } from "./selection.ts";
 
 interface Rule {
@@ -32,7 +33,7 @@ export interface Drop extends Rule {
 }
 
 /** Changes a value, or returns it as it is. */
-export interface Change extends Rule {
+export interface Conversion extends Rule {
   change(value: Json, key: Key, hash: Context["hash"]): Json;
 }
 
@@ -48,7 +49,7 @@ export interface OwnRule extends Rule {
 export interface Rules {
   readonly ownDrops: readonly OwnRule[];
   readonly drops: readonly Drop[];
-  readonly changes: readonly Change[];
+  readonly conversions: readonly Conversion[];
   readonly patches: readonly OwnRule[];
 }
 
@@ -115,20 +116,12 @@ const buckets = dropsByKey(
   "raft groups that do not exist in the new cluster",
   "/*/tenants/**/dbs/**/buckets/*",
 );
-const systemDatabases = ["usage_schema", "cluster_schema"].map((name) => `/*/tenants/cnosdb/dbs/${name}`);
+const systemKeys = systemDatabases.map((name) => `/*/tenants/cnosdb/dbs/${name}`);
+const systemTables = systemKeys.map((key) => `${key}/schemas/**`);
+const metrics = "the server's own metrics and views (--keep-system keeps them)";
 const system = [
-  dropsByKey(
-    "system-databases",
-    "database",
-    "the server's own metrics and views (--keep-system keeps them)",
-    ...systemDatabases,
-  ),
-  dropsByKey(
-    "system-databases",
-    "table",
-    "and what is in them",
-    ...systemDatabases.map((database) => `${database}/schemas/**`),
-  ),
+  dropsByKey("system-databases", "database", metrics, ...systemKeys),
+  dropsByKey("system-databases", "table", "and what is in them", ...systemTables),
 ];
 const slashedNames: Drop = {
   name: "slashed-names",
@@ -164,11 +157,11 @@ export function rulesFor(options: FilterOptions, facts: Pick<Survey, "source" | 
       applies: (_entry, key) => drops(namesUnder(key)),
     })),
   ];
-  const conversions = conversionsFor(facts.source, target);
+  const steps = stepsBetween(facts.source, target).map((step) => conversionOf(step, target));
   return {
     ownDrops: own.filter(({ change }) => !change),
     drops,
-    changes: replica === undefined ? conversions : [...conversions, capReplica(replica)],
+    conversions: replica === undefined ? steps : [...steps, capReplica(replica)],
     patches: own.filter(({ change }) => change),
   };
 }
@@ -181,13 +174,13 @@ export function printRules(options: Omit<FilterOptions, "target">, target = targ
   const source = options.source === undefined ? anyFormat : rangeOfSource(options.source);
   const facts = { source, pruned: new Set<string>() };
   const rules = rulesFor({ ...options, target: targetFormat(target) }, facts);
-  const { ownDrops, drops, changes, patches } = rules;
-  const texts = [...ownDrops, ...drops, ...changes, ...patches].map(({ text }) => text);
+  const { ownDrops, drops, conversions, patches } = rules;
+  const texts = [...ownDrops, ...drops, ...conversions, ...patches].map(({ text }) => text);
   return [`# in the order in which they run, for ${target}`, ...texts, ""].join("\n");
 }
 
-function conversionsFor(source: Range, target: Format): Change[] {
-  return stepsBetween(source, target).map(({ releases: [version], convert }) => ({
+function conversionOf({ releases: [version], convert }: VersionStep, target: Format): Conversion {
+  return {
     name: version,
     text: `# converts to ${version}: ${Object.keys(convert).join(", ")}`,
     change: (value, key, hash) => {
@@ -197,11 +190,11 @@ function conversionsFor(source: Range, target: Format): Change[] {
       const part = step(read.part, { target, hash });
       return read.member ? { [read.member]: part } : part;
     },
-  }));
+  };
 }
 
 /** Lowers a database's replicas to `most`, for a cluster with fewer nodes. */
-function capReplica(most: number): Change {
+function capReplica(most: number): Conversion {
   return {
     name: "--replica",
     text: `# --replica ${most}`,
