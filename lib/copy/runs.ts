@@ -37,7 +37,7 @@ export function proofOf(plan: RunPlan): string {
       ? createHash("sha256").update(JSON.stringify(exported)).digest("hex")
       : undefined,
     intoExisting: intoExisting || undefined,
-    stage: task === "export" ? stage?.source.url("TABLE") : undefined,
+    stage: task === "export" ? stage?.source.storage : undefined,
   });
 }
 

@@ -9,6 +9,8 @@ export interface StageSide {
   readonly connection: string;
   /** HOST:PORT of a served stage */
   readonly address?: string;
+  /** of a storage: its URL */
+  readonly storage?: string;
   /** The URL of a directory, without a slash at its end. A served stage takes files there until `remove`. */
   readonly url: (directory: string) => string;
 }

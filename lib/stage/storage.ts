@@ -82,6 +82,7 @@ export function storageStage(
   let isHere = false;
   const side = ({ href }: URL): StageSide => ({
     connection: connectionClause(connection),
+    storage: href,
     url(directory) {
       assertDirectory(directory);
       left.add(directory);
