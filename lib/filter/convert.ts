@@ -152,6 +152,7 @@ export function convert({ entry, key }: Item, patches: readonly OwnRule[], given
     after = change!(after);
     rules.push(name);
   }
+  if (patches.length) identify(entry.key, after);
   assertReadable(key, after, target);
   const end = rules.length ? { length: entry.value.length, text: formatJson(after) } : undefined;
   const isRenamed = cluster !== undefined && cluster !== key.cluster;

@@ -10,7 +10,7 @@
 // A pattern is a key, in which `*` stands for anything but a slash and `**` for anything.
 import { loadYaml } from "../cli/deps.ts";
 import { messageOf, UsageError } from "../cli/errors.ts";
-import { isObject, type Json, type JsonObject } from "../dump/json.ts";
+import { InvalidValue, isObject, type Json, type JsonObject } from "../dump/json.ts";
 import { changed, renamed } from "../versions/step.ts";
 import type { OwnRule } from "./rules.ts";
 import { glob } from "./selection.ts";
@@ -117,7 +117,12 @@ function renaming(names: Json | undefined): (value: Json) => Json {
     if (path.join(".") !== newPath.join(".")) {
       throw new RangeError(`rename: ${from} to ${to}: both must be at the same place`);
     }
-    const rename = (object: JsonObject) => renamed(object, (member) => member === former ? name : member);
+    const rename = (object: JsonObject) => {
+      if (Object.hasOwn(object, former) && Object.hasOwn(object, name)) {
+        throw new InvalidValue(`rename: ${to} is there already`);
+      }
+      return renamed(object, (member) => member === former ? name : member);
+    };
     return (value: Json) => isObject(value) ? changed(value, path, rename) : value;
   });
   return (value) => changes.reduce((changed, change) => change(changed), value);

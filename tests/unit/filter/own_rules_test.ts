@@ -30,6 +30,17 @@ Deno.test("rename keeps a field's place and value", async () => {
   );
 });
 
+Deno.test("a patch that would lose a field, or part a value from its key, is refused", async () => {
+  assertEquals(
+    await patched("- patch: /*/users/*\n  rename: {options.note: options.comment}"),
+    "line 1: /c/users/u: rename: options.comment is there already",
+  );
+  assertEquals(
+    await patched("- patch: /*/users/*\n  merge: {name: v}"),
+    "line 1: /c/users/u: the names in its value are not those in its key",
+  );
+});
+
 Deno.test("what JSON does not have is refused with its line", async () => {
   for (
     const [merge, message] of [
