@@ -43,7 +43,7 @@ export function summary(filtered: Filtered, target: string): string[] {
     ...lines,
     ...notes.map((note) => `note: ${note}`),
     ...(hashed
-      ? [`note: ${hashed} plain-text passwords hashed (bcrypt, cost 12): they log in as before`]
+      ? [`note: ${counted(hashed, "plain-text password")} hashed (bcrypt, cost 12): they log in as before`]
       : []),
     ...(counts.keys().every(({ action }) => action === "dropped") ? ["note: not one entry comes out"] : []),
   ];

@@ -63,13 +63,12 @@ const forms = ["TENANT", "TENANT.DATABASE", "TENANT.DATABASE.TABLE"];
 
 /** @param count how many names the pattern must have; undefined: one to three @throws {UsageError} */
 function readPattern(flag: string, name: string, count?: number): Pattern {
+  const allowed = count ? forms.slice(count - 1, count) : forms;
   const parts = splitName(name);
-  if (!parts || (count ? parts.length !== count : parts.length > 3)) {
-    const expected = !parts
-      ? "names with dots between them; a name with a dot in it goes in double quotes"
-      : count
-      ? forms[count - 1]
-      : forms.join(" or ");
+  if (!parts || !allowed.includes(forms[parts.length - 1]!)) {
+    const expected = parts
+      ? allowed.join(" or ")
+      : "names with dots between them; a name with a dot in it goes in double quotes";
     throw new UsageError(`--${flag} ${JSON.stringify(name)}: expected ${expected}`);
   }
   const tests = parts.map((part) => glob(part));
