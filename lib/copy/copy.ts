@@ -30,8 +30,10 @@ export interface RunOptions extends CopyContext {
   readonly show: (text: string) => void;
 }
 
-/** How often to look for tables that other workers have released. */
+/** How often to look for tables that other workers have released, and whether there is room for more. */
 const lookAgainMs = 1_000;
+/** Groups of tables at work for each job, if most of them wait to be retried. */
+const groupsMost = 16;
 /** How many times a table is compared if rows of it expire on their way. */
 const comparisonsMost = 4;
 
@@ -92,20 +94,27 @@ export class TableRun {
 
   /**
    * Works on tables of one database for each job, and leaves the rest to other workers: more of one database
-   * would gain nothing, as the target takes one import into it after another.
+   * would gain nothing, as the target takes one import into it after another. While tables only wait to be
+   * retried, it takes others as well.
    */
   async #takeTables(): Promise<void> {
-    const { claim, jobs, ledger, signal } = this.options;
+    const { claim, jobs, ledger, schedule, signal } = this.options;
     const running = new Set<Promise<void>>();
+    let isIdle = false;
     try {
       while (!signal.aborted) {
-        const names = running.size < jobs ? await claim(unionMost) : [];
+        const names = running.size < jobs || isIdle ? await claim(unionMost) : [];
+        isIdle = false;
         if (names.length) {
           const work = this.#work(names).catch((error) => this.#stop(error));
           running.add(work);
           work.then(() => running.delete(work));
-        } else if (running.size) await Promise.race(running);
-        else if (await ledger?.others()) await pause(lookAgainMs, signal);
+        } else if (running.size) {
+          const look = new AbortController();
+          await Promise.race([...running, pause(lookAgainMs, look.signal)]);
+          look.abort();
+          isIdle = schedule.isIdle && running.size < jobs * groupsMost;
+        } else if (await ledger?.others()) await pause(lookAgainMs, signal);
         else break;
       }
     } finally {

@@ -96,6 +96,11 @@ export class Schedule {
     }
   }
 
+  /** Whether a further statement could run at once. */
+  get isIdle(): boolean {
+    return this.#waiting.size === 0 && this.#running.size < this.options.jobs;
+  }
+
   /** Lets no statement begin, or lets them begin again. */
   pause(paused: boolean): void {
     this.#paused = paused;

@@ -1033,6 +1033,18 @@ Deno.test("a worker takes a database for each of its jobs, and leaves the others
   assertEquals(pair.differences(), []);
 });
 
+Deno.test("a database that takes no rows for a while does not hold up the others", async () => {
+  const one = { tables: { t: 3 } };
+  await using pair = await Pair.start({ databases: { a: one, b: one, c: one } });
+  const isDone = (database: string) => pair.rows("young", database, "t").length === 3;
+  pair.young.fault = ({ body }) =>
+    body.startsWith('COPY INTO "a"') && !(isDone("b") && isDone("c"))
+      ? refuse("Valid node is not enough, need: 2, but found: 1", "030053")
+      : undefined;
+  const { results } = await pair.copy({ jobs: 1 }, { patienceMs: 8_000 });
+  assertEquals(results.map(({ status }) => status), ["equal", "equal", "equal"]);
+});
+
 Deno.test("statements go to the data nodes that are up, and one that died is left out", async () => {
   const tables = Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`t${i}`, 5]));
   await using pair = await Pair.start({ databases: { db: { tables } } });
