@@ -743,10 +743,16 @@ Deno.test("a ledger that fails leaves the tables at work undone, and none is cal
   const broken = Promise.withResolvers<void>();
   pair.old.fault = ({ body }) =>
     /^COPY INTO .*"b"/.test(body) ? { kind: "delay", until: broken.promise } : undefined;
-  const run = pair.copy({ jobs: 2 });
+  const where = `${pair.directory}/ledger.sqlite`;
+  pair.young.fault = ({ body }) => {
+    if (!body.startsWith('COPY INTO "a"')) return undefined;
+    using ledger = new DatabaseSync(where);
+    ledger.exec("DROP TABLE cnosdb_migrate_ttl_3");
+    return undefined;
+  };
+  const run = pair.copy({ jobs: 2 }, { ledger: where });
   await until(() => pair.rows("young", "a", "t").length === 1, "the other table");
-  using ledger = new DatabaseSync(`${pair.directory}/ledger.sqlite`);
-  ledger.exec("DROP TABLE cnosdb_migrate_ttl_3");
+  using ledger = new DatabaseSync(where);
   const ended = ledger.prepare("SELECT 1 FROM cnosdb_migrate_table_3 WHERE status = 'equal'");
   await until(() => ended.get() !== undefined, "its result, after which TTLs are looked up");
   setTimeout(() => broken.resolve(), 300);
