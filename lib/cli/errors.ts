@@ -1,12 +1,12 @@
 /**
- * What can go wrong for an operator, by exit code: 0 done, 1 failed, 2 usage, 3 done but reading back found a
- * difference, 130 interrupted. Anything else that is thrown is a bug of ours, and never taken for bad data.
+ * Errors for the operator, a class for each exit code: 1 failed, 2 usage, 3 done but reading back found a
+ * difference, 130 interrupted. Whatever else is thrown is a bug of ours, and is not mistaken for bad data.
  */
 import { presentable } from "./presentable.ts";
 
 /**
- * A failure that the operator can act on. `message` says what was tried, where and what came back; `hint`
- * what to do. Neither holds a known secret, nor anything that a terminal would act on.
+ * A failure that the operator can do something about. `message` says what was tried, where and what came
+ * back; `hint` says what to do. Both are made presentable.
  */
 export class Failure extends Error {
   override name = "Failure";
@@ -37,7 +37,7 @@ export class Interrupted extends Failure {
   override readonly exitCode = 130;
 }
 
-/** The first line of whatever was thrown, without a stack. */
+/** The first line of the message of whatever was thrown. */
 export function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return presentable(text.split("\n", 1)[0] || (error instanceof Error ? error.name : "unknown error"));

@@ -1,4 +1,4 @@
-/** Stdin, stdout and files. */
+/** Reading and writing stdin, stdout and files. */
 import { abortable } from "./deps.ts";
 import { Failure, messageOf, UsageError } from "./errors.ts";
 import { harmless, presentable } from "./presentable.ts";
@@ -7,8 +7,8 @@ import type { Say } from "./say.ts";
 const encoder = new TextEncoder();
 
 /**
- * The bytes of a file, or of stdin if `path` is undefined or `-`. Each chunk is only good until the next. A
- * pipe is silent as long as the script before it works, so an interrupt does not wait for its next byte.
+ * Reads a file, or stdin if `path` is undefined or `-`. Each chunk is only valid until the next. An interrupt
+ * does not wait for the next chunk: a pipe is silent while the script before it works.
  * @throws {UsageError} if stdin is a terminal @throws {Failure} if it cannot be read
  * @throws {Interrupted} as soon as the script is interrupted
  */
@@ -20,16 +20,11 @@ export async function* readInput(path: string | undefined, signal: AbortSignal):
   try {
     using opened = fromStdin ? undefined : await Deno.open(path);
     const file = opened ?? Deno.stdin;
-    let [buffer, next] = [new Uint8Array(1 << 20), new Uint8Array(1 << 20)];
-    let reading = file.read(buffer);
+    const buffer = new Uint8Array(1 << 20);
     for (;;) {
-      const bytes = await abortable(reading, signal);
+      const bytes = await abortable(file.read(buffer), signal);
       if (bytes === null) return;
-      // The next chunk is read while this one is worked on.
-      reading = file.read(next);
-      reading.catch(() => {});
       yield buffer.subarray(0, bytes);
-      [buffer, next] = [next, buffer];
     }
   } catch (error) {
     if (error instanceof Failure) throw error;
@@ -37,7 +32,7 @@ export async function* readInput(path: string | undefined, signal: AbortSignal):
   }
 }
 
-/** A small file as text. @throws {Failure} if it cannot be read */
+/** Reads a small file as text. @throws {Failure} if it cannot be read */
 export async function readText(path: string): Promise<string> {
   return await Deno.readTextFile(path).catch((error) => {
     throw new Failure(`${path}: cannot be read: ${messageOf(error)}`);
@@ -52,7 +47,7 @@ export async function writeAll(
   for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
 }
 
-/** Writes bytes to stdout as they are. @throws {Failure} if nobody reads any more, or the disk is full */
+/** Writes bytes to stdout. @throws {Failure} if its reader has ended, or the disk is full */
 export async function writeStdout(bytes: Uint8Array): Promise<void> {
   try {
     await writeAll(Deno.stdout, bytes);
@@ -60,7 +55,7 @@ export async function writeStdout(bytes: Uint8Array): Promise<void> {
     if (!(error instanceof Deno.errors.BrokenPipe)) {
       throw new Failure(`stdout: ${messageOf(error)}`, "is the disk full?");
     }
-    // What the reader (`| head`, or a script that failed) did not take is lost, so this is no success.
+    // The reader (`| head`, or a script that failed) did not get the rest, so this is no success.
     throw new Failure("stdout was closed before all was written", "did the next command in the pipe end?");
   }
 }
@@ -71,9 +66,9 @@ export function printLine(text: string): Promise<void> {
 }
 
 /**
- * Writes a value as a line of JSON that no terminal acts on. It is data: a name stays as it is, even if a
- * table is called like a password; errors in it have been without secrets since they were made. Throws as
- * `writeStdout`.
+ * Writes a value as a line of JSON that no terminal acts on. It is data, so no secrets are taken out of it: a
+ * table may have the name of a password, and errors hold none since they were made. Throws as `writeStdout`
+ * does.
  */
 export function printJson(value: unknown): Promise<void> {
   return writeStdout(encoder.encode(`${harmless(JSON.stringify(value))}\n`));
@@ -82,7 +77,7 @@ export function printJson(value: unknown): Promise<void> {
 /** Warns if stdout is a file that others can read, as `> dump` makes it: dumps hold password hashes. */
 export async function warnOfReaders(say: Say): Promise<void> {
   if (Deno.stdout.isTerminal()) return;
-  // loaded here alone: node:fs costs 20 ms
+  // imported only here: loading node:fs takes 20 ms
   const { fstatSync } = await import("node:fs");
   const { mode } = fstatSync(1);
   if ((mode & 0o170000) === 0o100000 && mode & 0o044) {
@@ -90,36 +85,27 @@ export async function warnOfReaders(say: Say): Promise<void> {
   }
 }
 
-/** Takes bytes, which it may keep. */
+/** Writes bytes, which it may keep. */
 export type Sink = (bytes: Uint8Array) => Promise<void>;
 
-const pieceBytes = 1 << 20;
-
-/** Writes lines in pieces of a megabyte, each while the next is filled. @param lines without newlines at their ends */
+/** Writes lines, a megabyte at a time. @param lines without newlines at their ends */
 export async function writeLines(lines: Iterable<string>, sink: Sink): Promise<void> {
-  let piece = new Uint8Array(pieceBytes);
-  let used = 0;
-  let writing = Promise.resolve();
+  let text = "";
   for (const line of lines) {
-    // A character takes three bytes at most.
-    const mostBytes = 3 * line.length + 1;
-    if (used + mostBytes > piece.length) {
-      await writing;
-      writing = sink(piece.subarray(0, used));
-      piece = new Uint8Array(Math.max(pieceBytes, mostBytes));
-      used = 0;
-    }
-    used += encoder.encodeInto(`${line}\n`, piece.subarray(used)).written;
+    text += `${line}\n`;
+    if (text.length < 1 << 20) continue;
+    await sink(encoder.encode(text));
+    text = "";
   }
-  await writing;
-  await sink(piece.subarray(0, used));
+  await sink(encoder.encode(text));
 }
 
 /**
- * Writes a file that appears whole or not at all: beside its place (mode 0600), synced and renamed. After a
- * kill `FILE.XXXXXXXX.partial` stays until FILE is written again. A pipe or a device is written as it is.
- * @param write is given what takes the file's bytes
- * @throws {Failure} if it cannot be written, and whatever `write` throws; nothing is left of it then
+ * Writes a file that appears whole or not at all: it is written as `FILE.XXXXXXXX.partial` (mode 0600),
+ * synced and renamed. What a killed run left is removed when FILE is written again. A pipe or a device is
+ * written directly.
+ * @param write writes the content to its sink
+ * @throws {Failure} if the file cannot be written, and what `write` throws; then nothing is left of it
  */
 export async function saveFile(path: string, write: (sink: Sink) => Promise<void>): Promise<void> {
   const explained = async <T>(action: Promise<T>): Promise<T> => {
@@ -134,7 +120,7 @@ export async function saveFile(path: string, write: (sink: Sink) => Promise<void
     using file = await explained(Deno.open(target, { write: true }));
     return await write((bytes) => explained(writeAll(file, bytes)));
   }
-  await removeStale(target).catch(() => {}); // another user's, or a directory that may not be listed
+  await removeStale(target).catch(() => {}); // another user's, or the directory may not be listed
   const partial = `${target}.${crypto.randomUUID().slice(0, 8)}.partial`;
   try {
     {
@@ -149,7 +135,7 @@ export async function saveFile(path: string, write: (sink: Sink) => Promise<void
   }
 }
 
-/** Removes what a killed run left of a file: what nobody has written to for ten minutes. */
+/** Removes what killed runs left of a file: partial files that were not written to for ten minutes. */
 async function removeStale(target: string): Promise<void> {
   const nameAt = target.lastIndexOf("/") + 1;
   const [directory, prefix] = [target.slice(0, nameAt) || "./", `${target.slice(nameAt)}.`];

@@ -2,8 +2,8 @@
 import chinese from "./chinese.json" with { type: "json" };
 
 /**
- * Whether the locale asks for Chinese: the first variable that is set decides.
- * @param read returns a variable; if it is not allowed to (a shebang allows it), none is set
+ * Whether the locale is Chinese: the first variable that is set decides.
+ * @param read reads a variable; if that is not permitted, the answer is no
  */
 export function isChinese(read: (name: string) => string | undefined): boolean {
   try {
@@ -15,9 +15,9 @@ export function isChinese(read: (name: string) => string | undefined): boolean {
 }
 
 /**
- * @param catalogue Chinese by English. `{}` in the English stands for any text, `{1}`, `{2}` … in the Chinese
- * for the first and the second of them
- * @returns a function that translates what the catalogue has, and leaves other texts as they are
+ * @param catalogue Chinese texts by English ones. Each `{}` in the English stands for any text, and `{1}`,
+ * `{2}` … in the Chinese for what they matched
+ * @returns a function that translates the texts in the catalogue and returns others unchanged
  */
 export function translator(catalogue: Readonly<Record<string, string>>): (text: string) => string {
   const patterns = Object.entries(catalogue).filter(([english]) => english.includes("{}")).map(
@@ -36,7 +36,7 @@ export function translator(catalogue: Readonly<Record<string, string>>): (text: 
   };
 }
 
-/** Translates a fixed text or a message into the language of this process. */
+/** Translates a text into the operator's language. */
 export const translate: (text: string) => string = isChinese(Deno.env.get)
   ? translator(chinese)
   : (text) => text;

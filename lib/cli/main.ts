@@ -1,4 +1,4 @@
-/** How each script runs: SIGINT, errors for an operator, the exit code. */
+/** Runs a script: signals, errors for the operator, the exit code. */
 import { type Args, type Command, help, parse, version } from "./command.ts";
 import { Failure, Interrupted, messageOf, UsageError } from "./errors.ts";
 import { keepSecretsOf } from "./presentable.ts";
@@ -7,14 +7,15 @@ import { printLine } from "./files.ts";
 
 /**
  * Runs a script to its end and exits the process with its code.
- * @param run does the work and returns the exit code; SIGINT and SIGTERM abort its signal, a second one exits
+ * @param run does the work and returns the exit code. SIGINT or SIGTERM aborts its signal; a second one exits
+ * at once
  */
 export async function main(
   command: Command,
   run: (args: Args, signal: AbortSignal, say: Say) => Promise<number>,
 ): Promise<never> {
   const say = (message: string) => writeMessage(command.name, message);
-  const signal = signalOfInterrupt();
+  const signal = interruptSignal();
   keepSecretsOf(Deno.args);
   try {
     const args = parse(command, Deno.args);
@@ -24,11 +25,11 @@ export async function main(
     Deno.exit(0);
   } catch (thrown) {
     const error = signal.aborted && !(thrown instanceof Failure) ? signal.reason : thrown;
-    Deno.exit(complain(error, say));
+    Deno.exit(report(error, say));
   }
 }
 
-function signalOfInterrupt(): AbortSignal {
+function interruptSignal(): AbortSignal {
   const controller = new AbortController();
   const interrupt = () => {
     if (controller.signal.aborted) Deno.exit(130);
@@ -39,8 +40,8 @@ function signalOfInterrupt(): AbortSignal {
   return controller.signal;
 }
 
-/** Tells an operator what was thrown. @returns the exit code */
-function complain(error: unknown, say: Say): number {
+/** Reports what was thrown. @returns the exit code */
+function report(error: unknown, say: Say): number {
   const debug = Deno.args.includes("--debug");
   if (error instanceof Failure) {
     say(`error: ${error.message}`);

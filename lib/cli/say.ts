@@ -6,13 +6,13 @@ import { describeSeconds, fit } from "./text.ts";
 /** Where a script's messages go: stderr, or nowhere under `--quiet`. */
 export type Say = (message: string) => void;
 
-/** What nothing is said to, as --quiet asks. */
+/** Says nothing, for --quiet. */
 export const silent: Say = () => {};
 
 function write(text: string): void {
   try {
     Deno.stderr.writeSync(new TextEncoder().encode(text));
-  } catch { /* stderr is closed: nobody is left to be told */ }
+  } catch { /* stderr is closed: nobody reads it */ }
 }
 
 /** Writes a message in the operator's language; lines that are not indented begin with the script's name. */
@@ -24,24 +24,24 @@ export function writeMessage(name: string, message: string): void {
 
 let isDrawn = false;
 
-/** Takes away the line that showProgress() drew, until it is drawn again in a moment. */
+/** Removes the line that showProgress() drew; it is soon drawn again. */
 export function hideProgress(): void {
   if (isDrawn) write("\r\x1b[K");
   isDrawn = false;
 }
 
 /**
- * Shows how far a long job is: a line that is refreshed on a terminal, else one every 10 s.
- * @param line says how far it is
- * @returns ends it
+ * Shows how far a long job is: one line that is redrawn on a terminal, elsewhere a message every 10 s.
+ * @param line returns what to show
+ * @returns a function that ends it
  */
 export function showProgress(line: () => string, say: Say): () => void {
   if (say === silent) return () => {};
   const terminal = Deno.stderr.isTerminal();
-  // 0: a terminal that does not tell its size
-  const columns = terminal && Deno.consoleSize().columns || 80;
   const draw = () => {
     hideProgress();
+    // Asked each time, as a window can be resized. 0: a terminal that does not know its size.
+    const columns = Deno.consoleSize().columns || 80;
     write(fit(presentable(line()), columns - 1));
     isDrawn = true;
   };

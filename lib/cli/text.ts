@@ -1,18 +1,18 @@
-/** How texts, numbers and times are written for people. */
+/** Writes texts, numbers and times for people. */
 
 /** Characters that take two columns of a terminal: Chinese, Japanese, Korean, emoji. */
 const wide = "\\u1100-\\u115f\\u2e80-\\ua4cf\\uac00-\\ud7a3\\uf900-\\ufaff\\ufe30-\\uff60\\uffe0-\\uffe6" +
   "\\u{20000}-\\u{3fffd}\\p{Emoji_Presentation}";
 const wideCharacter = new RegExp(`[${wide}]`, "gu");
-/** a line may be cut between these: words, blanks, single wide characters with the punctuation after them */
+/** what lines are cut between: words, blanks, single wide characters with the punctuation after them */
 const pieces = new RegExp(`\\s+|[${wide}][、。，；：！？）”]*|[^\\s${wide}]+[、。，；：！？）”]*`, "gu");
 
-/** How many columns of a terminal a text takes. */
+/** The width of a text in columns of a terminal. */
 export function widthOf(text: string): number {
   return [...text].length + (text.match(wideCharacter)?.length ?? 0);
 }
 
-/** A text in at most so many columns of a terminal. */
+/** A text, cut to at most `columns` of a terminal. */
 export function fit(text: string, columns: number): string {
   if (widthOf(text) <= columns) return text;
   let fitted = "";
@@ -23,7 +23,7 @@ export function fit(text: string, columns: number): string {
   return `${fitted}…`;
 }
 
-/** Cuts a text into lines of at most `width` columns, between words. */
+/** Breaks a text between words into lines of at most `width` columns. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = "";
@@ -52,7 +52,7 @@ export function counted(n: number, one: string, many = `${one}s`): string {
   return `${n} ${n === 1 ? one : many}`;
 }
 
-/** `1h 20m`, `3m 5s`, `8s`: to the second, from an hour on to the minute. */
+/** `1h 20m`, `3m 5s`, `8s`: rounded to seconds, from an hour on to minutes. */
 export function describeSeconds(seconds: number): string {
   const smallestUnit = seconds < 3600 ? "second" : "minute";
   const duration = Temporal.Duration.from({ seconds: Math.round(seconds) });

@@ -1,10 +1,10 @@
-/** Addresses of servers as an operator gives them. */
+/** Addresses of servers, as the operator writes them. */
 import { UsageError } from "../cli/errors.ts";
 import { echoed, keepSecret } from "../cli/presentable.ts";
 
-/** A server's address with the credentials that were in its URL, which never appear in a message. */
+/** A server's address, and the credentials that were in its URL. */
 export interface Endpoint {
-  /** without credentials or trailing slash; this is what messages show */
+  /** without credentials and trailing slash, so messages may show it */
   readonly url: string;
   readonly user?: string | undefined;
   readonly password?: string | undefined;
@@ -13,13 +13,13 @@ export interface Endpoint {
 /**
  * @param text a URL, or `host:port` or `host` for `http://host:port`
  * @param port for a host alone: 8901 for the meta service, 8902 for SQL
- * @throws {UsageError} if it is neither; nothing of it that may be a password is shown
+ * @throws {UsageError} if it is neither; the message shows nothing that may be a password
  */
 export function parseEndpoint(text: string, port: 8901 | 8902): Endpoint {
   const short = !/^[a-z][a-z0-9+.-]*:\/\//i.test(text);
   const url = URL.parse(short ? `http://${text}` : text);
-  // A number alone would be taken for an address (8901 for 0.0.34.197). A slash in a password ends the host:
-  // an @ follows it.
+  // URL.parse takes a number for an address (8901 for 0.0.34.197). An @ behind the host is what follows a
+  // password with a slash in it, at which URL.parse ends the host.
   if (
     !url || !/^https?:$/.test(url.protocol) || !url.hostname || /\s|^\d+$/.test(text) ||
     /@/.test(url.pathname + url.search + url.hash)
@@ -48,8 +48,8 @@ function decode(text: string): string {
 }
 
 /**
- * The header that names us to a server: without credentials as root without a password, as CnosDB's own
- * client does. From now on no message shows the password, unless it is the user's name, which is shown.
+ * The Authorization header for a server; without credentials it is root's without a password, as CnosDB's own
+ * client sends it. From now on no message shows the password, unless it is also the user's name.
  */
 export function basicAuthorization({ user = "root", password = "" }: Endpoint): string {
   const credentials = new TextEncoder().encode(`${user}:${password}`).toBase64();

@@ -1,4 +1,4 @@
-/** Names of CnosDB's objects, as messages show them. */
+/** Names of CnosDB's objects. */
 import { harmless } from "../cli/presentable.ts";
 
 /** A table's whole name. */
@@ -8,21 +8,21 @@ export interface TableName {
   readonly table: string;
 }
 
-/** What databases are told apart by in a Map; no name has a NUL. */
+/** A database as a key of a Map; no name has a NUL. */
 export const databaseKey = ({ tenant, database }: Pick<TableName, "tenant" | "database">) =>
   `${tenant}\0${database}`;
 
-/** What tables are told apart by in a Map. */
+/** A table as a key of a Map. */
 export const tableKey = ({ tenant, database, table }: TableName) => `${tenant}\0${database}\0${table}`;
 
-/** A name as an operator writes it: what is not only letters, digits, `_` and `-` is quoted, as in SQL. */
+/** Names joined by dots, for messages. Those not only of letters, digits, `_` and `-` are quoted, as in SQL. */
 export function displayName(...names: string[]): string {
   return names.map((name) =>
     /^[\p{L}\p{N}_-]+$/u.test(name) ? name : `"${harmless(name.replaceAll('"', '""'))}"`
   ).join(".");
 }
 
-/** The same of a table. */
+/** A table's whole name, for messages. */
 export function displayTable({ tenant, database, table }: TableName): string {
   return displayName(tenant, database, table);
 }

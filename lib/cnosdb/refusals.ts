@@ -1,22 +1,22 @@
 /**
- * What a failed request to CnosDB means: what passes by itself, what is refused, and what concerns more than
- * the statement. Codes and texts are of real servers (2.3.3 to 2.4.3.4, fixtures/recorded) or from CnosDB's
- * source (coordinator, meta, tskv, query_server/spi).
+ * What an error of CnosDB means: whether it passes by itself, is final, or concerns more than one statement.
+ * Codes and texts are from real servers (2.3.3 to 2.4.3.4, fixtures/recorded) and CnosDB's source
+ * (coordinator, meta, tskv, query_server/spi).
  */
 import { NoAnswer } from "./http.ts";
 import { SqlError } from "./sql.ts";
 
 /**
- * - `transient`: nothing was done; it passes by itself (a node that has just started, a connection refused)
- * - `unknown`: it may have been done; a repeat does no harm if the statement is idempotent
+ * - `transient`: nothing was done, and it passes by itself (a node has just started, a connection is refused)
+ * - `unknown`: it may have been done; repeat it if it is idempotent
  * - `overloaded`: the cluster has too much to do: wait, and send less at once
  * - `expired`: rows are older than the database's TTL
- * - `cluster`: it concerns our user on the whole cluster, so no other statement fares better
- * - `refused`: a repeat would be refused again
+ * - `cluster`: the cluster refuses our user, so all other statements would fail, too
+ * - `refused`: a repeat would fail again
  */
 export type Meaning = "transient" | "unknown" | "overloaded" | "expired" | "cluster" | "refused";
 
-/** The first that fits decides, so texts with users' names stand first and are told by their beginning. */
+/** The first match decides. Texts that quote users' names come first, and are matched at their beginning. */
 const byText: readonly [RegExp, Meaning][] = [
   [/^(Datafusion: )?(Error during planning|Schema error|Semantic error|sql parser error)/i, "refused"],
   [
@@ -27,15 +27,14 @@ const byText: readonly [RegExp, Meaning][] = [
   [/^Auth error|^Access denied|^Insufficient privileges, expected \[change password/i, "cluster"],
   [/^Insufficient privileges/i, "refused"],
   [/expired (bucket|time)/i, "expired"],
-  // "max is" comes with limits on how many things there may be, which do not refill
+  // "max is" is in errors about the number of objects, a limit that does not refill
   [/reached limit(?!, max is)|request limit exceeded|too many requests/i, "overloaded"],
   [
     /memory exhausted|resources exhausted|failed to allocate|no space left|insufficient.?storage/i,
     "overloaded",
   ],
-  // It counts the nodes that are up: one that has just started, or was killed (2.4.2.1, two of them), comes
-  // back. Where the database has more replicas than there are nodes nothing comes, but ALTER DATABASE mends
-  // that while this is tried again.
+  // Too few nodes are up: one that has just started, or was killed (2.4.2.1), comes back. If the database has
+  // more replicas than there are nodes it does not pass, but ALTER DATABASE can fix that during the retries.
   [/valid node is not enough/i, "transient"],
   // raft groups without a leader yet, nodes that do not reach each other: up to two minutes, outcome unknown
   [
@@ -47,13 +46,13 @@ const byText: readonly [RegExp, Meaning][] = [
 ];
 
 /**
- * Codes of failures inside the cluster: of the coordinator (05) and of replication (06), but for what no
- * repeat mends (a tenant, a column, a time, a table's name, fields); of meta, those of its own store and its
- * leader; a query that was cancelled or a server that ends.
+ * Codes of errors that may pass: those of the coordinator (05, but for a wrong tenant, column, time, table
+ * name or fields), of replication (06), of meta's store and leader (03), a query that was cancelled (01), a
+ * server that is shutting down (02).
  */
 const passing = /^(05(?!0009|0024|003[1247])|06|0300(15|22|25|26|28|29|33|36|37|55)|01001[45]|020008)/;
 
-/** What a failure of a statement means. A bug of ours is `refused`. */
+/** What the error of a statement means. Whatever else is thrown, such as a bug of ours, is `refused`. */
 export function meaningOf(error: unknown): Meaning {
   if (error instanceof NoAnswer) return error.sent ? "unknown" : "transient";
   if (!(error instanceof SqlError)) return "refused";

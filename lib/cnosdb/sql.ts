@@ -16,17 +16,17 @@ export class SqlError extends Failure {
   }
 }
 
-/** A row as JSON. The server leaves out nulls; numbers beyond 2^53 have to be CAST to STRING. */
+/** A row, parsed from JSON. The server leaves out nulls. CAST numbers beyond 2^53 to STRING. */
 export type Row = Record<string, string | number | boolean | undefined>;
 
 export interface QueryOptions {
   tenant: string;
   database?: string;
-  /** none: as long as it takes (COPY INTO of a large table takes hours and answers only at its end) */
+  /** undefined: no limit (COPY INTO of a large table takes hours and answers only at its end) */
   timeoutMs?: number | undefined;
 }
 
-/** A data node, and who we are there. */
+/** A data node, and our user there. */
 export class SqlClient {
   readonly #authorization: string;
   readonly url: string;
@@ -42,14 +42,17 @@ export class SqlClient {
    * @throws {NoAnswer} if no whole answer comes: `sent` says whether it may have run
    */
   async query(sql: string, { tenant, database, timeoutMs }: QueryOptions): Promise<Row[]> {
-    const parameters = new URLSearchParams({ tenant, ...(database === undefined ? {} : { db: database }) });
+    const parameters = new URLSearchParams({ tenant });
+    if (database !== undefined) parameters.set("db", database);
     const { url, signal, ca } = this;
     const { status, body } = await send({
       method: "POST",
       url: `${url}/api/v1/sql?${parameters.toString().replaceAll("+", "%20")}`,
       headers: { accept: "application/json", authorization: this.#authorization },
       body: sql,
-      ...{ timeoutMs, signal, ca },
+      timeoutMs,
+      signal,
+      ca,
     });
     if (status === 200 && body === "") return [];
     const answer = parsed(body);
@@ -61,9 +64,8 @@ export class SqlClient {
         "is this the HTTP port of a data node (8902 by default)?",
       );
     }
-    const { error_code: code = "", error_message: message = body.slice(0, 300) } = (answer ?? {}) as Partial<
-      Record<string, string>
-    >;
+    const error = (answer ?? {}) as { error_code?: string; error_message?: string };
+    const { error_code: code = "", error_message: message = body.slice(0, 300) } = error;
     const what = `${url}, tenant ${tenant}: ${shorten(sql)} answered ${status}`;
     throw new SqlError(`${what}${code && ` ${code}`}: ${message || "(nothing)"}`, status, code, message);
   }
@@ -84,16 +86,17 @@ export class SqlClient {
     );
   }
 
-  /** HOST:PORT of the meta service's leader, which 2.4 tells whoever names himself; undefined for 2.3, and while there is no leader. */
+  /** HOST:PORT of the meta service's leader; undefined while there is none, and from 2.3. */
   async metaLeader(): Promise<string | undefined> {
-    const { url, signal, ca } = this;
-    const more = { headers: { authorization: this.#authorization }, timeoutMs: 10_000, signal, ca };
-    const { status, body } = await send({ method: "GET", url: `${url}/api/v1/meta_leader`, ...more });
+    const { signal, ca } = this;
+    const url = `${this.url}/api/v1/meta_leader`;
+    const headers = { authorization: this.#authorization };
+    const { status, body } = await send({ method: "GET", url, headers, timeoutMs: 10_000, signal, ca });
     return status === 200 ? body.trim().replaceAll('"', "") : undefined;
   }
 }
 
-/** JSON; undefined if it is none, such as a proxy's page. */
+/** Parses JSON; undefined for other texts, such as a proxy's page. */
 function parsed(body: string): unknown {
   try {
     return JSON.parse(body);
@@ -103,9 +106,9 @@ function parsed(body: string): unknown {
 }
 
 /**
- * A data node as the operator gave it: a flag's `text`, else the environment's `variable`. Credentials: in
- * the URL, else CNOSDB_USER and CNOSDB_PASSWORD.
- * @throws {UsageError} if neither is there or it is no URL
+ * A data node: a flag's `text`, or else the environment's `variable`. Credentials that are not in the URL are
+ * CNOSDB_USER and CNOSDB_PASSWORD.
+ * @throws {UsageError} if neither is set, or it is no URL
  */
 export function sqlEndpoint(flag: string, text: string | undefined, variable: string): Endpoint {
   const given = text ?? Deno.env.get(variable);
@@ -120,17 +123,17 @@ export function sqlEndpoint(flag: string, text: string | undefined, variable: st
   return { url, user: Deno.env.get("CNOSDB_USER"), password: password ?? Deno.env.get("CNOSDB_PASSWORD") };
 }
 
-/** A name in SQL: CnosDB lower-cases what is not quoted. */
+/** Names joined by dots, quoted for SQL: CnosDB lower-cases names that are not. */
 export function quoteName(...names: string[]): string {
   return names.map((name) => `"${name.replaceAll('"', '""')}"`).join(".");
 }
 
-/** A string in SQL. */
+/** A string, quoted for SQL. */
 export function quoteText(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }
 
-/** A statement for a message: on one line, short, and cut before options that hold keys or a password. */
+/** A statement for a message: on one line, short, and cut before options with keys or a password. */
 export function shorten(sql: string): string {
   const [shown = "", ...hidden] = sql.split(/\b(?:CONNECTION\s*=|PASSWORD\b)/i);
   const text = shown.replace(/\s+/g, " ");

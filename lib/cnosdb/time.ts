@@ -1,4 +1,4 @@
-/** Points in time and stretches of it, as CnosDB writes and takes them. */
+/** Times and durations as CnosDB writes and reads them. */
 
 /** Units in seconds, as humantime 2 names them (2.4.2+): a year is 365.25 days, a month a twelfth of it. */
 const units: [RegExp, number][] = [
@@ -12,8 +12,8 @@ const units: [RegExp, number][] = [
 ];
 
 /**
- * A stretch of time in seconds: `30d`, `1h 30m`, and as `information_schema.databases` prints it, `30 Days`
- * (2.3, 2.4.0, 2.4.1) or `99years 11months 5days` (2.4.2+). Undefined if it is none.
+ * A duration in seconds: `30d`, `1h 30m`, and as `information_schema.databases` prints it, `30 Days`
+ * (2.3, 2.4.0, 2.4.1) or `99years 11months 5days` (2.4.2+). Undefined for any other text.
  */
 export function parseDuration(text: string): number | undefined {
   if (!/^\s*(?:\d+\s*[a-zA-Z]+\s*)+$/.test(text)) return undefined;
@@ -27,9 +27,9 @@ export function parseDuration(text: string): number | undefined {
 }
 
 /**
- * Nanoseconds since 1970 of a time as CnosDB answers it (`2023-11-14T22:13:20.5`) or an operator writes it: a
- * day alone, a blank in place of the T, an offset or Z (UTC without). Undefined if it is none, or not within
- * the 64 bits that CnosDB has for it, from 1677 to 2262.
+ * Nanoseconds since 1970 of a time as CnosDB writes it (`2023-11-14T22:13:20.5`) or an operator does: perhaps
+ * only a day, with a blank for the T, an offset or Z (without one it is UTC). Undefined for any other text, and
+ * outside of the years 1677 to 2262, which CnosDB's 64 bits hold.
  */
 export function parseTime(text: string): bigint | undefined {
   const given = text.trim();
@@ -47,7 +47,7 @@ export function parseTime(text: string): bigint | undefined {
   }
 }
 
-/** A time in UTC as CnosDB takes it, with as many digits as it needs. @param nanos since 1970 */
+/** A time in UTC as CnosDB reads it, with no more digits than it needs. @param nanos nanoseconds since 1970 */
 export function formatTime(nanos: bigint): string {
   return Temporal.Instant.fromEpochNanoseconds(nanos).toString().replace("Z", "");
 }

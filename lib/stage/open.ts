@@ -17,7 +17,7 @@ export async function openStage(
   const importStage = args.value("import-stage");
   const connection = args.values("connection");
   const address = args.value("serve-address");
-  const bytesPerSecond = args.bytes("rate");
+  const bytesPerSecond = args.bytes("rate") || undefined; // 0 is no limit, as for curl
   if (stage === undefined) {
     if (importStage !== undefined || connection.length) {
       throw new UsageError("--import-stage and --connection need a --stage");

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
+import process from "node:process";
 import { parse } from "../../../lib/cli/command.ts";
 import { Failure } from "../../../lib/cli/errors.ts";
 import { openStage } from "../../../lib/stage/open.ts";
 import { assertDirectory, connectionClause, freshDirectory } from "../../../lib/stage/stage.ts";
 import { connectionOptions, parseStage, storageStage } from "../../../lib/stage/storage.ts";
 import { command } from "../../../scripts/copy_tables.ts";
+import { Client } from "./client.ts";
 
 /** The stage of a command line. */
 const open = (...flags: string[]) => openStage(parse(command, flags), { from: [], to: [], say: () => {} });
@@ -164,4 +166,19 @@ Deno.test("flags that do not go together are refused", async () => {
       [/--import-stage is no stage/, "--stage", "file:///x", "--import-stage", "file://"],
     ] as const
   ) await assert.rejects(() => open(...flags), told);
+});
+
+Deno.test("--rate 0 is no limit", async () => {
+  const warnings: Error[] = [];
+  const note = (warning: Error) => void warnings.push(warning);
+  process.on("warning", note);
+  const stage = await open("--rate", "0", "--serve-address", "127.0.0.1:0");
+  try {
+    const client = new Client(stage.source.connection, stage.source.url("t-1"));
+    assert.equal((await client.put("t-1/a", "rows")).status, 200);
+    assert.deepEqual(warnings, []);
+  } finally {
+    process.off("warning", note);
+    await stage.close();
+  }
 });
