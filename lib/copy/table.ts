@@ -243,7 +243,11 @@ export class TableCopy {
     const first = windows.slice(0, windowsReported);
     if (context.verify !== "full" || status !== "differs") return first;
     return await Promise.all(first.map(async (window, i) => {
-      const columns = i < columnsReported ? await differingColumns(context, table, window) : [];
+      if (i >= columnsReported) return window;
+      const columns = await differingColumns(context, table, window).catch((error) => {
+        if (!concernsTable(error)) throw error;
+        return []; // that the window differs is known all the same
+      });
       return columns.length ? { ...window, columns } : window;
     }));
   }
