@@ -145,13 +145,9 @@ export async function runTables(plan: RunPlan, output: RunOutput, stop: AbortSig
   for (const side of [from, to]) if (stage && side) await probeStage(stage, side, tenant, stop);
   const definitions = list?.definitions ?? [];
   const about = (side: Cluster | undefined) => side && { url: side.url, version: side.version };
-  await output.begin(tables + definitions.length, {
-    from: about(from),
-    to: about(to),
-    verify,
-    since: range.from,
-    until: range.to,
-  });
+  const { from: since, to: until } = range;
+  const run = { from: about(from), to: about(to), verify, since, until };
+  await output.begin(tables + definitions.length, run);
   for (const name of definitions) await output.result({ ...name, status: "definition" });
   const stopped = await work(plan, options, stop).then(() => undefined, (error) => error);
   return await output.end(stopped, task === "plan");
