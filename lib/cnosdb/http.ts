@@ -158,6 +158,15 @@ export async function stream(request: Request): Promise<Response<AsyncIterable<U
   return { status: incoming.statusCode ?? 0, headers: received, body: chunks() };
 }
 
+/** Parses JSON; undefined for other texts, such as a proxy's page. */
+export function jsonOf(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Waits, or throws at once when `signal` is aborted. */
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await delay(ms, undefined, { signal }).catch(() => signal.throwIfAborted());

@@ -1,72 +1,73 @@
 /**
- * The meta service of a cluster (port 8901): dump, read and restore on the nodes that the operator gave, and on no others. How each
- * version answers is in fixtures/recorded.
+ * The meta service of a cluster (port 8901): dumps, reads and restores through the nodes that the operator gave, and no others.
+ * fixtures/recorded shows how each version answers.
  */
 import { Failure } from "../cli/errors.ts";
+import { isObject, type Json } from "../dump/json.ts";
 import { type Dump, type Entry, readDump } from "../dump/text.ts";
 import { preview } from "../cli/text.ts";
 import { basicAuthorization, type Endpoint, parseEndpoint } from "./endpoint.ts";
-import { pause, readBody, type Request, type Response, send, stream, Transient } from "./http.ts";
+import { jsonOf, pause, readBody, type Request, type Response, send, stream, Transient } from "./http.ts";
+import { type Meaning, meaningOf } from "./refusals.ts";
 
 /** How to talk to a meta service. */
 export interface MetaOptions {
   signal: AbortSignal;
   /** PEM of a certificate authority to trust */
   ca?: string | undefined;
-  /** milliseconds before the first repeat, 500 unless given; each further pause is twice as long */
+  /** milliseconds before the first retry, 500 by default; each further pause is twice as long, up to 8 s */
   pauseMs?: number;
 }
 
-/** What `/read` answers. */
-export interface Reading {
-  /** why the server cannot read it; undefined where it can */
-  error?: string;
-  /** whether the answer is JSON in a string, as 2.3's is */
-  wrapped: boolean;
-}
-
-/** The error of a `Reading` whose command the server does not have. */
+/** What `MetaClient.read` returns if the server does not have the command. */
 export const unknownCommand = "that it knows no such command";
 
 const longestPauseMs = 8_000;
+const passing: readonly Meaning[] = ["transient", "unknown", "overloaded"];
 
 /** Requests to the nodes of one meta service. */
 export class MetaClient {
-  /** the nodes that were given: followers or leader */
+  /** the nodes that were given, each once: followers or leader */
   readonly nodes: readonly Endpoint[];
+  /** before a first retry */
+  readonly pauseMs: number;
 
-  /** @param urls of the cluster's meta nodes @throws {UsageError} where one is no URL */
+  /** @param urls of the cluster's meta nodes @throws {UsageError} if one is no URL */
   constructor(urls: readonly string[], readonly options: MetaOptions) {
+    this.pauseMs = options.pauseMs ?? 500;
     const nodes = urls.map((url) => parseEndpoint(url, 8901));
     this.nodes = [...new Map(nodes.map((node) => [node.url, node])).values()];
   }
 
   /**
-   * Runs an action again, with growing pauses, while what it throws is transient.
-   * @param action gets how often it has failed
-   * @param goesOn whether to try again after so many failures; up to four tries unless given
+   * Runs an action, and retries it with growing pauses while it throws what passes by itself: a `Transient`, a refusal of SQL.
+   * @param action is told how often it has failed
+   * @param goesOn whether to retry after so many failures; by default it is run four times at most
+   * @throws what the action threw last, and what the signal is aborted with
    */
-  async patiently<T>(
+  async retry<T>(
     action: (failures: number) => Promise<T>,
     goesOn = (failures: number) => failures < 4,
   ): Promise<T> {
-    const { pauseMs = 500, signal } = this.options;
     for (let failures = 0;;) {
       try {
         return await action(failures);
       } catch (error) {
-        if (!(error instanceof Transient) || !goesOn(++failures)) throw error;
+        failures++;
+        const passes = error instanceof Transient || passing.includes(meaningOf(error));
+        if (!passes || !goesOn(failures)) throw error;
       }
-      await pause(Math.min(pauseMs * 2 ** (failures - 1), longestPauseMs), signal);
+      const pauseMs = Math.min(this.pauseMs * 2 ** (failures - 1), longestPauseMs);
+      await pause(pauseMs, this.options.signal);
     }
   }
 
   /**
-   * Dumps what one node holds: `/dump`, else `/debug`, as 2.3's single instance has no other.
-   * @throws {Failure} where no whole dump comes
+   * Dumps what one node holds: `/dump`, else `/debug`, since 2.3's single instance has nothing else.
+   * @throws {Failure} if the answer is no whole dump
    */
   dump(node: Endpoint): Promise<Dump> {
-    return this.patiently(async () => {
+    return this.retry(async () => {
       const dump = await this.#dump(node, "/dump") ?? await this.#dump(node, "/debug");
       if (dump) return dump;
       const ping = await this.send(node, "GET", "/api/v1/ping").catch(() => undefined);
@@ -79,7 +80,7 @@ export class MetaClient {
     });
   }
 
-  /** A dump by one path, or undefined where the node has no such path. */
+  /** A dump by one path; undefined if the node has no such path. */
   async #dump(node: Endpoint, path: string): Promise<Dump | undefined> {
     const request = { ...this.#request(node, "GET", path), timeoutMs: 60_000 };
     const { url } = request;
@@ -98,37 +99,38 @@ export class MetaClient {
   }
 
   /**
-   * Has a server parse a part of its store.
+   * Has a server of 2.4 parse a part of its store.
    * @param nodes are asked in turn until one answers
    * @param command such as `{ Users: "cluster_xxx" }`
+   * @returns why the server cannot read it; undefined if it can
+   * @throws {Failure} if it is a 2.3, which answers with JSON in a string
    */
-  read(nodes: readonly Endpoint[], command: Record<string, unknown>): Promise<Reading> {
-    return this.patiently(async (failures) => {
+  read(nodes: readonly Endpoint[], command: Record<string, unknown>): Promise<string | undefined> {
+    return this.retry(async (failures) => {
       const node = nodes[failures % nodes.length]!;
       const response = await this.send(node, "POST", "/read", { body: JSON.stringify(command) });
-      if (response.status >= 400 && response.body.includes("unknown variant")) {
-        return { error: unknownCommand, wrapped: false };
-      }
-      try {
-        const answer = JSON.parse(response.status === 200 ? response.body : "") as Answer;
-        const wrapped = typeof answer.Ok === "string";
-        const { Ok, Err } = wrapped ? JSON.parse(answer.Ok as string) as Answer : answer;
-        if (Err !== undefined) return { error: describeError(Err), wrapped };
-        if (Ok !== undefined) return { wrapped };
-      } catch { /* shown below */ }
-      throw unexpected(`POST ${node.url}/read`, response);
+      if (response.status >= 400 && response.body.includes("unknown variant")) return unknownCommand;
+      const answer = jsonOf(response.body) as Json | undefined;
+      if (response.status !== 200 || !isObject(answer)) throw unexpected(`POST ${node.url}/read`, response);
+      if ("Err" in answer) return describeError(answer.Err);
+      if (!("Ok" in answer)) throw unexpected(`POST ${node.url}/read`, response);
+      if (typeof answer.Ok !== "string") return undefined;
+      throw new Failure(
+        `${node.url}: the target is 2.3, which has no /restore`,
+        "was the old cluster's address given in place of the new one's?",
+      );
     });
   }
 
   /**
-   * Writes entries to one node, once. A repeat is harmless, as a key gets the same value again.
-   * @throws {Transient} {NoAnswer} where the outcome is unknown, or the node is no leader: it answers 200 all the same
-   * @throws {Failure} where the server counts another number
+   * Writes entries to one node, once. A retry is harmless, since a key gets the same value again.
+   * @throws {Transient} {NoAnswer} if the outcome is unknown, or the node is no leader, which answers 200 all the same
+   * @throws {Failure} if the server counts another number
    */
   async restore(node: Endpoint, entries: readonly Entry[], timeoutMs: number): Promise<void> {
     const where = `POST ${node.url}/restore`;
     const lines = entries.map(({ key, value }) => `${key}: ${value}\n`).join("");
-    // What is under way is finished at SIGINT, so the signal is not handed on.
+    // SIGINT lets a batch finish, so this request does not get the signal.
     const { signal } = new AbortController();
     const response = await this.send(node, "POST", "/restore", { body: lines, timeoutMs, signal });
     if (response.status !== 200) throw unexpected(where, response);
@@ -145,7 +147,7 @@ export class MetaClient {
     );
   }
 
-  /** One request to one node. @throws {NoAnswer} where no whole answer comes */
+  /** One request to one node. @throws {NoAnswer} if no whole answer comes */
   send(node: Endpoint, method: "GET" | "POST", path: string, more: Partial<Request> = {}): Promise<Response> {
     return send({ ...this.#request(node, method, path), ...more });
   }
@@ -153,7 +155,7 @@ export class MetaClient {
   #request(node: Endpoint, method: "GET" | "POST", path: string): Request {
     const { signal, ca } = this.options;
     const headers = {
-      // For a proxy in front: the meta service itself asks for no credentials.
+      // for a proxy in front: the meta service itself asks for no credentials
       ...(node.user === undefined ? {} : { authorization: basicAuthorization(node) }),
       ...(path === "/read" ? { "content-type": "application/json" } : {}),
     };
@@ -161,16 +163,11 @@ export class MetaClient {
   }
 }
 
-/** An answer of `/read`. */
-interface Answer {
-  Ok?: unknown;
-  Err?: unknown;
-}
-
-/** The hint where something else answers, or nothing. */
+/** The hint if something else answers, or nothing. */
 export const expectedAddress =
   "expected the meta service, host:8901 by default; 8902 is a data node's SQL port.";
 
+/** A refusal; `Transient` if it is the server's own trouble. */
 function unexpected(what: string, { status, headers, body }: Response): Failure {
   const text = `${what} answered ${status}${body ? `: ${preview(body, 200)}` : ""}`;
   if (status >= 500) return new Transient(text);
@@ -182,7 +179,7 @@ function unexpected(what: string, { status, headers, body }: Response): Failure 
 }
 
 /** `{"SerdeMsgInvalid":{"err":"missing field"}}` → `SerdeMsgInvalid: missing field`. */
-function describeError(error: unknown): string {
-  const [name, inner] = Object.entries(error as Record<string, { err?: string }>)[0] ?? [];
-  return inner?.err ? `${name}: ${inner.err}` : JSON.stringify(error);
+function describeError(error: Json | undefined): string {
+  const [[name, inner] = []] = isObject(error) ? Object.entries(error) : [];
+  return isObject(inner) && inner.err ? `${name}: ${inner.err}` : JSON.stringify(error);
 }

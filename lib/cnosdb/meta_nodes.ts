@@ -1,10 +1,10 @@
 /**
- * The nodes of a meta service as one raft group: which answer, which of them leads, how far each has come. Only nodes that the operator
- * gave are asked: 127.0.0.1, as a server names itself to others, may be the old cluster when it is asked from here.
+ * The nodes of a meta service as one raft group: which of them answer, which leads, how far each has come. Only nodes that the operator
+ * gave are asked: 127.0.0.1, as a server names itself to others, may be the old cluster if it is asked from here.
  */
 import { Failure, messageOf } from "../cli/errors.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { NoAnswer, Transient } from "./http.ts";
+import { jsonOf, NoAnswer, pause, Transient } from "./http.ts";
 import { expectedAddress, type MetaClient } from "./meta.ts";
 
 /** What openraft says of a node in `/metrics`, in 2.3 inside of `Ok` (seen on 2.3.5.4 and 2.4.2.1, three nodes each). */
@@ -21,24 +21,33 @@ interface Metrics {
   membership_config: { membership: { nodes: Record<number, { address?: string; api_addr?: string }> } };
 }
 
-/** A node that answers, and its group's members: `host:port` by id. */
+/** A node that answers. */
 interface NodeState extends Metrics {
   node: Endpoint;
+  /** the index of the last log entry that is in its store */
   applied: number;
+  /** `host:port` of its group's members by id */
   members: Map<number, string>;
+}
+
+/** What the given nodes answer. */
+interface Answers {
+  /** the latest term first, and in it the node that has come furthest */
+  states: NodeState[];
+  /** why others could not be asked, by URL */
+  silent: Map<string, string>;
+  /** the only node, if it is a single instance, which has no `/metrics` */
+  single: Endpoint | undefined;
 }
 
 /**
  * Asks all given nodes at once, once.
- * @returns `states`: the latest term first, in it the node that has come furthest; `silent`: why others could not be asked, by URL;
- * `single`: the node without `/metrics`, where it is a single instance
- * @throws {Transient} where none answers @throws {Failure} where they cannot be of one cluster
+ * @throws {Transient} if none answers
+ * @throws {Failure} if they cannot be of one cluster: what is restored would land in another one whenever its node leads
  */
-async function askNodes(
-  meta: MetaClient,
-): Promise<{ states: NodeState[]; silent: Map<string, string>; single?: Endpoint | undefined }> {
-  const silent = new Map<string, string>();
+async function askNodes(meta: MetaClient): Promise<Answers> {
   const states: NodeState[] = [];
+  const silent = new Map<string, string>();
   let single: Endpoint | undefined;
   await Promise.all(meta.nodes.map(async (node) => {
     try {
@@ -55,18 +64,22 @@ async function askNodes(
   if (silent.size === meta.nodes.length) {
     throw new Transient([...silent.values()].join("; "), expectedAddress);
   }
+  const mismatch = single && meta.nodes.length > 1
+    ? `${single.url} has no /metrics, so it is a single instance`
+    : findMismatch(states);
+  if (mismatch) {
+    throw new Failure(
+      `the META_URLs are not the nodes of one cluster: ${mismatch}`,
+      "give each meta node of one cluster once, by one address.",
+    );
+  }
   states.sort((a, b) => b.current_term - a.current_term || b.applied - a.applied);
-  const strange = strangers(states, meta.nodes.length > 1 ? single : undefined);
-  if (strange === undefined) return { states, silent, single };
-  throw new Failure(
-    `the META_URLs are not the nodes of one cluster: ${strange}`,
-    "give each meta node of one cluster once, by one address.",
-  );
+  return { states, silent, single };
 }
 
-/** Undefined where what a node answers is no metrics of openraft. */
+/** Undefined if the answer is not openraft's metrics. */
 function readState(node: Endpoint, body: string): NodeState | undefined {
-  const answer = parseAnswer(body) as Metrics & { Ok?: Metrics } | null | undefined;
+  const answer = jsonOf(body) as Metrics & { Ok?: Metrics } | null | undefined;
   const metrics = answer?.Ok ?? answer;
   if (!metrics?.membership_config) return undefined;
   const members = Object.entries(metrics.membership_config.membership.nodes);
@@ -78,32 +91,23 @@ function readState(node: Endpoint, body: string): NodeState | undefined {
   };
 }
 
-/** JSON; undefined if it is none. */
-function parseAnswer(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    return undefined;
-  }
-}
-
-/** Why nodes are not of one cluster: what is restored would land in another one whenever its node leads. */
-function strangers(states: readonly NodeState[], single: Endpoint | undefined): string | undefined {
+/** Why nodes are not of one cluster; undefined if they may be. */
+function findMismatch(states: readonly NodeState[]): string | undefined {
+  const membersOf = ({ members }: NodeState) => JSON.stringify([...members]);
   for (const [i, a] of states.entries()) {
     for (const b of states.slice(i + 1)) {
       const pair = `${a.node.url} and ${b.node.url}`;
-      const [ofA, ofB] = [a, b].map(({ members }) => JSON.stringify([...members]));
-      if (ofA !== ofB) return `${pair} list different members`;
+      if (membersOf(a) !== membersOf(b)) return `${pair} list different members`;
       if (a.id === b.id) return `${pair} are both node ${a.id}`;
     }
   }
-  return single && `${single.url} has no /metrics, so it is a single instance`;
+  return undefined;
 }
 
 /**
- * The node that leads: of a single instance the only one.
- * @throws {Failure} where the leader is none of the given nodes: it names the leader
- * @throws {Transient} where none leads, or none answers
+ * The node that leads; a single instance is its own leader.
+ * @throws {Failure} if the leader is none of the given nodes, naming it
+ * @throws {Transient} if none leads, none answers, or the leader may be one of those that do not answer
  */
 export async function findLeader(meta: MetaClient): Promise<Endpoint> {
   const { states, silent, single } = await askNodes(meta);
@@ -124,43 +128,45 @@ export async function findLeader(meta: MetaClient): Promise<Endpoint> {
       "more than half of the meta nodes must be up to have a leader: start those that are down, give the addresses of all.",
     );
   }
-  const message = `the leader is ${
-    knowing.members.get(knowing.current_leader!)
-  }, which is none of the META_URLs: ${text}`;
+  const address = knowing.members.get(knowing.current_leader!);
+  const message = `the leader is ${address}, which is none of the META_URLs: ${text}`;
   const unknownHint =
     "give the leader's address too, as it is reached from here: only nodes that were given are asked.";
   throw silent.size ? new Transient(message, unknownHint) : new Failure(message, unknownHint);
 }
 
 /**
- * The given nodes, once they hold what the leader holds now.
+ * The given nodes that hold all that was written so far, once all of them do or time is up.
  * @param waitMs how long a node may lag behind or be silent
- * @returns `nodes` to be read, the leader first; `unread`: what is known of the others, a text each
- * @throws {Transient} where none answers
+ * @returns `nodes`: the leader first; `unread`: why others cannot be read, a text each
+ * @throws {Transient} if none answers
  */
 export async function caughtUp(
   meta: MetaClient,
   waitMs: number,
 ): Promise<{ nodes: Endpoint[]; unread: string[] }> {
   const endMs = Date.now() + waitMs;
-  let [goal, waits] = [0, true];
-  return await meta.patiently(async () => {
-    waits = Date.now() < endMs;
-    const { states, silent, single } = await askNodes(meta);
+  const inTime = () => Date.now() < endMs;
+  let goal = 0;
+  for (;;) {
+    const { states, silent, single } = await meta.retry(() => askNodes(meta), inTime);
     if (single) return { nodes: [single], unread: [] };
     goal ||= Math.max(...states.map(({ applied }) => applied));
-    const there = states.filter(({ applied }) => applied >= goal)
-      .sort((a, b) => Number(b.state === "Leader") - Number(a.state === "Leader"));
-    const nodes = there.map(({ node }) => node);
+    const nodes = states.filter(({ applied }) => applied >= goal)
+      .sort((a, b) => Number(b.state === "Leader") - Number(a.state === "Leader"))
+      .map(({ node }) => node);
     const behind = meta.nodes.filter((node) => !nodes.includes(node));
-    if (behind.length && waits) throw new Transient("not all meta nodes hold what the leader holds");
-    // A node that does not answer is one of the members, but nobody tells which.
+    if (behind.length && inTime()) {
+      await pause(meta.pauseMs, meta.options.signal);
+      continue;
+    }
+    // A node that does not answer is one of the members, but which one is not known.
     const members = silent.size ? [] : [...states[0]!.members];
-    const others = members.filter(([id]) => !states.some((state) => state.id === id));
+    const notGiven = members.filter(([id]) => !states.some((state) => state.id === id));
     const unread = [
       ...behind.map(({ url }) => `${url} does not answer or lags behind`),
-      ...others.map(([, address]) => `${address} is none of the META_URLs`),
+      ...notGiven.map(([, address]) => `${address} is none of the META_URLs`),
     ];
     return { nodes, unread };
-  }, () => waits);
+  }
 }

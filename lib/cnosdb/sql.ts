@@ -1,7 +1,7 @@
 /** SQL over HTTP on a CnosDB data node (`POST /api/v1/sql`, recorded from 2.3.3 to 2.4.3.4). */
 import { Failure, UsageError } from "../cli/errors.ts";
 import { basicAuthorization, type Endpoint, parseEndpoint } from "./endpoint.ts";
-import { send } from "./http.ts";
+import { jsonOf, send } from "./http.ts";
 
 /** A statement that the server refused. `code` is CnosDB's error_code, or "". */
 export class SqlError extends Failure {
@@ -55,7 +55,7 @@ export class SqlClient {
       ca,
     });
     if (status === 200 && body === "") return [];
-    const answer = parsed(body);
+    const answer = jsonOf(body);
     if (status === 200) {
       const isRow = (row: unknown) => typeof row === "object" && row && !Array.isArray(row);
       if (Array.isArray(answer) && answer.every(isRow)) return answer;
@@ -93,15 +93,6 @@ export class SqlClient {
     const headers = { authorization: this.#authorization };
     const { status, body } = await send({ method: "GET", url, headers, timeoutMs: 10_000, signal, ca });
     return status === 200 ? body.trim().replaceAll('"', "") : undefined;
-  }
-}
-
-/** Parses JSON; undefined for other texts, such as a proxy's page. */
-function parsed(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    return undefined;
   }
 }
 

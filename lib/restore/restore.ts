@@ -1,4 +1,4 @@
-/** Puts a dump into a cluster's meta store so that it cannot harm it, and proves that it arrived. */
+/** Puts a dump into a cluster's meta store, checks first that it does no harm, and proves that it arrived. */
 import { loadBcrypt } from "../cli/deps.ts";
 import { readInput } from "../cli/files.ts";
 import { displayName } from "../cnosdb/names.ts";
@@ -7,19 +7,18 @@ import { SqlClient } from "../cnosdb/sql.ts";
 import { isObject, objectIn } from "../dump/json.ts";
 import { type Dump, readDump, saveDump } from "../dump/text.ts";
 import { describePlan, makePlan } from "./plan.ts";
-import { type Item, lookAt, query, type RestoreOptions, type Target } from "./target.ts";
-import { isBackupOf } from "./undo.ts";
+import { isBackupOf, type Item, lookAt, type RestoreOptions, type Target } from "./target.ts";
 import { verify } from "./verify.ts";
 import { write } from "./write.ts";
 
 /**
  * Restores a dump.
- * @returns the entries that the target holds now as the dump has them, to be passed on; undefined under `dryRun`
- * @throws {Failure} where anything speaks against it (nothing is written then), or where writing fails
- * @throws {Difference} where all is written and reads back differently
+ * @returns the entries that the target now holds as the dump has them, to be passed on; undefined for `dryRun`
+ * @throws {Failure} if anything forbids it (nothing is written then), or writing fails
+ * @throws {Difference} if all is written and reads back differently
  */
 export async function restore(dump: Dump, options: RestoreOptions): Promise<Item[] | undefined> {
-  const { backup, say } = options;
+  const { backup, dryRun, say } = options;
   const target = await lookAt(options, options.add || options.force);
   const { items, plan } = makePlan(dump, target, options);
   const { problems } = target;
@@ -33,9 +32,9 @@ export async function restore(dump: Dump, options: RestoreOptions): Promise<Item
   }
   const kept = backup !== undefined && await keepsBackup(backup, target, options.signal);
   const described = describePlan(plan, target);
-  if (options.dryRun) described.forEach(say);
+  if (dryRun) described.forEach(say);
   problems.throwIfAny();
-  if (options.dryRun) {
+  if (dryRun) {
     say("--dry-run: nothing was written");
     return undefined;
   }
@@ -46,18 +45,18 @@ export async function restore(dump: Dump, options: RestoreOptions): Promise<Item
   const left = new Set(plan.left);
   const restored = items.filter((item) => !left.has(item));
   await verify(target, restored, options);
-  const counts = [
-    `${plan.create.length} created, ${plan.overwrite.length} overwritten, ${plan.unchanged.length} unchanged`,
-    ...left.size ? [`${left.size} left as they were`] : [],
-  ];
-  say(`restored into cluster ${target.cluster}: ${counts.join(", ")}`);
+  const { create, overwrite, unchanged } = plan;
+  say(
+    `restored into cluster ${target.cluster}: ${create.length} created, ${overwrite.length} overwritten, ` +
+      `${unchanged.length} unchanged${left.size ? `, ${left.size} left as they were` : ""}`,
+  );
   return restored;
 }
 
 /**
- * Why the user of `--sql` could not log in after a restore, or not see everything: found from the password hash that the target will hold
- * then, so that nothing has to be written to know it.
- * @param items will be written
+ * Why the user of `--sql` could not log in after a restore, or could not see everything. Checks the password hash that the target will
+ * hold then, so that this is known before anything is written.
+ * @param items what will be written
  */
 async function loginProblem(
   { endpoint: { url, user = "root", password = "" }, signal, ca }: SqlClient,
@@ -69,25 +68,26 @@ async function loginProblem(
   const { json } = written ?? held.get(key) ?? {};
   if (!isObject(json)) return "neither the target nor the dump has that user";
   const options = objectIn(json, "options");
-  if (!json["is_admin"] && !json["is_root_admin"] && !options["granted_admin"]) {
+  if (!json.is_admin && !json.is_root_admin && !options.granted_admin) {
     return "is no administrator, so it cannot list all tenants";
   }
-  // Without authentication any password will do, also one that nobody has.
+  // Without authentication any password is accepted, even a random one.
   const nobody = new SqlClient({ url, password: crypto.randomUUID() }, signal, ca);
-  const open = await meta.patiently(() => query(nobody, "SELECT 1", "cnosdb")).catch((error) => {
+  const ask = () => nobody.query("SELECT 1", { tenant: "cnosdb", timeoutMs: 30_000 });
+  const open = await meta.retry(ask).catch((error) => {
     if (meaningOf(error) !== "cluster") throw error;
   });
   if (open) return undefined;
   const { compare } = await loadBcrypt();
-  if (!await compare(password, String(options["hash_password"] ?? ""))) {
+  if (!await compare(password, String(options.hash_password ?? ""))) {
     return `the password is not the one that it will have${written ? ", the dump's" : ""}`;
   }
-  // 2.4.0 does not look at the mark.
-  if (!options["must_change_password"] || format === "2.4.0") return undefined;
+  // 2.4.0 ignores it.
+  if (!options.must_change_password || format === "2.4.0") return undefined;
   return "must change its password before it may do anything else";
 }
 
-/** Whether the file for the backup is there already, from an earlier run; adds to the target's problems where it is anything else. */
+/** Whether the file for the backup is there already, from an earlier run. If it is anything else, that is a problem. */
 async function keepsBackup(path: string, target: Target, signal: AbortSignal): Promise<boolean> {
   if (!await Deno.stat(path).then(() => true, () => false)) return false;
   const dump = await readDump(readInput(path, signal), path).catch(() => undefined);

@@ -1,18 +1,16 @@
 /** The cluster that is restored into: how it is reached, what it holds, which version it is. */
 import { Failure } from "../cli/errors.ts";
 import type { Say } from "../cli/say.ts";
+import { someOf } from "../cli/text.ts";
 import type { Endpoint } from "../cnosdb/endpoint.ts";
-import { Transient } from "../cnosdb/http.ts";
 import { MetaClient, type MetaOptions, unknownCommand } from "../cnosdb/meta.ts";
 import { findLeader } from "../cnosdb/meta_nodes.ts";
 import { displayName } from "../cnosdb/names.ts";
-import { meaningOf } from "../cnosdb/refusals.ts";
-import { type Row, SqlClient, SqlError } from "../cnosdb/sql.ts";
+import { SqlClient } from "../cnosdb/sql.ts";
 import { differingFields, userNames } from "../dump/compare.ts";
-import { someOf } from "../cli/text.ts";
 import { InvalidValue, type Json, parseJson } from "../dump/json.ts";
 import { type Key, namesOf } from "../dump/key.ts";
-import type { Entry } from "../dump/text.ts";
+import type { Dump, Entry } from "../dump/text.ts";
 import { identifyEntry } from "../versions/entry.ts";
 import { assertReadable, type Format, targetFormat, targetFormats } from "../versions/versions.ts";
 
@@ -31,7 +29,7 @@ export interface RestoreOptions extends MetaOptions {
   dryRun?: boolean;
   /** posts at once: on three nodes 131 entries a second by 1, 516 by 16 (2.4.2.1) */
   jobs: number;
-  /** milliseconds to go on trying while nothing gets through */
+  /** milliseconds after which writing gives up if nothing gets through */
   timeoutMs: number;
   say: Say;
 }
@@ -50,23 +48,25 @@ export interface Item extends Entry {
 export interface Target {
   meta: MetaClient;
   sql: SqlClient | undefined;
+  /** its name, with which its keys begin */
   cluster: string;
   format: Format;
   entries: readonly Entry[];
-  /** all values by key, those too that are nothing CnosDB knows */
+  /** the values of all entries by key */
   values: ReadonlyMap<string, string>;
+  /** its items by key; what another cluster left in the store is not among them */
   items: ReadonlyMap<string, Item>;
   dataNodes: readonly Entry[];
-  /** what speaks against writing anything to it */
+  /** why nothing must be written */
   problems: Problems;
 }
 
-/** All that speaks against writing, so that an operator sees it at once and not one by one. */
+/** Collects everything that forbids to write, so that an operator sees it all at once. */
 export class Problems {
   readonly #found: string[] = [];
   readonly #hints = new Set<string>();
 
-  /** @param hint what to do about it; said once, however often it is given */
+  /** @param hint what to do about it; shown once, however often it is added */
   add(problem: string, hint: string): void {
     this.#found.push(problem);
     this.#hints.add(hint);
@@ -83,26 +83,28 @@ export class Problems {
   }
 }
 
-/** What entries of a cluster are: items by key, and why others are nothing CnosDB knows. Its own bookkeeping is neither. */
+/**
+ * Reads entries. A cluster's own bookkeeping is left out.
+ * @param cluster reads only the entries of this cluster
+ * @returns items by key, and the entries that CnosDB does not know, with the reason
+ */
 export function readItems(
   entries: readonly Entry[],
+  cluster?: string,
 ): { items: Map<string, Item>; unknown: Map<Entry, string> } {
   const users = userNames(entries);
   const items = new Map<string, Item>();
   const unknown = new Map<Entry, string>();
   for (const entry of entries) {
+    if (cluster !== undefined && !entry.key.startsWith(`/${cluster}/`)) continue;
     try {
       const object = identifyEntry(entry);
       if (object.kind === "internal" || object.kind === "bucket") continue;
       const name = object.kind === "member"
         ? `${displayName(users.get(object.userId) ?? object.userId)} of tenant ${displayName(object.tenant)}`
         : displayName(...namesOf(object));
-      items.set(entry.key, {
-        ...entry,
-        object,
-        json: parseJson(entry.value),
-        label: `${object.kind} ${name}`,
-      });
+      const label = `${object.kind} ${name}`;
+      items.set(entry.key, { ...entry, object, json: parseJson(entry.value), label });
     } catch (error) {
       if (!(error instanceof InvalidValue)) throw error;
       unknown.set(entry, error.message);
@@ -111,18 +113,18 @@ export function readItems(
   return { items, unknown };
 }
 
-/** The tenant that has to be logged in to for SQL on an item; "" for users and tenants themselves. */
+/** The tenant within which SQL has to work on an item; "" for users and for tenants themselves. */
 export function tenantOf({ object }: Item): string {
   return object.kind === "user" || object.kind === "tenant" ? "" : object.tenant;
 }
 
-/** The fields in which an item differs from what a store holds; undefined where that has none of its key. */
-export function fieldsBefore(
+/** The fields in which an item differs from a store's value; empty if they are equal, undefined if the store has no such key. */
+export function differences(
   { key, value }: Item,
   values: ReadonlyMap<string, string>,
 ): string[] | undefined {
-  const before = values.get(key);
-  return before === undefined ? undefined : differingFields(key, before, value);
+  const stored = values.get(key);
+  return stored === undefined ? undefined : differingFields(key, stored, value);
 }
 
 /** The items that a version cannot read, and why. */
@@ -141,49 +143,41 @@ export function unreadable(items: ReadonlyMap<string, Item>, format: Format): Ma
 
 /**
  * Looks at a target, before anything is written.
- * @param force whether entries that it cannot read itself are no problem: they may be about to be overwritten
- * @throws {Failure} where no leader is among the given nodes, no data node has joined it, it does not answer /read, or is no 2.4
+ * @param force whether the target may hold entries that it cannot read itself: they may be about to be overwritten
+ * @throws {Failure} if no leader is among the given nodes, no data node has joined it, it does not answer /read, or is no 2.4
  */
 export async function lookAt(options: RestoreOptions, force = false): Promise<Target> {
   const meta = new MetaClient(options.urls, options);
   const sql = options.sql && new SqlClient(options.sql, options.signal, options.ca);
-  const version = sql && await meta.patiently(() => sql.version());
-  const node = await meta.patiently(() => findLeader(meta));
-  const { entries } = await meta.dump(node);
+  const version = sql && await meta.retry(() => sql.version());
+  const leader = await meta.retry(() => findLeader(meta));
+  const { entries } = await meta.dump(leader);
   const dataNodes = entries.filter(({ key }) => /^\/[^/]+\/data_nodes\//.test(key));
-  const [cluster = "", ...others] = new Set(dataNodes.map(({ key }) => key.split("/")[1]!));
-  if (!cluster) throw new Failure("no data node has joined the target", "start its data nodes first.");
-  if (others.length) {
-    const names = [cluster, ...others].map((name) => JSON.stringify(name)).join(", ");
-    throw new Failure(
-      `the target holds data nodes of several clusters: ${names}`,
-      "a dump with data_nodes in it was once restored under another name: begin with a new target.",
+  const cluster = clusterOf(dataNodes);
+  const { items } = readItems(entries, cluster);
+  const problems = new Problems();
+
+  const answer = await meta.read([leader], tenantCommand("2.4.2", cluster, "cnosdb"));
+  const formats = targetFormats.filter((format) =>
+    misspelling.includes(format) === (answer !== unknownCommand)
+  );
+  const atSql = version && targetFormat(version);
+  if (atSql && !formats.includes(atSql)) {
+    problems.add(
+      `the data node at --sql says ${atSql}, the meta service answers as ${formats.join(", ")} does`,
+      "are they of one cluster?",
     );
   }
-  const { error, wrapped } = await meta.read([node], tenantCommand("2.4.2", cluster, "cnosdb"));
-  if (wrapped || version?.startsWith("2.3.")) {
-    const hint = "was the old cluster's address given in place of the new one's?";
-    throw new Failure(`${node.url}: the target is 2.3, which has no /restore`, hint);
-  }
-  const problems = new Problems();
-  const spoken = targetFormats.filter((format) =>
-    misspelling.includes(format) !== (error === unknownCommand)
-  );
-  const said = version && targetFormat(version);
-  if (said && !spoken.includes(said)) {
-    const text = `the data node at --sql says ${said}, the meta service answers as ${spoken.join(", ")} does`;
-    problems.add(text, "are they of one cluster?");
-  }
-  // What was restored under another cluster's name stays in the store, and no server reads it.
-  const { items } = readItems(entries.filter(({ key }) => key.startsWith(`/${cluster}/`)));
-  const [format, ...more] = said ? [said] : fittest(spoken, items);
+  const [format, ...more] = atSql ? [atSql] : fittest(formats, items);
   if (more.length) {
-    const text = `what the target holds does not tell whether it is ${[format, ...more].join(" or ")}`;
-    problems.add(text, "give --sql: a data node tells its version.");
-  }
-  for (const [{ key }, why] of force ? [] : unreadable(items, format)) {
     problems.add(
-      `the target (${format}) holds ${key}, which it cannot read: ${why}`,
+      `what the target holds does not tell whether it is ${[format, ...more].join(" or ")}`,
+      "give --sql: a data node tells its version.",
+    );
+  }
+  for (const [{ key }, reason] of force ? [] : unreadable(items, format)) {
+    problems.add(
+      `the target (${format}) holds ${key}, which it cannot read: ${reason}`,
       "the target would not survive its next restart: remove that by SQL, or write over it with --force.",
     );
   }
@@ -191,24 +185,24 @@ export async function lookAt(options: RestoreOptions, force = false): Promise<Ta
   return { meta, sql, cluster, format, entries, values, items, dataNodes, problems };
 }
 
-/**
- * Runs a query once.
- * @throws {Transient} if a repeat may fare better @throws {SqlError} if the server refuses it
- */
-export async function query(sql: SqlClient, statement: string, tenant: string): Promise<Row[]> {
-  try {
-    return await sql.query(statement, { tenant, timeoutMs: 30_000 });
-  } catch (error) {
-    const passes = ["transient", "unknown", "overloaded"].includes(meaningOf(error));
-    if (error instanceof SqlError && passes) throw new Transient(error.message);
-    throw error;
+/** The name of the cluster that has these data nodes. @throws {Failure} if there are none, or those of several clusters */
+function clusterOf(dataNodes: readonly Entry[]): string {
+  const [cluster, ...others] = new Set(dataNodes.map(({ key }) => key.split("/")[1]!));
+  if (cluster === undefined) {
+    throw new Failure("no data node has joined the target", "start its data nodes first.");
   }
+  if (others.length === 0) return cluster;
+  const names = [cluster, ...others].map((name) => JSON.stringify(name));
+  throw new Failure(
+    `the target holds data nodes of several clusters: ${names.join(", ")}`,
+    "a dump with data_nodes in it was once restored under another name: begin with a new target.",
+  );
 }
 
 /** The versions that spell a command of /read wrong. */
 const misspelling: readonly Format[] = ["2.4.0", "2.4.1", "2.4.2"];
 
-/** What has a server parse a tenant with its databases, tables, roles and members. */
+/** The command of /read that has a server parse a tenant with its databases, tables, roles and members. */
 export function tenantCommand(format: Format, cluster: string, tenant: string): Record<string, unknown> {
   return { [misspelling.includes(format) ? "TenaneMetaData" : "TenantMetaData"]: [cluster, tenant] };
 }
@@ -217,4 +211,9 @@ export function tenantCommand(format: Format, cluster: string, tenant: string): 
 function fittest(formats: readonly Format[], items: ReadonlyMap<string, Item>): [Format, ...Format[]] {
   const failures = formats.map((format) => unreadable(items, format).size);
   return formats.filter((_, i) => failures[i] === Math.min(...failures)) as [Format, ...Format[]];
+}
+
+/** Whether a dump is of the same cluster: it has a data node that is still there. */
+export function isBackupOf({ entries }: Dump, { dataNodes }: Target): boolean {
+  return dataNodes.some((node) => entries.some(({ key, value }) => key === node.key && value === node.value));
 }

@@ -1,4 +1,4 @@
-/** Takes a restore back, as far as the meta service can: former values by writing them, what was added by SQL that is printed. */
+/** Takes a restore back: writes former values again, and prints the SQL that removes what was added, which the meta service cannot. */
 import { harmless } from "../cli/presentable.ts";
 import { quoteName } from "../cnosdb/sql.ts";
 import { isVolatile, userNames } from "../dump/compare.ts";
@@ -6,12 +6,12 @@ import { someOf } from "../cli/text.ts";
 import { namesOf } from "../dump/key.ts";
 import type { Dump } from "../dump/text.ts";
 import {
-  fieldsBefore,
+  differences,
+  isBackupOf,
   type Item,
   lookAt,
   readItems,
   type RestoreOptions,
-  type Target,
   tenantOf,
   unreadable,
 } from "./target.ts";
@@ -19,16 +19,16 @@ import { verify } from "./verify.ts";
 import { write } from "./write.ts";
 
 /**
- * Gives what a restore overwrote its former value, and tells what removes the rest.
- * @param yes whether to write; else the plan is shown
- * @returns SQL, a statement or a comment a line
- * @throws {Failure} where the backup is of another cluster, or of another version
+ * Gives what a restore overwrote its former value.
+ * @param yes whether to write; otherwise the plan is shown
+ * @returns SQL that removes what the restore added, a statement or a comment a line
+ * @throws {Failure} if the backup is of another cluster or another version
  */
 export async function undo(backup: Dump, yes: boolean, options: RestoreOptions): Promise<string[]> {
   const { say } = options;
   const target = await lookAt(options, true);
   const { problems } = target;
-  const { items, unknown } = readItems(backup.entries);
+  const { items, unknown } = readItems(backup.entries, target.cluster);
   const backupHint = "--undo takes the file that --backup of a restore into this cluster has written.";
   if (!isBackupOf(backup, target)) {
     problems.add(`${backup.name} is no backup of this cluster: it names other data nodes`, backupHint);
@@ -41,13 +41,13 @@ export async function undo(backup: Dump, yes: boolean, options: RestoreOptions):
     problems.add(`${backup.name} is no backup of this version: ${text}`, backupHint);
   }
   problems.throwIfAny();
-  // What a server fills by itself, such as its metrics, is nobody's to take back.
+  // What a server fills by itself, such as its metrics, is not taken back.
   const usersOwn = (all: ReadonlyMap<string, Item>) =>
     [...all.values()].filter(({ object }) => !isVolatile(object));
   const kept = usersOwn(items);
-  const changed = kept.filter((item) => fieldsBefore(item, target.values)?.length);
+  const changed = kept.filter((item) => differences(item, target.values)?.length);
   const added = usersOwn(target.items).filter(({ key }) => !items.has(key));
-  // As they are after the undo: a user that it changes has its former id again, and rows of the other id are nobody's.
+  // As they are after the undo: a user that it changes has its former id again, and members of the other id belong to nobody.
   const users = userNames([...backup.entries, ...target.entries.filter(({ key }) => !items.has(key))]);
   for (const { key, label } of kept) {
     if (!target.values.has(key)) say(`gone since the backup, not brought back: ${label}`);
@@ -62,12 +62,7 @@ export async function undo(backup: Dump, yes: boolean, options: RestoreOptions):
   return removal(added, target.cluster, users);
 }
 
-/** Whether a dump is of the same cluster: with a data node that is still there. */
-export function isBackupOf({ entries }: Dump, { dataNodes }: Target): boolean {
-  return dataNodes.some((node) => entries.some(({ key, value }) => key === node.key && value === node.value));
-}
-
-/** SQL that removes items, children of removed parents left out. What is in a tenant is removed from within it. */
+/** SQL that removes items, by tenant. What goes with its tenant or its database has no statement of its own. */
 function removal(items: readonly Item[], cluster: string, users: ReadonlyMap<string, string>): string[] {
   const removed = new Set(items.map(({ key }) => key));
   const rank = ({ object: { kind } }: Item) => kind === "user" ? 2 : kind === "tenant" ? 1 : 0;
@@ -78,7 +73,7 @@ function removal(items: readonly Item[], cluster: string, users: ReadonlyMap<str
     if (removed.has(above)) return [];
     if (object.kind === "table" && removed.has(`${above}/dbs/${object.database}`)) return [];
     const sql = statementFor(object, tenant, users);
-    // A statement is one line: a name with a line break would end it where a client reads line by line.
+    // A client may read line by line, so a name with a line break must not end a statement.
     const line = harmless(sql) === sql ? `${sql};` : `-- by hand, for its name: ${harmless(label)}`;
     return sql ? [{ tenant, line }] : [];
   });
@@ -88,7 +83,7 @@ function removal(items: readonly Item[], cluster: string, users: ReadonlyMap<str
   ]);
 }
 
-/** "" for a member without a user: the row is nobody's, and SQL cannot name it. */
+/** "" for a member whose user does not exist: SQL cannot name it. */
 function statementFor(object: Item["object"], tenant: string, users: ReadonlyMap<string, string>): string {
   if (object.kind === "limiter") return `ALTER TENANT ${quoteName(tenant)} UNSET _limiter`;
   if (object.kind === "member") {

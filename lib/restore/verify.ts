@@ -1,19 +1,18 @@
-/** What a target makes of what was restored: its store on every node, its own readings of it, and SQL. */
+/** What a target makes of what was restored: the stores of its nodes, the lists that it parses, and SQL. */
 import { atOnce } from "../cli/deps.ts";
 import { Difference, Failure, messageOf } from "../cli/errors.ts";
+import { someOf } from "../cli/text.ts";
 import type { Endpoint } from "../cnosdb/endpoint.ts";
 import { Transient } from "../cnosdb/http.ts";
 import type { MetaClient } from "../cnosdb/meta.ts";
 import { caughtUp } from "../cnosdb/meta_nodes.ts";
 import { displayName } from "../cnosdb/names.ts";
 import type { SqlClient } from "../cnosdb/sql.ts";
-import { someOf } from "../cli/text.ts";
 import { isUnlisted } from "../dump/key.ts";
 import type { Entry } from "../dump/text.ts";
 import {
-  fieldsBefore,
+  differences,
   type Item,
-  query,
   readItems,
   type RestoreOptions,
   type Target,
@@ -24,8 +23,9 @@ import {
 import { write } from "./write.ts";
 
 /**
- * Reads back what was restored; what is missing on a node is written again, once.
- * @throws {Difference} where the target is not as it should be
+ * Reads back what was restored. Writes what a node lacks once more.
+ * @throws {Difference} if the target is not as it should be
+ * @throws {Failure} if no meta node can be read
  */
 export async function verify(target: Target, items: readonly Item[], options: RestoreOptions): Promise<void> {
   const { meta, sql } = target;
@@ -42,7 +42,7 @@ export async function verify(target: Target, items: readonly Item[], options: Re
       "run the same command again with all of them up and given: it writes what one of them lacks";
     say(`warning: not every meta node was read back: ${stores.unread.join("; ")}; ${again}`);
   }
-  const { findings, count } = await readLists(target, stores);
+  const { findings, count } = await readLists(target, stores.nodes, stores.entries);
   const unlisted = sql
     ? await listBySql(sql, items, meta)
       .catch((error) => [`SQL cannot list what was restored: ${failureOf(error, signal)}`])
@@ -61,46 +61,41 @@ export async function verify(target: Target, items: readonly Item[], options: Re
   say(`verified: ${items.length} values and ${lists} are as they should be`);
 }
 
-/** How the stores of the nodes differ from what was restored. */
-interface Stores {
-  /** the nodes that were read, the leader first */
-  nodes: Endpoint[];
-  /** what the first of them holds */
-  entries: readonly Entry[];
-  /** items that are missing or different on a node, with a text that says so */
-  wrong: Map<Item, string>;
-  /** nodes that are not proven to hold everything, a text each */
-  unread: string[];
-}
-
 /**
- * Compares every value on every given meta node: one that was killed between two steps lacks an entry for good, as raft takes it for
- * applied (seen on 2.4.2.1, replication/src/node_store.rs), and may lead the next day.
- * @throws {Failure} where no node can be read
+ * Compares every value on every given meta node: one that was killed between two steps lacks an entry for good, since raft takes it for
+ * applied (seen on 2.4.2.1, replication/src/node_store.rs), and it may lead the next day.
+ * @returns `nodes` that were read, the leader first; `entries` of that first one; `wrong`: items that are missing or different on a node,
+ * with a text that says so; `unread`: nodes that are not proven to hold everything, a text each
+ * @throws {Failure} if no node can be read
  */
-async function compareStores(meta: MetaClient, items: readonly Item[], waitMs: number): Promise<Stores> {
-  const { nodes, unread } = await caughtUp(meta, waitMs).catch((error) => {
-    throw unproven(failureOf(error, meta.options.signal));
+async function compareStores(meta: MetaClient, items: readonly Item[], waitMs: number) {
+  const { signal } = meta.options;
+  const up = await caughtUp(meta, waitMs).catch((error) => {
+    throw unproven(failureOf(error, signal));
   });
-  const stores: Stores = { nodes: [], entries: [], wrong: new Map(), unread };
-  // One after another: each takes a dump's memory.
-  for (const node of nodes) {
+  const unread = [...up.unread];
+  const nodes: Endpoint[] = [];
+  let entries: readonly Entry[] = [];
+  const wrong = new Map<Item, string>();
+  // One after another, since each takes a dump's memory.
+  for (const node of up.nodes) {
     const dump = await meta.dump(node).catch((error) => {
-      unread.push(`${node.url}: ${failureOf(error, meta.options.signal)}`);
+      unread.push(`${node.url}: ${failureOf(error, signal)}`);
     });
     if (!dump) continue;
+    if (!nodes.length) entries = dump.entries;
+    nodes.push(node);
     const values = new Map(dump.entries.map(({ key, value }) => [key, value]));
     for (const item of items) {
-      const fields = fieldsBefore(item, values);
+      const fields = differences(item, values);
       if (fields?.length === 0) continue;
       const how = fields ? `reads back differently in ${someOf(fields, 5)}` : "is not there";
-      const before = stores.wrong.get(item);
-      stores.wrong.set(item, `${before ? `${before},` : `${item.label}: ${item.key} ${how} on`} ${node.url}`);
+      const before = wrong.get(item);
+      wrong.set(item, `${before ? `${before},` : `${item.label}: ${item.key} ${how} on`} ${node.url}`);
     }
-    if (stores.nodes.push(node) === 1) stores.entries = dump.entries;
   }
-  if (!stores.nodes.length) throw unproven(unread.join("; "));
-  return stores;
+  if (!nodes.length) throw unproven(unread.join("; "));
+  return { nodes, entries, wrong, unread };
 }
 
 function unproven(why: string): Failure {
@@ -111,16 +106,18 @@ function unproven(why: string): Failure {
 }
 
 /**
- * Has the server parse all that it holds: a list with one bad row is an error, and the next restart panics at it or loses the tenant,
- * while running nodes still look healthy. A tenant's takes in its roles and members (to_tenant_meta_data in meta/src/store/storage.rs; seen
- * on 2.4.0 and 2.4.3.4).
+ * Has the server parse all that it holds. A list with one bad row is an error: the next restart panics at it or loses the tenant, while
+ * running nodes still look healthy. A tenant's list includes its roles and members (to_tenant_meta_data in meta/src/store/storage.rs;
+ * seen on 2.4.0 and 2.4.3.4).
+ * @param entries what the nodes hold
  * @returns what is wrong, a text each, and how many lists were read
  */
 async function readLists(
   { meta, cluster, format }: Target,
-  { nodes, entries }: Stores,
+  nodes: readonly Endpoint[],
+  entries: readonly Entry[],
 ): Promise<{ findings: string[]; count: number }> {
-  const { items, unknown } = readItems(entries);
+  const { items, unknown } = readItems(entries, cluster);
   const bad = [...unknown, ...unreadable(items, format)].map(([{ key }, reason]) => `${key}: ${reason}`);
   const lists: [name: string, prefix: string, command: Record<string, unknown>][] = [
     ["DataNodes", "data_nodes/", { DataNodes: cluster }],
@@ -128,14 +125,14 @@ async function readLists(
     ["Tenants", "tenants/", { Tenants: cluster }],
   ];
   for (const { object } of items.values()) {
-    if (object.kind !== "tenant" || object.cluster !== cluster) continue;
+    if (object.kind !== "tenant") continue;
     const { tenant } = object;
     const name = `MetaData of tenant ${displayName(tenant)}`;
     lists.push([name, `tenants/${tenant}/`, tenantCommand(format, cluster, tenant)]);
   }
   const findings: string[] = [];
   await atOnce(8, lists, async ([name, prefix, command]) => {
-    const { error } = await meta.read(nodes, command);
+    const error = await meta.read(nodes, command);
     if (error === undefined) return;
     const causes = bad.filter((text) => text.startsWith(`/${cluster}/${prefix}`));
     const why = causes.length ? ` (${someOf(causes, 3)})` : "";
@@ -151,13 +148,13 @@ const listings = {
   user: "SELECT user_name FROM cluster_schema.users",
 };
 
-/** What SQL does not show, a text each. A data node hears of changes with a delay, so what is missing is looked for again. */
+/** What SQL does not show, a text each. A data node learns of changes with a delay, so it is asked again for what is missing. */
 async function listBySql(sql: SqlClient, items: readonly Item[], meta: MetaClient): Promise<string[]> {
-  const gone = items.filter(({ value }) => /"(?:tenant_is_hidden|(?:db_)?is_hidden)":\s*true/.test(value));
-  // Lists leave out what is dropped but not yet gone, and names with a slash.
+  // Lists leave out what is dropped but not yet gone, with all in it, and names with a slash.
+  const hidden = items.filter(({ value }) => /"(?:tenant_is_hidden|(?:db_)?is_hidden)":\s*true/.test(value));
   const listed = items.filter(({ object, key }) =>
     object.kind in listings && !isUnlisted(object) &&
-    !gone.some((above) => `${key}/`.startsWith(`${above.key}/`))
+    !hidden.some((above) => `${key}/`.startsWith(`${above.key}/`))
   );
   const missing: string[] = [];
   for (const [tenant, wanted] of Map.groupBy(listed, tenantOf)) {
@@ -165,9 +162,9 @@ async function listBySql(sql: SqlClient, items: readonly Item[], meta: MetaClien
     const above = tenant ? [tenant] : [];
     const notYet = new Transient("not all is there yet");
     let labels = wanted.map(({ label }) => label);
-    await meta.patiently(async () => {
+    await meta.retry(async () => {
       for (const kind of kinds) {
-        const rows = await query(sql, listings[kind], tenant || "cnosdb");
+        const rows = await sql.query(listings[kind], { tenant: tenant || "cnosdb", timeoutMs: 30_000 });
         const shown = new Set(
           rows.map((row) => `${kind} ${displayName(...above, ...Object.values(row).map(String))}`),
         );
@@ -182,7 +179,7 @@ async function listBySql(sql: SqlClient, items: readonly Item[], meta: MetaClien
   return missing.length ? [`SQL does not show ${someOf(missing, 5)}`] : [];
 }
 
-/** What failed, as a finding: all is written by then. @throws what is no failure, and at SIGINT */
+/** What failed, as a finding, since all is written by then. @throws what is no failure, and at SIGINT */
 function failureOf(error: unknown, signal: AbortSignal): string {
   signal.throwIfAborted();
   if (error instanceof Failure) return messageOf(error);

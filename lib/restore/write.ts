@@ -1,4 +1,4 @@
-/** Writes entries to a meta service: parents before children, in batches, through whichever node leads by then. */
+/** Writes entries to a meta service: parents before children, in batches, through whichever node leads at the time. */
 import { Failure, Interrupted } from "../cli/errors.ts";
 import { atOnce } from "../cli/deps.ts";
 import { describeProgress, showProgress } from "../cli/say.ts";
@@ -8,14 +8,14 @@ import type { MetaClient } from "../cnosdb/meta.ts";
 import { findLeader } from "../cnosdb/meta_nodes.ts";
 import type { Item, RestoreOptions } from "./target.ts";
 
-/** A wave is posted when the one before it is written. */
+/** A wave is only posted once the one before it is written. */
 const waves = [["user", "tenant"], ["role", "limiter", "database"], ["member", "table"]];
-/** entries a post: a wide table has some 100 kB */
+/** entries in a post: a wide table has some 100 kB */
 const mostInBatch = 64;
 
 /**
  * Writes items. SIGINT lets the batches in flight finish.
- * @throws {Failure} where a batch is not taken, saying how many entries are written
+ * @throws {Failure} if a batch is not taken, saying how many entries are written
  */
 export async function write(
   meta: MetaClient,
@@ -23,8 +23,9 @@ export async function write(
   { jobs, signal, timeoutMs, say }: RestoreOptions,
 ): Promise<void> {
   const startMs = Date.now();
-  let [done, lastWriteMs] = [0, startMs];
-  /** may change at any time: a follower answers 200 and writes nothing */
+  let done = 0;
+  let lastWriteMs = startMs;
+  /** looked up again after each failure: the lead may change, and a follower answers 200 but writes nothing */
   let leader: Promise<Endpoint> | undefined;
 
   async function post(batch: readonly Item[]): Promise<void> {
@@ -38,7 +39,7 @@ export async function write(
     done += batch.length;
     lastWriteMs = Date.now();
   }
-  /** Until nothing at all has got through for `timeoutMs`; a key gets the same value each time. */
+  /** Retries until nothing has got through for `timeoutMs`, whichever batch it was. */
   const goesOn = () => Date.now() - lastWriteMs <= timeoutMs;
 
   const stop = showProgress(() => describeProgress(done, items.length, "entries", startMs), say);
@@ -46,11 +47,11 @@ export async function write(
     for (const kinds of waves) {
       const wave = items.filter(({ object }) => kinds.includes(object.kind));
       // Small enough that all jobs have something to do until the end.
-      const size = Math.max(1, Math.min(mostInBatch, Math.ceil(wave.length / (jobs * 4))));
-      const starts = Array.from({ length: Math.ceil(wave.length / size) }, (_, i) => i * size);
-      await atOnce(jobs, starts, async (start) => {
+      const size = Math.min(mostInBatch, Math.ceil(wave.length / (jobs * 4)));
+      const batches = Map.groupBy(wave, (_, i) => Math.floor(i / size)).values();
+      await atOnce(jobs, batches, async (batch) => {
         signal.throwIfAborted();
-        await meta.patiently(() => post(wave.slice(start, start + size)), goesOn);
+        await meta.retry(() => post(batch), goesOn);
       });
     }
   } catch (error) {

@@ -129,6 +129,7 @@ test("undo() leaves the tables that the server has made for its metrics since", 
 
 test("undo() removes nothing for what the target holds of another cluster", async ({ start }) => {
   const target = await start({ version: "2.4.2" });
+  target.store.set("/prod/users/old", '{"id":9,"name":"old","options":{"password":"x"},"is_admin":false}');
   const before = await dumpOf([...target.store].map(([key, value]) => `${key}: ${value}\n`).join(""), true);
   const database = "/tenants/cnosdb/dbs/public";
   target.store.set(`/prod${database}`, target.store.get(`/cluster_xxx${database}`)!);
