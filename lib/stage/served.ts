@@ -76,8 +76,9 @@ export async function servedStage(options: ServedOptions): Promise<Stage> {
       if (stop.signal.aborted) return undefined;
       stop.abort();
       await Promise.all(serving);
-      await directory.remove();
-      return undefined;
+      const left = (error: unknown) =>
+        `cannot remove the stage's directory ${directory.path}: ${messageOf(error)}`;
+      return await directory.remove().then(() => undefined, left);
     },
   };
 }
@@ -107,7 +108,7 @@ async function whereToListen(options: ServedOptions): Promise<{ hosts: string[];
     if (!url) throw new UsageError("--serve-address: expected HOST:PORT, or [IPV6]:PORT");
     return { hosts: [unbracketed(url.hostname)], port: Number(/\d+$/.exec(address)) };
   }
-  const own = [await addressTowards(from), await addressTowards(to)];
+  const own = await Promise.all([addressTowards(from), addressTowards(to)]);
   // A cluster on this machine, perhaps in a container, can use the address that the other one needs.
   const outer = own.filter((address) => !isLoopback(address));
   return { hosts: [...new Set(outer.length ? outer : own)], port: 0 };

@@ -85,6 +85,16 @@ Deno.test("a stage says where it can neither listen nor write, and leaves nothin
   await Deno.remove(parent);
 });
 
+Deno.test("a directory that cannot be removed at the end is told, and fails no run", async () => {
+  const parent = await Deno.makeTempDir();
+  const stage = await serve(parent);
+  await Deno.remove(parent, { recursive: true });
+  assert.match(
+    await stage.close() ?? "",
+    /cannot remove the stage's directory .*cnosdb-stage-.*: No such file/,
+  );
+});
+
 Deno.test("addressTowards() is the local end of a connection to a node that is up", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const url = `http://root:secret@127.0.0.1:${listener.addr.port}/?db=public`;
