@@ -38,20 +38,16 @@ Deno.test("a hash of a password appears in no message, even cut", () => {
 Deno.test("a password on the command line is known, wherever it stands and however malformed", () => {
   const passwords = ["one/x", "two22", "three%", "four#x", "u:five", "seven;", "eight?y"];
   keepSecretsOf([
-    ...[
-      `http://root:one/x@old:8902`,
-      `root:two22\n@old:8902x`,
-      `//root:three%@h`,
-      `--from=http://root:four#x@h`,
-    ],
-    ...[
-      `postgres:u:five@h/d`,
-      `http://root%3Aseven;@h`,
-      `http:/root:eight?y@`,
-      "a@b:nine",
-      "old:8902",
-      "--jobs",
-    ],
+    `http://root:one/x@old:8902`,
+    `root:two22\n@old:8902x`,
+    `//root:three%@h`,
+    `--from=http://root:four#x@h`,
+    `postgres:u:five@h/d`,
+    `http://root%3Aseven;@h`,
+    `http:/root:eight?y@`,
+    "a@b:nine",
+    "old:8902",
+    "--jobs",
   ]);
   for (const password of passwords) assertEquals(presentable(`no file ${password}`), "no file …");
   assertEquals(presentable("old:8902 --jobs a@b:nine"), "old:8902 --jobs a@b:nine");

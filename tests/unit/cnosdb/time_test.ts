@@ -39,8 +39,14 @@ Deno.test("what is no time, or no stretch of it, is not taken for one", () => {
 });
 
 Deno.test("a stretch of time is read as every version prints it", () => {
-  assertEquals(["90m", "30 Days", "720 Hours", "90 Minutes", "1h 30m", "45s"].map(parseDuration), [
-    ...[5_400, 2_592_000, 2_592_000, 5_400, 5_400, 45],
-  ]);
-  assertEquals(parseDuration("99years 11months 5days 9h 50m 24s"), 36_500 * 86_400);
+  const seconds = {
+    "90m": 5_400,
+    "30 Days": 2_592_000,
+    "720 Hours": 2_592_000,
+    "90 Minutes": 5_400,
+    "1h 30m": 5_400,
+    "45s": 45,
+    "99years 11months 5days 9h 50m 24s": 36_500 * 86_400,
+  };
+  for (const [text, expected] of Object.entries(seconds)) assertEquals(parseDuration(text), expected, text);
 });

@@ -82,8 +82,14 @@ export class Client {
   ): Promise<string> {
     const { endpoint_url, access_key_id, secret_key, region } = this.options;
     const signed = await new AwsV4Signer({
-      ...{ method, url: `${endpoint_url}${target}`, region: region!, service: "s3", allHeaders: true },
-      ...{ accessKeyId: access_key_id!, secretAccessKey: secret_key!, ...key },
+      method,
+      url: `${endpoint_url}${target}`,
+      region: region!,
+      service: "s3",
+      allHeaders: true,
+      accessKeyId: access_key_id!,
+      secretAccessKey: secret_key!,
+      ...key,
       headers: { "x-amz-content-sha256": sha256Of(""), ...headers },
     }).sign();
     const all = new Headers(unsigned ? headers : signed.headers);
@@ -121,7 +127,11 @@ export async function withStage(
 ): Promise<void> {
   const parent = await Deno.makeTempDir();
   const stage = await servedStage({
-    ...{ from: [], to: [], address: "127.0.0.1:0", parent, say: () => {} },
+    from: [],
+    to: [],
+    address: "127.0.0.1:0",
+    parent,
+    say: () => {},
     ...options,
   });
   try {

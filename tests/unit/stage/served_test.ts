@@ -28,7 +28,8 @@ Deno.test("a cluster by IPv4 and one by IPv6 are each told an address that they 
   const stage = await servedStage({
     from: [`http://127.0.0.1:${four.addr.port}`],
     to: [`http://[::1]:${six.addr.port}`],
-    ...{ parent, say },
+    parent,
+    say,
   });
   try {
     assert.match(stage.source.address ?? "", /^127\.0\.0\.1:\d+$/);
