@@ -100,10 +100,7 @@ class EntryFilter {
   outcomeOf(entry: Entry): Outcome {
     // They go by the key alone, so they also drop what cannot be read.
     const ownDrop = this.#rules.ownDrops.find((rule) => rule.applies(entry));
-    if (ownDrop) {
-      this.#noteInside(entry);
-      return this.#drop(readKey(entry.key)?.kind ?? "unknown", ownDrop.name);
-    }
+    if (ownDrop) return this.#drop(readKey(entry.key)?.kind ?? "unknown", ownDrop.name);
     try {
       return this.#filter(entry);
     } catch (error) {
@@ -116,7 +113,6 @@ class EntryFilter {
         );
       }
       this.notes.add("invalid", () => `${where}: dropped as invalid: ${error.message}`);
-      this.#noteInside(entry);
       return this.#drop("unknown", "--drop-invalid");
     }
   }
@@ -145,16 +141,6 @@ class EntryFilter {
   #drop(kind: Outcome["kind"], rule: string): Outcome {
     const outcome: () => Outcome = () => ({ kind, action: "dropped", rules: [rule], changes: [] });
     return this.#dropped.getOrInsertComputed(`${kind} ${rule}`, outcome);
-  }
-
-  /** The built-in rules drop what is in a tenant or a database too; an operator may have forgotten to. */
-  #noteInside(entry: Entry): void {
-    const kind = readKey(entry.key)?.kind;
-    if (kind !== "tenant" && kind !== "database") return;
-    const inside = { ...entry, key: `${entry.key}/${kind === "tenant" ? "dbs" : "schemas"}/x` };
-    if (this.#rules.ownDrops.some((rule) => rule.applies(inside))) return;
-    const note = `line ${entry.line}: ${entry.key} is dropped, but not what is in it`;
-    this.notes.add("dropped alone", () => `${note}: a restore would write that, and no cluster show it`);
   }
 }
 

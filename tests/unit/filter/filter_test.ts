@@ -101,22 +101,6 @@ Deno.test("--prune-users drops members of nothing but what --rules drops", async
   assert(out.startsWith("# end entries=0"), out);
 });
 
-Deno.test("a tenant or a database that is dropped alone is named", async () => {
-  const database = '/c/tenants/a/dbs/d: {"tenant":"a","database":"d","config":{"ttl":null,"shard_num":null,' +
-    '"vnode_duration":null,"replica":null,"precision":null}}\n';
-  const own = await parseRules("- drop: /c/tenants/a", "rules.yaml");
-  const byRule = await filter(tenant("a") + database, { target: "2.4.2", own });
-  const note = "note: line 1: /c/tenants/a is dropped, but not what is in it: " +
-    "a restore would write that, and no cluster show it";
-  assertEquals(byRule.notes.at(-1), note);
-  const invalid = tenant("a").replace('"id":1', '"id":"x"');
-  const byFlag = await filter(invalid + database, { target: "2.4.2", dropInvalid: true });
-  assertEquals(byFlag.notes.at(-1), note);
-  const whole = await parseRules("- drop: /c/tenants/a\n- drop: /c/tenants/a/**", "rules.yaml");
-  const { notes } = await filter(tenant("a") + database, { target: "2.4.2", own: whole });
-  assertEquals(notes.filter((text) => text.includes("is dropped, but")), []);
-});
-
 Deno.test("many running queries before it do not hide the dump's version", async () => {
   const query = (_: unknown, n: number) => `/c/queries/${n}: {"n":${n}}\n`;
   const dump = Array.from({ length: 300 }, query).join("") + tenant("a");
