@@ -58,7 +58,7 @@ the dump's password.`,
 };
 
 async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
-  const isFile = (text: string) => /^\.{0,2}\/|\.dump$/.test(text);
+  const isFile = (text: string) => /^-$|^\.{0,2}\/|\.dump$/.test(text);
   const urls = args.positional.filter((text) => !isFile(text));
   const [file, ...more] = args.positional.filter(isFile);
   if (!urls.length) throw new UsageError("META_URL is missing");
@@ -82,7 +82,8 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
     dryRun: args.on("dry-run"),
     jobs: args.integer("jobs", 1, 256) ?? defaults.jobs,
     timeoutMs: (args.integer("timeout", 1) ?? timeoutS) * 1_000,
-    ...{ signal, say },
+    signal,
+    say,
   };
   if (backup !== undefined) {
     const dump = await readDump(readInput(backup, signal), backup);
@@ -93,7 +94,7 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   const restored = await restore(dump, options);
   if (!restored || Deno.stdout.isTerminal()) return 0;
   await warnOfReaders(say);
-  // Only now: its end mark is what lets the next in the pipe begin.
+  // Only now, since its end mark lets the next script in the pipe begin.
   await writeDump(restored, writeStdout);
   return 0;
 }

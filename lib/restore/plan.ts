@@ -21,7 +21,7 @@ const unreadableHint =
 export function makePlan(
   dump: Dump,
   target: Target,
-  { add = false, force = false }: Pick<RestoreOptions, "add" | "force">,
+  { add, force }: RestoreOptions,
 ): { items: readonly Item[]; plan: Plan } {
   const { cluster, problems } = target;
   const items = checkLines(dump, target);

@@ -144,7 +144,8 @@ export function unreadable(items: ReadonlyMap<string, Item>, format: Format): Ma
 /**
  * Looks at a target, before anything is written.
  * @param force whether the target may hold entries that it cannot read itself: they may be about to be overwritten
- * @throws {Failure} if no leader is among the given nodes, no data node has joined it, it does not answer /read, or is no 2.4
+ * @throws {Failure} if no leader is among the given nodes, no data node has joined it, it does not answer /read, it is no 2.4, or the
+ * data node of --sql is of another version
  */
 export async function lookAt(options: RestoreOptions, force = false): Promise<Target> {
   const meta = new MetaClient(options.urls, options);
@@ -155,19 +156,19 @@ export async function lookAt(options: RestoreOptions, force = false): Promise<Ta
   const dataNodes = entries.filter(({ key }) => /^\/[^/]+\/data_nodes\//.test(key));
   const cluster = clusterOf(dataNodes);
   const { items } = readItems(entries, cluster);
-  const problems = new Problems();
 
   const answer = await meta.read([leader], tenantCommand("2.4.2", cluster, "cnosdb"));
   const formats = targetFormats.filter((format) =>
     misspelling.includes(format) === (answer !== unknownCommand)
   );
-  const atSql = version && targetFormat(version);
+  const atSql = version?.startsWith("2.3.") ? version : version && targetFormat(version);
   if (atSql && !formats.includes(atSql)) {
-    problems.add(
+    throw new Failure(
       `the data node at --sql says ${atSql}, the meta service answers as ${formats.join(", ")} does`,
       "are they of one cluster?",
     );
   }
+  const problems = new Problems();
   const [format, ...more] = atSql ? [atSql] : fittest(formats, items);
   if (more.length) {
     problems.add(

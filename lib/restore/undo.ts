@@ -65,7 +65,8 @@ export async function undo(backup: Dump, yes: boolean, options: RestoreOptions):
 /** SQL that removes items, by tenant. What goes with its tenant or its database has no statement of its own. */
 function removal(items: readonly Item[], cluster: string, users: ReadonlyMap<string, string>): string[] {
   const removed = new Set(items.map(({ key }) => key));
-  const rank = ({ object: { kind } }: Item) => kind === "user" ? 2 : kind === "tenant" ? 1 : 0;
+  // what is in tenants first
+  const rank = ({ object }: Item) => ["tenant", "user"].indexOf(object.kind);
   const lines = items.toSorted((a, b) => rank(a) - rank(b)).flatMap((item) => {
     const { object, label } = item;
     const tenant = tenantOf(item);

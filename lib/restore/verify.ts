@@ -111,6 +111,7 @@ function unproven(why: string): Failure {
  * seen on 2.4.0 and 2.4.3.4).
  * @param entries what the nodes hold
  * @returns what is wrong, a text each, and how many lists were read
+ * @throws {Failure} if the nodes do not answer
  */
 async function readLists(
   { meta, cluster, format }: Target,
@@ -132,7 +133,9 @@ async function readLists(
   }
   const findings: string[] = [];
   await atOnce(8, lists, async ([name, prefix, command]) => {
-    const error = await meta.read(nodes, command);
+    const error = await meta.read(nodes, command).catch((error) => {
+      throw unproven(failureOf(error, meta.options.signal));
+    });
     if (error === undefined) return;
     const causes = bad.filter((text) => text.startsWith(`/${cluster}/${prefix}`));
     const why = causes.length ? ` (${someOf(causes, 3)})` : "";

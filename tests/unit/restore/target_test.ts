@@ -76,6 +76,12 @@ test("restore() refuses a data node of another version than the meta service, an
     "the data node at --sql says 2.4.3, the meta service answers as 2.4.0, 2.4.1, 2.4.2 does",
   );
   assertStringIncludes(error.hint!, "of one cluster?");
+  const old = await start({ version: "2.3.5" });
+  await assertRejects(
+    async () => run(target, await accepted("2.4.2"), { sql: parseEndpoint(old.sqlUrl, 8902) }),
+    Failure,
+    "the data node at --sql says 2.3.5, the meta service answers as 2.4.0, 2.4.1, 2.4.2 does",
+  );
   assertEquals(posts(target).length, 0);
 });
 
