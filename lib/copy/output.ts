@@ -38,11 +38,13 @@ export class Standing implements Tally {
 
   /** The most important comes first, as a terminal may be narrow. The time left is for rows known so far. */
   describe(elapsedSeconds: number): string {
-    const { tables, ended, failed, rowsPlanned, rowsCopied, bytes } = this;
+    const { tables, ended, failed, rowsCopied, bytes } = this;
+    // A window that writers change meanwhile is copied more than once.
+    const rows = Math.max(this.rowsPlanned, rowsCopied);
     const seconds = Math.max(elapsedSeconds, 0.001);
-    const leftSeconds = (rowsPlanned - rowsCopied) * seconds / rowsCopied;
+    const leftSeconds = (rows - rowsCopied) * seconds / rowsCopied;
     return [
-      rowsPlanned && `${Math.floor(100 * rowsCopied / rowsPlanned)} % of ${rowsPlanned} rows`,
+      rows && `${Math.floor(100 * rowsCopied / rows)} % of ${rows} rows`,
       `${ended}/${tables} tables`,
       failed && `${failed} not equal`,
       rowsCopied && leftSeconds > 0 && `${describeSeconds(leftSeconds)} left`,

@@ -78,6 +78,8 @@ Deno.test("how far a run is begins with what matters most, and leaves out what i
     standing.describe(10),
     "25 % of 1000 rows, 2/4 tables, 1 not equal, 30s left, 25 rows/s, 500 kB/s, 10s so far",
   );
+  Object.assign(standing, { rowsCopied: 1_050 });
+  assertStringIncludes(standing.describe(10), "100 % of 1050 rows, ");
 });
 
 Deno.test("lines in a file are as harmless to a terminal as those on stdout", async () => {
