@@ -57,8 +57,8 @@ export async function importDirectory(
     target!.inTurn(name, "import", async (query) => {
       const startMs = performance.now();
       // only a served stage sees when it was read last
-      const usedMs = () => Math.max(startMs, stage!.usedMs?.(directory) ?? Infinity);
-      return readCopied(await query(sql, () => performance.now() - usedMs()));
+      const lastReadMs = () => Math.max(startMs, stage!.lastReadMs?.(directory) ?? Infinity);
+      return readCopied(await query(sql, () => performance.now() - lastReadMs()));
     });
   try {
     return await importOnce();

@@ -31,7 +31,7 @@ export class S3Bucket {
   /** files by directory and name; only these directories take files */
   readonly #directories = new Map<string, Map<string, StagedFile>>();
   /** when a directory was last read from, by `performance.now()` */
-  readonly usedMs = new Map<string, number>();
+  readonly lastReadMs = new Map<string, number>();
   #number = 0;
 
   /**
@@ -59,7 +59,7 @@ export class S3Bucket {
   async remove(directory: string): Promise<void> {
     const files = this.#files(directory);
     this.#directories.delete(directory);
-    this.usedMs.delete(directory);
+    this.lastReadMs.delete(directory);
     for (const [, { path }] of files) await remove(path);
   }
 
@@ -174,29 +174,23 @@ export class S3Bucket {
       "last-modified": file.modified.toUTCString(),
       "content-length": `${end - start}`,
     };
-    const used = () => this.usedMs.set(directory, performance.now());
-    const body = ReadableStream.from(read(file.path, start, end, used));
+    const body = ReadableStream.from(this.#read(directory, file.path, start, end));
     if (range === null) return new Response(body, { headers });
     const contentRange = `bytes ${start}-${end - 1}/${file.bytes}`;
     return new Response(body, { status: 206, headers: { ...headers, "content-range": contentRange } });
   }
+
+  /** Reads a part of a file. Opens it only when its first piece is asked for. */
+  async *#read(directory: string, path: string, start: number, end: number): AsyncGenerator<Uint8Array> {
+    if (start === end) return;
+    for await (const piece of createReadStream(path, { start, end: end - 1, highWaterMark: 524_288 })) {
+      this.lastReadMs.set(directory, performance.now());
+      yield piece;
+    }
+  }
 }
 
 const remove = (path: string) => Deno.remove(path).catch(() => {}); // perhaps it was never created
-
-/** Reads a part of a file, which is opened only when the first piece is asked for. @param onPiece is called for each */
-async function* read(
-  path: string,
-  start: number,
-  end: number,
-  onPiece: () => void,
-): AsyncGenerator<Uint8Array> {
-  if (start === end) return;
-  for await (const piece of createReadStream(path, { start, end: end - 1, highWaterMark: 524_288 })) {
-    onPiece();
-    yield piece;
-  }
-}
 
 const escape = (text: string) => text.replace(/[<>&"]/g, (c) => `&#${c.charCodeAt(0)};`);
 

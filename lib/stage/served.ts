@@ -69,7 +69,7 @@ export async function servedStage(options: ServedOptions): Promise<Stage> {
     source: sides[0]!,
     target: sides.at(-1)!,
     bytes: (directory) => Promise.resolve(bucket.bytes(directory)),
-    usedMs: (directory) => bucket.usedMs.get(directory) ?? 0,
+    lastReadMs: (directory) => bucket.lastReadMs.get(directory) ?? 0,
     problem: () => problem,
     remove: (directory) => bucket.remove(directory),
     async close() {

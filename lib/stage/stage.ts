@@ -22,7 +22,7 @@ export interface Stage {
   /** Bytes of a directory's files; undefined if they cannot be seen from here. */
   bytes(directory: string): Promise<number | undefined>;
   /** When a cluster last read from a directory, by `performance.now()`; only a served stage knows. */
-  usedMs?(directory: string): number;
+  lastReadMs?(directory: string): number;
   /** Why the stage last refused or stopped something. */
   problem(): string | undefined;
   /** Deletes a directory that is no longer needed; a storage that cannot be reached from here keeps it. */
