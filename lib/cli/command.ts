@@ -1,4 +1,4 @@
-/** A script's command line: one table of flags, from which it is parsed and from which its help is made. */
+/** A script's command line: its help and its parser follow from one table of flags. */
 import { parseArgs } from "node:util";
 import config from "../../deno.json" with { type: "json" };
 import { closestString } from "./deps.ts";
@@ -7,21 +7,21 @@ import { translate } from "./language.ts";
 import { echoed } from "./presentable.ts";
 import { widthOf, wrap } from "./text.ts";
 
-/** What a script is called with, for parsing and for `--help`. */
+/** The command line of a script. */
 export interface Command {
   name: string;
   summary: string;
-  /** argument patterns, without the script's name */
+  /** the lines after "Usage:", without the script's name */
   usage: string[];
-  /** arguments beside the flags, such as META_URL; without it there are none */
+  /** the arguments that are no flags, such as META_URL; undefined: there are none */
   positional?: { name: string; least?: number; most?: number };
   /** as `flagsOf` reads them */
   flags: string;
-  /** whole command lines, each with a comment before it */
+  /** command lines, each after a comment */
   examples: string[];
-  /** false: it reads nothing back, and never ends with 3 */
+  /** false: the script reads nothing back, so its exit code is never 3 */
   reads?: false;
-  /** texts that follow the flags in the help: what an exit code means here, environment variables */
+  /** paragraphs that follow the flags in the help */
   notes?: string[];
 }
 
@@ -29,7 +29,7 @@ export interface Command {
 export interface Flag {
   name: string;
   short: string | undefined;
-  /** what stands for its value in the help, such as FILE */
+  /** the placeholder of its value in the help, such as FILE */
   value: string | undefined;
   many: boolean;
   /** its heading in the help */
@@ -56,13 +56,13 @@ export function flagsOf(text: string): Flag[] {
   return flags;
 }
 
-/** Flags of several scripts, each with the same meaning in all. */
+/** Flags that several scripts have, with the same meaning. */
 export const outputFlag = "-o, --output FILE  write to FILE (mode 0600), which appears whole or not at all";
 export const unmarkedFlag =
   "--unmarked  take a dump without an end mark, such as one that curl saved: it may be cut";
 export const caFlag = "--ca FILE  PEM of a certificate authority to trust, for https";
 
-/** Flags of all scripts. */
+/** Flags that all scripts have. */
 export const sharedFlags = `
   -q, --quiet    say nothing but errors
   --debug        print stack traces with errors
@@ -76,9 +76,9 @@ export const version: string = config.version;
 /** Parsed arguments. */
 export class Args {
   constructor(
-    /** what is no flag: as many as the command takes */
+    /** the arguments that are no flags */
     readonly positional: readonly string[],
-    /** by flag, "" for a switch */
+    /** values by flag; that of a switch is "" */
     private readonly given: ReadonlyMap<string, string[]>,
   ) {}
 
@@ -97,7 +97,7 @@ export class Args {
     return this.given.get(name) ?? [];
   }
 
-  /** What `read` makes of a flag's value, if it was given. @throws {UsageError} if that is undefined */
+  /** The value of a flag as `read` parses it, if it was given. @throws {UsageError} if that is undefined */
   parsed<T>(name: string, read: (text: string) => T | undefined, expected: string): T | undefined {
     const text = this.value(name);
     if (text === undefined) return undefined;
@@ -132,9 +132,9 @@ export class Args {
 }
 
 /**
- * @param argv as the script got them
- * @throws {UsageError} for an unknown flag (naming the nearest), one without its value or given twice, and
- * for too many or too few other arguments. No value is echoed that may hold a password
+ * Parses the arguments of a script.
+ * @throws {UsageError} for an unknown flag (and names the nearest), a flag without its value or given twice,
+ * and too many or too few other arguments. It shows no value that may hold a password
  */
 export function parse(command: Command, argv: readonly string[]): Args {
   const flags = [...flagsOf(command.flags), ...flagsOf(sharedFlags)];

@@ -1,16 +1,16 @@
 /**
- * Every third-party function that the scripts use, with its version in the specifier: a script that is run by
- * URL reads no import map. `deno-std` is Deno's standard library for npm, without types: they are added here.
- * What only some runs need is loaded when needed. (Its cli/unicode_width lacks a data file in 1.4.0.)
+ * All third-party code that the scripts use. Versions are in the specifiers, as a script that is run by URL
+ * reads no import map. `deno-std` is Deno's standard library on npm, without types: they are added here. What
+ * only some runs need is imported when it is needed. (deno-std 1.4.0's cli/unicode_width lacks a data file.)
  */
 import { abortable as untypedAbortable } from "npm:deno-std@1.4.0/async/abortable.js";
 import { pooledMap as untypedPooledMap } from "npm:deno-std@1.4.0/async/pool.js";
 import { closestString as untypedClosestString } from "npm:deno-std@1.4.0/text/closest_string.js";
 
-/** The candidate that is most like `word`; see @std/text. Throws if there are no candidates. */
+/** The candidate that is most like `word` (@std/text). Throws if there are none. */
 export const closestString = untypedClosestString as (word: string, candidates: readonly string[]) => string;
 
-/** A promise that is rejected with the signal's reason as soon as it is aborted; see @std/async. */
+/** The same promise, but rejected as soon as the signal is aborted, with its reason (@std/async). */
 export const abortable = untypedAbortable as <T>(promise: Promise<T>, signal: AbortSignal) => Promise<T>;
 
 const pooledMap = untypedPooledMap as <T>(
@@ -20,8 +20,8 @@ const pooledMap = untypedPooledMap as <T>(
 ) => AsyncIterable<void>;
 
 /**
- * Runs `action` for each item, `jobs` at once; see @std/async. After a failure no further item is begun,
- * those under way are awaited, and the first failure is thrown.
+ * Runs `action` for each item, `jobs` at once (@std/async). After a failure it starts no more, waits for those
+ * that run, and throws the first failure.
  */
 export async function atOnce<T>(
   jobs: number,
@@ -35,15 +35,15 @@ export async function atOnce<T>(
   }
 }
 
-/** bcrypt in plain JavaScript, for the plain-text passwords of 2.3.0 to 2.3.3 alone. */
+/** bcrypt in JavaScript, only for the plain-text passwords of 2.3.0 to 2.3.3. */
 export const loadBcrypt = () => import("npm:bcryptjs@3.0.3");
 
-/** @std/yaml, for `--rules` alone. */
+/** @std/yaml, only for `--rules`. */
 export async function loadYaml(): Promise<{ parse: (text: string) => unknown }> {
   return await import("npm:deno-std@1.4.0/yaml/parse.js");
 }
 
-/** The PostgreSQL client, for `--ledger postgres://…` alone. */
+/** A PostgreSQL client, only for `--ledger postgres://…`. */
 export const loadPostgres = () => import("npm:postgres@3.4.9");
 
 /** AWS Signature Version 4, for the stage that copy_tables serves. */
