@@ -64,7 +64,7 @@ async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
   }
   const pem = ca === undefined ? undefined : await readText(ca);
   const meta = new MetaClient(args.positional, { signal, ca: pem });
-  const leader = await meta.retry(() => findLeader(meta));
+  const leader = await meta.retry(() => findLeader(meta, say));
   const { entries } = await meta.dump(leader);
   if (against !== undefined) {
     const there = await readDump(readInput(against, signal), against, { unmarked: true });

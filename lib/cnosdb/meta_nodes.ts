@@ -3,6 +3,7 @@
  * gave are asked: 127.0.0.1, as a server names itself to others, may be the old cluster if it is asked from here.
  */
 import { Failure, messageOf } from "../cli/errors.ts";
+import { type Say, silent } from "../cli/say.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { jsonOf, NoAnswer, pause, Transient } from "./http.ts";
 import { expectedAddress, type MetaClient } from "./meta.ts";
@@ -35,7 +36,7 @@ interface Answers {
   /** the latest term first, and in it the node that has come furthest */
   states: NodeState[];
   /** why others could not be asked, by URL */
-  silent: Map<string, string>;
+  unanswered: Map<string, string>;
   /** the only node, if it is a single instance, which has no `/metrics` */
   single: Endpoint | undefined;
 }
@@ -47,22 +48,22 @@ interface Answers {
  */
 async function askNodes(meta: MetaClient): Promise<Answers> {
   const states: NodeState[] = [];
-  const silent = new Map<string, string>();
+  const unanswered = new Map<string, string>();
   let single: Endpoint | undefined;
   await Promise.all(meta.nodes.map(async (node) => {
     try {
       const { status, body } = await meta.send(node, "GET", "/metrics", { timeoutMs: 5_000 });
       const state = readState(node, body);
       if (state) states.push(state);
-      else if (status >= 500) silent.set(node.url, `GET ${node.url}/metrics answered ${status}`);
+      else if (status >= 500) unanswered.set(node.url, `GET ${node.url}/metrics answered ${status}`);
       else single = node;
     } catch (error) {
       if (!(error instanceof NoAnswer)) throw error;
-      silent.set(node.url, messageOf(error));
+      unanswered.set(node.url, messageOf(error));
     }
   }));
-  if (silent.size === meta.nodes.length) {
-    throw new Transient([...silent.values()].join("; "), expectedAddress);
+  if (unanswered.size === meta.nodes.length) {
+    throw new Transient([...unanswered.values()].join("; "), expectedAddress);
   }
   const mismatch = single && meta.nodes.length > 1
     ? `${single.url} has no /metrics, so it is a single instance`
@@ -74,7 +75,7 @@ async function askNodes(meta: MetaClient): Promise<Answers> {
     );
   }
   states.sort((a, b) => b.current_term - a.current_term || b.applied - a.applied);
-  return { states, silent, single };
+  return { states, unanswered, single };
 }
 
 /** Undefined if the answer is not openraft's metrics. */
@@ -106,21 +107,30 @@ function findMismatch(states: readonly NodeState[]): string | undefined {
 
 /**
  * The node that leads; a single instance is its own leader.
+ * @param say is warned if too few nodes answer to know that it still leads
  * @throws {Failure} if the leader is none of the given nodes, naming it
  * @throws {Transient} if none leads, none answers, or the leader may be one of those that do not answer
  */
-export async function findLeader(meta: MetaClient): Promise<Endpoint> {
-  const { states, silent, single } = await askNodes(meta);
+export async function findLeader(meta: MetaClient, say: Say = silent): Promise<Endpoint> {
+  const { states, unanswered, single } = await askNodes(meta);
   if (single) return single;
   // A node that is cut off from the others raises its term again and again, and knows no leader.
   const knowing = states.find(({ current_leader }) => current_leader !== null);
   const leader = states.find(({ id }) => id === knowing?.current_leader);
-  if (leader?.state === "Leader") return leader.node;
+  if (leader?.state === "Leader") {
+    if (unanswered.size && states.length <= leader.members.size / 2) {
+      const urls = [...unanswered.keys()].join(", ");
+      say(
+        `warning: no answer from ${urls}: if they have another leader by now, what ${leader.node.url} holds is old`,
+      );
+    }
+    return leader.node;
+  }
   const text = [
     ...states.map(({ node, state, current_leader: id, members }) =>
       `${node.url} is ${state} and knows ${id === null ? "no leader" : `${members.get(id)} as leader`}`
     ),
-    ...[...silent.keys()].map((url) => `${url} does not answer`),
+    ...[...unanswered.keys()].map((url) => `${url} does not answer`),
   ].join("; ");
   if (leader || !knowing) {
     throw new Transient(
@@ -132,12 +142,12 @@ export async function findLeader(meta: MetaClient): Promise<Endpoint> {
   const message = `the leader is ${address}, which is none of the META_URLs: ${text}`;
   const unknownHint =
     "give the leader's address too, as it is reached from here: only nodes that were given are asked.";
-  throw silent.size ? new Transient(message, unknownHint) : new Failure(message, unknownHint);
+  throw unanswered.size ? new Transient(message, unknownHint) : new Failure(message, unknownHint);
 }
 
 /**
  * The given nodes that hold all that was written so far, once all of them do or time is up.
- * @param waitMs how long a node may lag behind or be silent
+ * @param waitMs how long a node may lag behind or not answer
  * @returns `nodes`: the leader first; `unread`: why others cannot be read, a text each
  * @throws {Transient} if none answers
  */
@@ -149,7 +159,7 @@ export async function caughtUp(
   const inTime = () => Date.now() < endMs;
   let goal = 0;
   for (;;) {
-    const { states, silent, single } = await meta.retry(() => askNodes(meta), inTime);
+    const { states, unanswered, single } = await meta.retry(() => askNodes(meta), inTime);
     if (single) return { nodes: [single], unread: [] };
     goal ||= Math.max(...states.map(({ applied }) => applied));
     const nodes = states.filter(({ applied }) => applied >= goal)
@@ -161,7 +171,7 @@ export async function caughtUp(
       continue;
     }
     // A node that does not answer is one of the members, but which one is not known.
-    const members = silent.size ? [] : [...states[0]!.members];
+    const members = unanswered.size ? [] : [...states[0]!.members];
     const notGiven = members.filter(([id]) => !states.some((state) => state.id === id));
     const unread = [
       ...behind.map(({ url }) => `${url} does not answer or lags behind`),

@@ -81,6 +81,22 @@ Deno.test("findLeader() names a leader that was not given, at once only where al
   });
 });
 
+Deno.test("findLeader() warns if most nodes of the group do not answer, since it may lead no more", async () => {
+  for (const [said, warnings] of [[[follower, leader, 503], 0], [[503, leader, 503], 1]] as const) {
+    await withNodes([...said], async (meta, urls) => {
+      const heard: string[] = [];
+      assertEquals((await findLeader(meta, (text) => heard.push(text))).url, urls[1]);
+      assertEquals(heard.length, warnings);
+      if (warnings) {
+        const text = `warning: no answer from ${urls[0]}, ${
+          urls[2]
+        }: if they have another leader by now, what ${urls[1]} holds is old`;
+        assertEquals(heard, [text]);
+      }
+    });
+  }
+});
+
 Deno.test("caughtUp() waits for followers, and gives up on one that stays behind", async () => {
   let asked = 0;
   const catching = () => ({ ...follower, applied: 6 + ++asked });
