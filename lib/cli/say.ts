@@ -30,6 +30,15 @@ export function hideProgress(): void {
   isDrawn = false;
 }
 
+/** The width of the terminal at this moment: its window can be resized, or closed. */
+function terminalColumns(): number {
+  try {
+    return Deno.consoleSize().columns || 80; // 0: it does not know
+  } catch {
+    return 80;
+  }
+}
+
 /**
  * Shows how far a long job is: one line that is redrawn on a terminal, elsewhere a message every 10 s.
  * @param line returns what to show
@@ -40,9 +49,7 @@ export function showProgress(line: () => string, say: Say): () => void {
   const terminal = Deno.stderr.isTerminal();
   const draw = () => {
     hideProgress();
-    // Asked each time, as a window can be resized. 0: a terminal that does not know its size.
-    const columns = Deno.consoleSize().columns || 80;
-    write(fit(presentable(line()), columns - 1));
+    write(fit(presentable(line()), terminalColumns() - 1));
     isDrawn = true;
   };
   const timer = setInterval(() => terminal ? draw() : say(line()), terminal ? 200 : 10_000);
