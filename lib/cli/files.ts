@@ -88,16 +88,26 @@ export async function warnOfReaders(say: Say): Promise<void> {
 /** Writes bytes, which it may keep. */
 export type Sink = (bytes: Uint8Array) => Promise<void>;
 
-/** Writes lines, a megabyte at a time. @param lines without newlines at their ends */
+const pieceBytes = 1 << 20;
+
+/** Writes lines in pieces of a megabyte, each while the next is filled. @param lines without newlines at their ends */
 export async function writeLines(lines: Iterable<string>, sink: Sink): Promise<void> {
-  let text = "";
+  let piece = new Uint8Array(pieceBytes);
+  let used = 0;
+  let writing = Promise.resolve();
   for (const line of lines) {
-    text += `${line}\n`;
-    if (text.length < 1 << 20) continue;
-    await sink(encoder.encode(text));
-    text = "";
+    // A character takes three bytes at most.
+    const mostBytes = 3 * line.length + 1;
+    if (used + mostBytes > piece.length) {
+      await writing;
+      writing = sink(piece.subarray(0, used));
+      piece = new Uint8Array(Math.max(pieceBytes, mostBytes));
+      used = 0;
+    }
+    used += encoder.encodeInto(`${line}\n`, piece.subarray(used)).written;
   }
-  await sink(encoder.encode(text));
+  await writing;
+  await sink(piece.subarray(0, used));
 }
 
 /**

@@ -75,10 +75,7 @@ function findUnneeded(
     members.add(key.userId);
   }
   const unneeded = users.filter((entry) => {
-    const [user] = userNames([entry]);
-    if (!user) return false;
-    const [id, name] = user;
-    // Only who is a member of nothing is parsed.
+    const [[id = "", name] = []] = userNames([entry]);
     return !members.has(id) && name !== "root" && readUser(entry.value)?.isAdmin === false;
   });
   return new Set(unneeded.map(({ key }) => key));

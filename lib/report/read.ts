@@ -3,8 +3,10 @@ import { Failure } from "../cli/errors.ts";
 import { displayName, displayTable, tableKey, type TableName } from "../cnosdb/names.ts";
 import { readKey } from "../dump/key.ts";
 
-/** A line with all its fields, many of which only the page reads (docs/en/reference.md lists them). */
-type Line = Record<string, unknown>;
+/** Further fields, which the page shows (docs/en/reference.md lists them). */
+interface Line {
+  [field: string]: unknown;
+}
 
 /** What a script reported of its run, in its first line and its last; without `ended` it was cut off. */
 interface Run extends Line {
