@@ -18,12 +18,10 @@ export interface Endpoint {
 export function parseEndpoint(text: string, port: 8901 | 8902): Endpoint {
   const short = !/^[a-z][a-z0-9+.-]*:\/\//i.test(text);
   const url = URL.parse(short ? `http://${text}` : text);
-  // URL.parse takes a number for an address (8901 for 0.0.34.197). An @ behind the host is what follows a
-  // password with a slash in it, at which URL.parse ends the host.
-  if (
-    !url || !/^https?:$/.test(url.protocol) || !url.hostname || /\s|^\d+$/.test(text) ||
-    /@/.test(url.pathname + url.search + url.hash)
-  ) {
+  // URL.parse takes a number for an address: 8901 for 0.0.34.197.
+  const hasHost = url && /^https?:$/.test(url.protocol) && url.hostname && !/\s|^\d+$/.test(text);
+  // An @ behind the host shows that the host ended at a slash in a password.
+  if (!hasHost || /@/.test(url.pathname + url.search + url.hash)) {
     throw new UsageError(
       `${echoed(text)} is no URL`,
       `expected host, host:${port} or http://host:${port}, with credentials http://USER:PASSWORD@host:${port}; ` +
