@@ -73,7 +73,7 @@ function hints(): string[] {
   ).filter((text) => /[a-z]{3,} [a-z]/.test(text));
 }
 
-Deno.test("the help of each script is there in Chinese, whole", async () => {
+Deno.test("the whole help of each script has a Chinese translation", async () => {
   for (const script of scripts) {
     for (const text of await textsOf(script)) {
       assert(/\p{Script=Han}/u.test(translate(text)), `${script}: ${JSON.stringify(text)}`);
@@ -81,7 +81,7 @@ Deno.test("the help of each script is there in Chinese, whole", async () => {
   }
 });
 
-Deno.test("the hint of each error is there in Chinese", () => {
+Deno.test("the hint of each error has a Chinese translation", () => {
   assert(hints().length > 60, `${hints().length}`);
   const missing = hints().filter((text) =>
     !(text in chinese) && !/\p{Script=Han}/u.test(translate(text.replaceAll("{}", "x")))
@@ -89,7 +89,7 @@ Deno.test("the hint of each error is there in Chinese", () => {
   assertEquals([...new Set(missing)], []);
 });
 
-Deno.test("the catalogue has nothing that no script says", async () => {
+Deno.test("the catalogue has only texts that scripts use", async () => {
   const said = (await Promise.all(scripts.map(textsOf))).flat();
   const text = [...sources("lib/"), ...sources("scripts/")].join("\n").replaceAll(/["`] \+\s*["`]/g, "");
   const shared = help({ name: "", summary: "", usage: [""], flags: "", examples: [] });

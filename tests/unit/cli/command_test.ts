@@ -27,7 +27,7 @@ Deno.test("flags are parsed in all their spellings", () => {
   assertEquals(parse(command, ["--", "--all"]).positional, ["--all"]);
 });
 
-Deno.test("what cannot be meant is refused", () => {
+Deno.test("flags that make no sense are refused", () => {
   for (
     const [argv, includes] of [
       [["--job", "4"], "unknown flag --job"],
@@ -66,7 +66,7 @@ Deno.test("a size is read with its unit, decimal or binary", () => {
   assertThrows(() => bytes("2 gallons"), UsageError, "expected a size");
 });
 
-Deno.test("too few and too many arguments are refused, and --help is not", () => {
+Deno.test("too few and too many arguments are refused, but not with --help", () => {
   const one = { ...command, positional: { name: "META_URL", least: 1, most: 1 } };
   assertThrows(() => parse(one, []), UsageError, "META_URL is missing");
   assertThrows(() => parse(one, ["a", "b"]), UsageError, 'unexpected argument "b"');
@@ -75,7 +75,7 @@ Deno.test("too few and too many arguments are refused, and --help is not", () =>
   assertEquals(parse(one, ["--help"]).on("help"), true);
 });
 
-Deno.test("no argument that may hold a password is echoed", () => {
+Deno.test("an argument that may hold a password is not shown", () => {
   const { positional: _, ...none } = command;
   for (
     const argv of [

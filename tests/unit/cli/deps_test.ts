@@ -1,7 +1,7 @@
 import { atOnce } from "../../../lib/cli/deps.ts";
 import { assertEquals, assertRejects } from "../../helpers/deps.ts";
 
-Deno.test("atOnce() begins nothing after a failure, awaits what is under way and throws the failure", async () => {
+Deno.test("atOnce() starts nothing after a failure, waits for what runs, and throws the failure", async () => {
   const ended: number[] = [];
   const failing = atOnce(2, [1, 2, 3, 4, 5], async (n) => {
     await Promise.resolve();

@@ -26,7 +26,7 @@ Deno.test("saveFile() makes a file that only its owner can read", () =>
     assertEquals(names(directory), ["a"]);
   }));
 
-Deno.test("a file whose making fails leaves what was there", () =>
+Deno.test("if writing a file fails, the old one stays", () =>
   inDirectory(async (directory) => {
     await Deno.writeTextFile(`${directory}/a`, "before");
     const failing = async (sink: Sink) => {
@@ -37,7 +37,7 @@ Deno.test("a file whose making fails leaves what was there", () =>
     assertEquals([names(directory), await Deno.readTextFile(`${directory}/a`)], [["a"], "before"]);
   }));
 
-Deno.test("what a killed run left of a file is removed, what one is writing is not", () =>
+Deno.test("the partial file of a killed run is removed, that of a live one is not", () =>
   inDirectory(async (directory) => {
     for (const name of ["a.0123abcd.partial", "a.89abcdef.partial", "b.0123abcd.partial"]) {
       await Deno.writeTextFile(`${directory}/${name}`, "$2b$12$…");
@@ -48,7 +48,7 @@ Deno.test("what a killed run left of a file is removed, what one is writing is n
     assertEquals(names(directory), ["a", "a.89abcdef.partial", "b.0123abcd.partial"]);
   }));
 
-Deno.test("what cannot be removed of a killed run does not stop the next one", () =>
+Deno.test("a partial file that cannot be removed does not stop the next run", () =>
   inDirectory(async (directory) => {
     await Deno.mkdir(`${directory}/a.0123abcd.partial/not-ours`, { recursive: true });
     await Deno.utime(`${directory}/a.0123abcd.partial`, 0, 0);
@@ -69,7 +69,7 @@ Deno.test("a link is followed and a device is written, not replaced", () =>
     assertEquals((await Deno.stat("/dev/null")).isFile, false);
   }));
 
-Deno.test("a full disk and a missing directory are an operator's problem, and leave nothing", async () => {
+Deno.test("a full disk and a missing directory are failures, and leave nothing", async () => {
   await assertRejects(() => saveFile("/dev/full", writing("x")), Failure, "/dev/full: cannot be written");
   await assertRejects(() => saveFile("/no/such/directory/a", writing()), Failure, "cannot be written");
   await assertRejects(
@@ -79,7 +79,7 @@ Deno.test("a full disk and a missing directory are an operator's problem, and le
   );
 });
 
-Deno.test("reading a pipe that stays silent ends with an interrupt", () =>
+Deno.test("an interrupt ends the reading of a silent pipe", () =>
   inDirectory(async (directory) => {
     await new Deno.Command("mkfifo", { args: [`${directory}/pipe`] }).output();
     using _writer = await Deno.open(`${directory}/pipe`, { read: true, write: true });

@@ -1,7 +1,7 @@
 import { isChinese, translator } from "../../../lib/cli/language.ts";
 import { assertEquals } from "../../helpers/deps.ts";
 
-Deno.test("the first of LC_ALL, LC_MESSAGES and LANG that is set names the language", () => {
+Deno.test("the first of LC_ALL, LC_MESSAGES and LANG that is set decides the language", () => {
   const said = (variables: Record<string, string>) => isChinese((name) => variables[name]);
   assertEquals(said({ LANG: "zh_CN.UTF-8" }), true);
   assertEquals(said({ LC_ALL: "C", LANG: "zh_CN.UTF-8" }), false);
@@ -9,7 +9,7 @@ Deno.test("the first of LC_ALL, LC_MESSAGES and LANG that is set names the langu
   assertEquals(said({}), false);
 });
 
-Deno.test("a variable that may not be read counts as not set", () => {
+Deno.test("a variable that may not be read is not set", () => {
   assertEquals(
     isChinese(() => {
       throw new Deno.errors.NotCapable("no");
@@ -18,7 +18,7 @@ Deno.test("a variable that may not be read counts as not set", () => {
   );
 });
 
-Deno.test("translator() fills in what varies, in the order of the translation, and leaves what it does not know", () => {
+Deno.test("translator() fills in what varies, in the order of the translation, and returns unknown texts unchanged", () => {
   const translate = translator({
     "done": "完成",
     "error: {} of {} tables (why?)": "错误：共 {2} 张表，{1} 张失败",

@@ -13,7 +13,7 @@ async function bash(line: string): Promise<{ code: number; stdout: string; stder
   return { code, stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
 }
 
-Deno.test("a reader that goes away is a failure, said in one line", async () => {
+Deno.test("if the reader of stdout ends, that is a failure, reported in one line", async () => {
   const { stderr, code } = await bash(`${filter} -q ${dump} | (exec <&-; sleep 1)`);
   assertEquals(code, 1);
   assertMatch(stderr, /^filter_meta: error: stdout was closed before all was written\n.*\n$/);

@@ -26,7 +26,7 @@ Deno.test("fit() cuts a text to a terminal's columns, and never a character in t
   assertEquals(fit("𠀀𠀀", 3), "𠀀…");
 });
 
-Deno.test("times and sizes are written as short as they can be read", () => {
+Deno.test("times and sizes are short and readable", () => {
   assertEquals([0.2, 8, 185, 4805, 90_000].map(describeSeconds), ["0s", "8s", "3m 5s", "1h 20m", "1d 1h"]);
   assertEquals([0, 999, 1500, 337_000, 2_100_000_000].map(describeBytes), [
     "0 B",

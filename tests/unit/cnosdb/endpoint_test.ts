@@ -2,7 +2,7 @@ import { UsageError } from "../../../lib/cli/errors.ts";
 import { basicAuthorization, parseEndpoint } from "../../../lib/cnosdb/endpoint.ts";
 import { assert, assertEquals, assertThrows } from "../../helpers/deps.ts";
 
-Deno.test("an address is taken with and without its scheme, and shown without credentials", () => {
+Deno.test("an address may lack its scheme, and is shown without credentials", () => {
   assertEquals(parseEndpoint("old:8999", 8902).url, "http://old:8999");
   assertEquals(parseEndpoint("https://root:p%40ss@[::1]:8902/", 8902), {
     url: "https://[::1]:8902",
@@ -11,7 +11,7 @@ Deno.test("an address is taken with and without its scheme, and shown without cr
   });
 });
 
-Deno.test("a host alone means the port that CnosDB has there, a URL what it says", () => {
+Deno.test("a host alone gets CnosDB's port, a URL keeps its own", () => {
   assertEquals(parseEndpoint("old", 8901).url, "http://old:8901");
   assertEquals(parseEndpoint("old:80", 8901).url, "http://old");
   assertEquals(parseEndpoint("old:8999/", 8901).url, "http://old:8999");
@@ -25,7 +25,7 @@ Deno.test("a host alone means the port that CnosDB has there, a URL what it says
   assertEquals(parseEndpoint("https://old/meta", 8901).url, "https://old/meta");
 });
 
-Deno.test("no malformed address shows the password in it", () => {
+Deno.test("no password in a malformed address is shown", () => {
   const malformed = [
     "http://root:S3CRET/x@old:8902",
     "http://root:123S3CRET/x@old",

@@ -9,7 +9,7 @@ const serve = (seen: string[]) =>
     return new Response("x".repeat(100));
   });
 
-Deno.test("a request with credentials goes through no proxy of the environment", async () => {
+Deno.test("requests do not use the environment's proxy", async () => {
   const [direct, proxied]: [string[], string[]] = [[], []];
   await using server = serve(direct);
   await using proxy = serve(proxied);
@@ -46,7 +46,7 @@ Deno.test("an answer may take longer than timeoutMs as long as it keeps coming",
   assertEquals(error instanceof NoAnswer && error.message, `GET ${url}/stops: nothing came for 0.2 s`);
 });
 
-Deno.test("an answer that is longer than it may be is refused", async () => {
+Deno.test("an answer that is too long is refused", async () => {
   await using server = serve([]);
   const request = {
     method: "GET",
@@ -58,7 +58,7 @@ Deno.test("an answer that is longer than it may be is refused", async () => {
   assertEquals(error instanceof Failure && error.message, `GET ${request.url} answered more than 99 bytes`);
 });
 
-Deno.test("a certificate that is not trusted is named, with what to do, and nothing was sent", async () => {
+Deno.test("an untrusted certificate is reported with what to do, and nothing was sent", async () => {
   await using server = Deno.serve(
     { port: 0, hostname: "127.0.0.1", cert: certificate, key, onListen() {} },
     () => new Response("x"),

@@ -84,7 +84,7 @@ Deno.test("meaningOf() is not misled by the name of a table", () => {
   }
 });
 
-Deno.test("meaningOf() goes by the status where there is no text, and by whether a request was sent", () => {
+Deno.test("meaningOf() uses the status if there is no text, and whether a request was sent", () => {
   const statuses: [number, Meaning][] = [
     [500, "unknown"],
     [502, "unknown"],
@@ -100,7 +100,7 @@ Deno.test("meaningOf() goes by the status where there is no text, and by whether
   assertEquals(meaningOf(new TypeError("a bug")), "refused");
 });
 
-Deno.test("every error that was recorded has the meaning that it had for the operator", async () => {
+Deno.test("every recorded error has the right meaning", async () => {
   const directory = new URL("../../../fixtures/recorded/", import.meta.url);
   for (const { name } of Deno.readDirSync(directory)) {
     for (const line of (await Deno.readTextFile(new URL(name, directory))).split("\n")) {

@@ -14,7 +14,7 @@ async function ask<T>(body: BodyInit, status: number, action: (client: SqlClient
 
 const query = (client: SqlClient) => client.query("SELECT 1", { tenant: "cnosdb" });
 
-Deno.test("an answer without rows is the server's fault, not ours", async () => {
+Deno.test("an answer that is no rows is a failure, not a bug", async () => {
   for (const body of ["null", "[null]", "{}", "[[1]]", "<html>", "1"]) {
     await assertRejects(() => ask(body, 200, query), Failure, "holds no rows as JSON", body);
   }
@@ -31,7 +31,7 @@ Deno.test("a server that echoes what it was sent reveals no password", async () 
   assert(!/hunter|cm9vd/.test(error.message), error.message);
 });
 
-Deno.test("an endless answer is cut, and named", async () => {
+Deno.test("an endless answer is cut off and reported", async () => {
   const endless = () =>
     new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1 << 20).fill(0x20)) });
   const error = await assertRejects(() => ask(endless(), 500, query), SqlError);
@@ -43,7 +43,7 @@ Deno.test("an endless answer is cut, and named", async () => {
   );
 });
 
-Deno.test("a statement in a message ends before its keys and passwords, whatever its names are", () => {
+Deno.test("a statement in a message is cut before keys and passwords, whatever its names are", () => {
   const start = 'COPY INTO "d"."t" FROM \'s3://b/d\' ';
   assertEquals(
     shorten(`${start}CONNECTION = (secret_key = 'a)b''c') FILE_FORMAT = (TYPE = 'PARQUET')`),

@@ -1,7 +1,7 @@
 import { formatTime, parseDuration, parseTime } from "../../../lib/cnosdb/time.ts";
 import { assertEquals } from "../../helpers/deps.ts";
 
-Deno.test("a time is read as CnosDB answers it and as operators write it, and written with as many digits as it needs", () => {
+Deno.test("times are read as CnosDB and operators write them, and written with no more digits than needed", () => {
   for (
     const [text, written] of [
       ["2023-11-14T22:13:20.5", "2023-11-14T22:13:20.5"],
@@ -18,7 +18,7 @@ Deno.test("a time is read as CnosDB answers it and as operators write it, and wr
   assertEquals(parseTime("1970-01-01T00:00:00.000000001"), 1n);
 });
 
-Deno.test("what is no time, or no stretch of it, is not taken for one", () => {
+Deno.test("other texts are neither times nor durations", () => {
   for (
     const text of [
       "",
@@ -38,7 +38,7 @@ Deno.test("what is no time, or no stretch of it, is not taken for one", () => {
   for (const text of ["", "7", "d", "INF", "1 fortnight"]) assertEquals(parseDuration(text), undefined, text);
 });
 
-Deno.test("a stretch of time is read as every version prints it", () => {
+Deno.test("durations are read as every version prints them", () => {
   const seconds = {
     "90m": 5_400,
     "30 Days": 2_592_000,

@@ -18,7 +18,7 @@ const begun = (parent: string, files: number) => eventually(() => filesIn(parent
 const isClosed = (connection: Deno.TcpConn) =>
   connection.read(new Uint8Array(1)).then((bytes) => bytes === null, () => true);
 
-Deno.test("an upload that is cut leaves nothing, and the same PUT again works", () =>
+Deno.test("an upload that is cut off leaves nothing, and can be repeated", () =>
   withStage(async (client, stage, parent) => {
     const content = new Uint8Array(randomBytes(100_000));
     const connection = await startUpload(client, "t-1/a", content);
@@ -33,7 +33,7 @@ Deno.test("an upload that is cut leaves nothing, and the same PUT again works", 
     assert.deepEqual((await client.get("/t-1/a")).body, content);
   }));
 
-Deno.test("an upload that sends nothing more is cut off, for object_store to send it again", () =>
+Deno.test("an upload that stalls is cut off, so that object_store repeats it", () =>
   withStage(async (client, stage, parent) => {
     using connection = await startUpload(client, "t-1/a", bytesOf("rows"));
     assert.ok(await isClosed(connection));
@@ -50,7 +50,7 @@ Deno.test("a client that does not read its answer is cut off", () =>
     assert.ok((await readAnswer(connection)).body.length < 16_000_000);
   }, { limits: { ...httpLimits, stallMs: 100 } }));
 
-Deno.test("idle connections, and such as send a head slowly, are dropped in time", () =>
+Deno.test("idle connections and slow heads are dropped in time", () =>
   withStage(async (client) => {
     using idle = await Deno.connect({ ...client.address, transport: "tcp" });
     using slow = await Deno.connect({ ...client.address, transport: "tcp" });
@@ -68,7 +68,7 @@ Deno.test("a head without end is dropped", () =>
     assert.ok(await closed);
   }));
 
-Deno.test("what is no HTTP/1.1 with a known length is dropped", () =>
+Deno.test("anything but HTTP/1.1 with a known length is dropped", () =>
   withStage(async (client) => {
     const head = await client.head("PUT", `/${client.bucket}/t-1/a`);
     for (
@@ -93,7 +93,7 @@ Deno.test("what is no HTTP/1.1 with a known length is dropped", () =>
     assert.equal((await client.put("t-1/a", "rows")).status, 200);
   }));
 
-Deno.test("a connection takes one request, and its client is told so", () =>
+Deno.test("a connection takes one request, and the answer says so", () =>
   withStage(async (client) => {
     const target = `/${client.bucket}/t-1/a`;
     const put = await client.head("PUT", target, {
@@ -107,7 +107,7 @@ Deno.test("a connection takes one request, and its client is told so", () =>
     assert.deepEqual([answer.status, answer.headers.get("connection"), answer.text], [200, "close", ""]);
   }));
 
-Deno.test("more connections than are allowed end those that have waited longest, never a transfer", () =>
+Deno.test("too many connections end the ones that have waited longest, never a transfer", () =>
   withStage(async (client, _stage, parent) => {
     using upload = await startUpload(client, "t-1/a", bytesOf("rows"));
     await begun(parent, 1);
@@ -121,7 +121,7 @@ Deno.test("more connections than are allowed end those that have waited longest,
     for (const connection of idle) connection.close();
   }, { limits: { ...httpLimits, connections: 4 } }));
 
-Deno.test("a PUT that is repeated replaces the file, also while the first still runs", () =>
+Deno.test("a repeated PUT replaces the file, also while the first one still runs", () =>
   withStage(async (client, stage, parent) => {
     using slow = await startUpload(client, "t-1/a", bytesOf("first!"));
     await begun(parent, 1);
@@ -134,7 +134,7 @@ Deno.test("a PUT that is repeated replaces the file, also while the first still 
     assert.deepEqual([await stage.bytes("t-1"), filesIn(parent).length], [6, 1]);
   }));
 
-Deno.test("remove() deletes one directory's files and refuses what its export still sends", () =>
+Deno.test("remove() deletes a directory's files and refuses what its export still sends", () =>
   withStage(async (client, stage, parent) => {
     stage.source.url("t-10");
     await client.put("t-1/a", "rows");
@@ -150,7 +150,7 @@ Deno.test("remove() deletes one directory's files and refuses what its export st
     assert.equal(stage.problem(), undefined);
   }));
 
-Deno.test("the rate holds for all uploads together", () =>
+Deno.test("the rate limits all uploads together", () =>
   withStage(async (client) => {
     const startMs = performance.now();
     const answers = await Promise.all(
@@ -160,7 +160,7 @@ Deno.test("the rate holds for all uploads together", () =>
     assert.ok(performance.now() - startMs >= 590, `${performance.now() - startMs} ms`);
   }, { bytesPerSecond: 1_000_000 }));
 
-Deno.test("time in which nothing came is not saved up, and closing ends all waiting", () =>
+Deno.test("the rate does not save up idle time, and close() ends all waiting", () =>
   withStage(async (client, stage, parent) => {
     await new Promise((done) => setTimeout(done, 200));
     const startMs = performance.now();
@@ -172,7 +172,7 @@ Deno.test("time in which nothing came is not saved up, and closing ends all wait
     assert.ok(performance.now() - startMs < 15_000);
   }, { bytesPerSecond: 1000 }));
 
-Deno.test("close() cuts what runs and what waits, and removes everything", () =>
+Deno.test("close() cuts all connections and removes all files", () =>
   withStage(async (client, stage, parent) => {
     await client.put("t-1/a", new Uint8Array(8_000_000));
     using _upload = await startUpload(client, "t-1/b", new Uint8Array(8_000_000));
@@ -185,7 +185,7 @@ Deno.test("close() cuts what runs and what waits, and removes everything", () =>
     await assert.rejects(() => client.get("/t-1/a"), Deno.errors.ConnectionRefused);
   }));
 
-Deno.test("close() does not wait for a transfer that takes all connections there are", () =>
+Deno.test("close() does not wait for a transfer that uses up all connections", () =>
   withStage(async (client, stage, parent) => {
     using _upload = await startUpload(client, "t-1/a", bytesOf("rows"));
     await begun(parent, 1);
@@ -194,7 +194,7 @@ Deno.test("close() does not wait for a transfer that takes all connections there
     assert.deepEqual([...Deno.readDirSync(parent)], []);
   }, { limits: { ...httpLimits, connections: 1 } }));
 
-Deno.test("clients that go away while they are answered leave no file open", {
+Deno.test("clients that disconnect while they are answered leave no file open", {
   ignore: Deno.build.os !== "linux",
 }, () =>
   withStage(async (client, _stage, parent) => {

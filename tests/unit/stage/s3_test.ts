@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { bytesOf, filesIn, sha256Of, withStage } from "./client.ts";
 
-Deno.test("the stage gives back whole and in ranges what was put into it", () =>
+Deno.test("the stage returns what was put into it, whole and by range", () =>
   withStage(async (client, stage) => {
     const content = new Uint8Array(randomBytes(200_000));
     const answer = await client.put("t-1/part-1-0-0.parquet", content);
@@ -36,7 +36,7 @@ Deno.test("the stage gives back whole and in ranges what was put into it", () =>
     assert.equal((await client.get("/t-1/part-2.parquet")).code, "NoSuchKey");
   }));
 
-Deno.test("real requests are answered as they were", async () => {
+Deno.test("recorded requests get the recorded answers", async () => {
   const recorded =
     (await Deno.readTextFile(new URL("../../../fixtures/recorded/stage-s3.jsonl", import.meta.url)))
       .trim().split("\n").map((line) => JSON.parse(line));
@@ -61,7 +61,7 @@ Deno.test("real requests are answered as they were", async () => {
   });
 });
 
-Deno.test("a listing names only what is under its prefix, in order, and escapes it", () =>
+Deno.test("a listing has the files of one directory, in order, and escapes its prefix", () =>
   withStage(async (client, stage) => {
     stage.source.url("t-10");
     for (const key of ["t-1/b", "t-1/a", "t-10/a"]) await client.put(key, "rows");
@@ -71,7 +71,7 @@ Deno.test("a listing names only what is under its prefix, in order, and escapes 
     assert.match(odd.text, /<Prefix>&#60;x&#38;&#34;<\/Prefix><KeyCount>0</);
   }));
 
-Deno.test("an empty file is taken, listed and given back", () =>
+Deno.test("an empty file is stored, listed and returned", () =>
   withStage(async (client) => {
     assert.equal((await client.put("t-1/a", "")).status, 200);
     assert.match((await client.list("t-1")).text, /<Key>t-1\/a<\/Key>.*<Size>0<\/Size>/);
@@ -79,7 +79,7 @@ Deno.test("an empty file is taken, listed and given back", () =>
     assert.deepEqual([answer.status, answer.body.length], [200, 0]);
   }));
 
-Deno.test("what is not signed with this run's key is refused, and writes and shows nothing", () =>
+Deno.test("a request that is not signed with this run's key is refused, and neither writes nor reads", () =>
   withStage((client, stage, parent) =>
     withStage(async (other) => {
       await client.put("t-1/there", "rows");
@@ -112,7 +112,7 @@ Deno.test("what is not signed with this run's key is refused, and writes and sho
     })
   ));
 
-Deno.test("a request that was captured does nothing else than it did", () =>
+Deno.test("a captured request can only be repeated unchanged, and not after its export", () =>
   withStage(async (client, stage) => {
     const path = `/${client.bucket}/t-1/a`;
     const head = await client.head("PUT", path, {
@@ -133,7 +133,7 @@ Deno.test("a request that was captured does nothing else than it did", () =>
     assert.match(await replay(`${head}rows`), /^HTTP\/1.1 403 /, "after the export");
   }));
 
-Deno.test("no key leads out of the stage, nor into a directory that is not open", () =>
+Deno.test("no key leads out of the stage, or into a directory that is not open", () =>
   withStage(async (client, _stage, parent) => {
     for (
       const key of [
@@ -169,7 +169,7 @@ Deno.test("no key leads out of the stage, nor into a directory that is not open"
     assert.equal(filesIn(parent).length, 1);
   }));
 
-Deno.test("other requests of S3 are refused", () =>
+Deno.test("other S3 requests are refused", () =>
   withStage(async (client) => {
     await client.put("t-1/a", "rows");
     const path = `/${client.bucket}/t-1/a`;
@@ -194,7 +194,7 @@ Deno.test("other requests of S3 are refused", () =>
     assert.equal((await client.get("/t-1/a")).text, "rows");
   }));
 
-Deno.test("a file whose sha256 is another is refused and the operator told, and the same PUT again works", () =>
+Deno.test("a file with another sha256 is refused and reported, and can be sent again", () =>
   withStage(async (client, stage, parent) => {
     const answer = await client.put("t-1/a", "rows", {
       headers: { "x-amz-content-sha256": sha256Of("cows") },
@@ -205,7 +205,7 @@ Deno.test("a file whose sha256 is another is refused and the operator told, and 
     assert.equal((await client.put("t-1/a", "rows")).status, 200);
   }));
 
-Deno.test("a full disk is told to the cluster and to the operator, and nothing stays", {
+Deno.test("a full disk is reported to the cluster and the operator, and nothing stays", {
   ignore: Deno.build.os !== "linux",
 }, () =>
   withStage(async (client, stage, parent) => {

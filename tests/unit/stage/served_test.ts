@@ -21,7 +21,7 @@ Deno.test("each run has a bucket and a key of its own, in a directory that only 
     })
   ));
 
-Deno.test("a cluster by IPv4 and one by IPv6 are each told an address that they reach", async () => {
+Deno.test("a cluster by IPv4 and one by IPv6 each get an address that they reach", async () => {
   using four = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   using six = Deno.listen({ hostname: "::1", port: 0 });
   const parent = await Deno.makeTempDir();
@@ -50,7 +50,7 @@ Deno.test("a server that echoes a statement shows no key of the served stage", (
     return Promise.resolve();
   }));
 
-Deno.test("the clusters are told the address that was given", () =>
+Deno.test("the clusters get the address that the operator gave", () =>
   withStage((client, stage) => {
     assert.equal(stage.source.address, `localhost:${client.address.port}`);
     assert.equal(stage.target.address, stage.source.address);
@@ -61,7 +61,7 @@ Deno.test("the clusters are told the address that was given", () =>
     return Promise.resolve();
   }, { address: "localhost:0" }));
 
-Deno.test("an address that is none is refused without being shown", async () => {
+Deno.test("an invalid address is refused without being shown", async () => {
   for (const address of ["root:secret@here:1", "here", "http://here:1", "here:1/secret"]) {
     await assert.rejects(
       () => servedStage({ from: [], to: [], address, say }),
@@ -70,7 +70,7 @@ Deno.test("an address that is none is refused without being shown", async () => 
   }
 });
 
-Deno.test("a stage says where it can neither listen nor write, and leaves nothing", async () => {
+Deno.test("a stage that cannot listen or write says where, and leaves nothing", async () => {
   const parent = await Deno.makeTempDir();
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const address = `127.0.0.1:${taken.addr.port}`;
@@ -86,7 +86,7 @@ Deno.test("a stage says where it can neither listen nor write, and leaves nothin
   await Deno.remove(parent);
 });
 
-Deno.test("a directory that cannot be removed at the end is told, and fails no run", async () => {
+Deno.test("a directory that cannot be removed at the end is reported, and fails no run", async () => {
   const parent = await Deno.makeTempDir();
   const stage = await serve(parent);
   await Deno.remove(parent, { recursive: true });
@@ -96,7 +96,7 @@ Deno.test("a directory that cannot be removed at the end is told, and fails no r
   );
 });
 
-Deno.test("addressTowards() is the local end of a connection to a node that is up", async () => {
+Deno.test("addressTowards() returns the local end of a connection to a node that is up", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const url = `http://root:secret@127.0.0.1:${listener.addr.port}/?db=public`;
   assert.equal(await addressTowards([url]), "127.0.0.1");
@@ -110,7 +110,7 @@ Deno.test("addressTowards() is the local end of a connection to a node that is u
   );
 });
 
-Deno.test("addressTowards() does not wait for a node whose firewall drops what is sent to it", async () => {
+Deno.test("addressTowards() does not wait for a node that is behind a firewall", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   using full = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
   const waiting = [1, 2].map(() => Deno.connect({ hostname: "127.0.0.1", port: full.addr.port }));
@@ -171,7 +171,7 @@ for (const openFiles of [64, 256]) {
   });
 }
 
-Deno.test("what a killed run left is removed by the next, what a live one has is not", async () => {
+Deno.test("a run removes what killed runs left, but nothing of live ones", async () => {
   const parent = await Deno.makeTempDir();
   const { process, client } = await spawnStage(parent);
   await using _endedEvenIfThisFails = process;
@@ -195,7 +195,7 @@ Deno.test("what a killed run left is removed by the next, what a live one has is
   await Deno.remove(parent, { recursive: true });
 });
 
-Deno.test("eight files of 64 MB go in and out at once without being held in memory", {
+Deno.test("eight files of 64 MB at once are not held in memory", {
   ignore: Deno.build.os !== "linux",
 }, async () => {
   const parent = await Deno.makeTempDir();

@@ -39,12 +39,12 @@ const listed = () =>
     "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
   );
 
-Deno.test("checkSignature() takes Amazon's own examples and gives the sha256 of the body", async () => {
+Deno.test("checkSignature() accepts Amazon's own examples and returns the sha256 of the body", async () => {
   assert.equal(await checkSignature(ranged(), key, sentMs), sha256Of(""));
   assert.equal(await checkSignature(listed(), key, sentMs), sha256Of(""));
 });
 
-Deno.test("a request of which anything was changed is refused", async () => {
+Deno.test("a request that was changed is refused", async () => {
   const change = async (change: (request: ReturnType<typeof ranged>) => void, other = key) => {
     const request = ranged();
     change(request);
@@ -68,7 +68,7 @@ Deno.test("a request of which anything was changed is refused", async () => {
   await change(({ headers }) => headers.set("authorization", "Basic cm9vdDo="));
 });
 
-Deno.test("a signature that leaves out host, date or the body's sha256 is none", async () => {
+Deno.test("a signature without host, date or the body's sha256 is refused", async () => {
   for (const names of ["", ";", "host", "x-amz-content-sha256;x-amz-date", "host;x-amz-date"]) {
     const request = listed();
     request.headers.set(
@@ -79,7 +79,7 @@ Deno.test("a signature that leaves out host, date or the body's sha256 is none",
   }
 });
 
-Deno.test("a clock that is hours off is taken, one that is days off is told", async () => {
+Deno.test("a clock may be hours off, but not days", async () => {
   for (const hours of [-23, 23]) {
     assert.equal(await checkSignature(ranged(), key, sentMs + hours * 3_600_000), sha256Of(""));
   }

@@ -11,7 +11,7 @@ import { Client } from "./client.ts";
 /** The stage of a command line. */
 const open = (...flags: string[]) => openStage(parse(command, flags), { from: [], to: [], say: () => {} });
 
-Deno.test("every export gets a directory of its own, of letters that servers find again", () => {
+Deno.test("every export gets a directory of its own, in characters that servers find again", () => {
   const name = { tenant: "cnosdb", database: "my db", table: "é.'/../\0".repeat(30) };
   const one = freshDirectory(name);
   assert.match(one, /^cnosdb-my_db-_+-[0-9a-f]{8}$/);
@@ -33,7 +33,7 @@ Deno.test("a directory is one part of a path", async () => {
   await Deno.remove(parent, { recursive: true });
 });
 
-Deno.test("what was imported is removed from a local directory, and what stays is told", async () => {
+Deno.test("what was imported is removed from a local directory, and what stays is reported", async () => {
   const parent = await Deno.makeTempDir();
   const stage = storageStage(parseStage("--stage", `file://${parent}`));
   assert.equal(stage.source.url("t-1"), `file://${parent}/t-1`);
@@ -50,7 +50,7 @@ Deno.test("what was imported is removed from a local directory, and what stays i
   await Deno.remove(parent);
 });
 
-Deno.test("a directory of the server's machine is told, also if its parent exists here too", async () => {
+Deno.test("a directory on the server's machine is reported, also if its parent exists here", async () => {
   const parent = await Deno.makeTempDir();
   for (const place of [parent, `${parent}/not/here`]) {
     const stage = storageStage(parseStage("--stage", `file://${place}`));
@@ -73,7 +73,7 @@ Deno.test("the target may see the files under another path", async () => {
   await Deno.remove(parent);
 });
 
-Deno.test("other storages are kept, and counted", async () => {
+Deno.test("directories in other storages are kept, and counted", async () => {
   const stage = storageStage(parseStage("--stage", "s3://bucket/copy/"), undefined, { region: "r" });
   assert.equal(stage.target.url("t-1"), "s3://bucket/copy/t-1");
   assert.equal(stage.target.connection, "CONNECTION = (region = 'r') ");
@@ -82,7 +82,7 @@ Deno.test("other storages are kept, and counted", async () => {
   assert.match(await stage.close() ?? "", /1 directory left in s3:\/\/bucket\/copy/);
 });
 
-Deno.test("a CONNECTION quotes what is no switch", () => {
+Deno.test("a CONNECTION quotes all values but switches", () => {
   assert.equal(connectionClause({}), "");
   assert.equal(
     connectionClause({ secret_key: "it's", virtual_hosted_style: "false" }),
@@ -90,7 +90,7 @@ Deno.test("a CONNECTION quotes what is no switch", () => {
   );
 });
 
-Deno.test("an S3 that is not Amazon's gets the two settings without which it imports nothing", () => {
+Deno.test("an S3 that is not Amazon's gets the two options without which nothing is imported", () => {
   const minio = ["endpoint_url=http://minio:9000", "access_key_id=ID", "secret_key=KEY=="];
   assert.deepEqual(connectionOptions(new URL("s3://b/dir"), minio), {
     endpoint_url: "http://minio:9000",
@@ -105,7 +105,7 @@ Deno.test("an S3 that is not Amazon's gets the two settings without which it imp
   assert.equal(Object.keys(connectionOptions(new URL("s3://b/dir"), amazon)).length, 2);
 });
 
-Deno.test("what may hold a key is never shown", async () => {
+Deno.test("a text that may hold a key is never shown", async () => {
   const urls = [
     "http://ID:hush@minio/b",
     "s3://ID:hush@minio/b",
@@ -156,7 +156,7 @@ Deno.test("a server that echoes a statement shows no key of the stage", () => {
   assert.equal(message, "422 near '…', secret_key = '…', token = '…'");
 });
 
-Deno.test("flags that do not go together are refused", async () => {
+Deno.test("flags that contradict each other are refused", async () => {
   for (
     const [told, ...flags] of [
       [/need a --stage/, "--import-stage", "file:///x"],
