@@ -58,7 +58,9 @@ async function printDifferences(here: readonly Entry[], there: readonly Entry[])
 }
 
 async function run(args: Args, signal: AbortSignal, say: Say): Promise<number> {
-  const [output, against, ca] = [args.value("output"), args.value("compare"), args.value("ca")];
+  const output = args.value("output");
+  const against = args.value("compare");
+  const ca = args.value("ca");
   if (against !== undefined && (output !== undefined || args.on("redact"))) {
     throw new UsageError("--compare writes no dump: it goes with neither --output nor --redact");
   }

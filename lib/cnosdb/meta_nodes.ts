@@ -31,22 +31,14 @@ interface NodeState extends Metrics {
   members: Map<number, string>;
 }
 
-/** What the given nodes answer. */
-interface Answers {
-  /** the latest term first, and in it the node that has come furthest */
-  states: NodeState[];
-  /** why others could not be asked, by URL */
-  unanswered: Map<string, string>;
-  /** the only node, if it is a single instance, which has no `/metrics` */
-  single: Endpoint | undefined;
-}
-
 /**
  * Asks all given nodes at once, once.
+ * @returns `states`: the latest term first, and in it the node that has come furthest; `unanswered`: why others could not be asked, by
+ * URL; `single`: the only node, if it is a single instance, which has no `/metrics`
  * @throws {Transient} if none answers
  * @throws {Failure} if they cannot be of one cluster: what is restored would land in another one whenever its node leads
  */
-async function askNodes(meta: MetaClient): Promise<Answers> {
+async function askNodes(meta: MetaClient) {
   const states: NodeState[] = [];
   const unanswered = new Map<string, string>();
   let single: Endpoint | undefined;

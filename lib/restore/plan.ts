@@ -1,12 +1,19 @@
 /** What a restore would do to a target, and everything that forbids it. */
 import { harmless } from "../cli/presentable.ts";
 import { someOf } from "../cli/text.ts";
-import { displayName } from "../cnosdb/names.ts";
 import { ownOf } from "../dump/compare.ts";
 import { objectIn } from "../dump/json.ts";
 import { isCutByRestore, isUnlisted, kinds } from "../dump/key.ts";
 import type { Dump } from "../dump/text.ts";
-import { differences, type Item, readItems, type RestoreOptions, type Target, unreadable } from "./target.ts";
+import {
+  differences,
+  type Item,
+  parentKeys,
+  readItems,
+  type RestoreOptions,
+  type Target,
+  unreadable,
+} from "./target.ts";
 
 /** What becomes of each item of a dump; `left`: with `--add`, those that are there and different, and stay as they are. */
 export type Plan = Record<"create" | "unchanged" | "overwrite" | "left", Item[]>;
@@ -111,10 +118,10 @@ function checkItems(
     if (reason !== undefined) {
       problems.add(`${at}: ${reason}; so ${format}, as the target is, could not read it`, unreadableHint);
     }
-    const missing = parentsOf(item).find((parent) => !items.has(parent.key) && !values.has(parent.key));
+    const missing = parentKeys(item).find((parent) => !items.has(parent) && !values.has(parent));
     if (missing && object.cluster === cluster) {
       problems.add(
-        `${at}: neither the dump nor the target has ${missing.label}: CnosDB would never list it`,
+        `${at}: neither the dump nor the target has ${harmless(missing)}: CnosDB would never list it`,
         "leave it out with filter_meta --exclude, or restore what it is in too.",
       );
     }
@@ -127,16 +134,6 @@ function checkItems(
       );
     }
   }
-}
-
-/** The tenant and the database that an item is in. */
-function parentsOf({ object }: Item): { key: string; label: string }[] {
-  if (object.kind === "user" || object.kind === "tenant") return [];
-  const tenantKey = `/${object.cluster}/tenants/${object.tenant}`;
-  const tenant = { key: tenantKey, label: `tenant ${displayName(object.tenant)}` };
-  if (object.kind !== "table") return [tenant];
-  const label = `database ${displayName(object.tenant, object.database)}`;
-  return [tenant, { key: `${tenantKey}/dbs/${object.database}`, label }];
 }
 
 /** What in a target is somebody's: not what a new cluster holds by itself, nor what equals the dump. */

@@ -118,6 +118,13 @@ export function tenantOf({ object }: Item): string {
   return object.kind === "user" || object.kind === "tenant" ? "" : object.tenant;
 }
 
+/** The keys of the tenant and the database that an item is in. */
+export function parentKeys({ object }: Item): string[] {
+  if (object.kind === "user" || object.kind === "tenant") return [];
+  const tenant = `/${object.cluster}/tenants/${object.tenant}`;
+  return object.kind === "table" ? [tenant, `${tenant}/dbs/${object.database}`] : [tenant];
+}
+
 /** The fields in which an item differs from a store's value; empty if they are equal, undefined if the store has no such key. */
 export function differences(
   { key, value }: Item,

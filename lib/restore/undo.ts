@@ -10,6 +10,7 @@ import {
   isBackupOf,
   type Item,
   lookAt,
+  parentKeys,
   readItems,
   type RestoreOptions,
   tenantOf,
@@ -59,23 +60,20 @@ export async function undo(backup: Dump, yes: boolean, options: RestoreOptions):
   const becomes = yes ? "has its former value again" : "would get back its former value";
   for (const { label } of changed) say(`${becomes}: ${label}`);
   if (!yes) say("nothing was written: --undo writes with --yes");
-  return removal(added, target.cluster, users);
+  return removal(added, users);
 }
 
 /** SQL that removes items, by tenant. What goes with its tenant or its database has no statement of its own. */
-function removal(items: readonly Item[], cluster: string, users: ReadonlyMap<string, string>): string[] {
+function removal(items: readonly Item[], users: ReadonlyMap<string, string>): string[] {
   const removed = new Set(items.map(({ key }) => key));
   // what is in tenants first
   const rank = ({ object }: Item) => ["tenant", "user"].indexOf(object.kind);
   const lines = items.toSorted((a, b) => rank(a) - rank(b)).flatMap((item) => {
-    const { object, label } = item;
+    if (parentKeys(item).some((key) => removed.has(key))) return [];
     const tenant = tenantOf(item);
-    const above = `/${cluster}/tenants/${tenant}`;
-    if (removed.has(above)) return [];
-    if (object.kind === "table" && removed.has(`${above}/dbs/${object.database}`)) return [];
-    const sql = statementFor(object, tenant, users);
+    const sql = statementFor(item.object, tenant, users);
     // A client may read line by line, so a name with a line break must not end a statement.
-    const line = harmless(sql) === sql ? `${sql};` : `-- by hand, for its name: ${harmless(label)}`;
+    const line = harmless(sql) === sql ? `${sql};` : `-- by hand, for its name: ${harmless(item.label)}`;
     return sql ? [{ tenant, line }] : [];
   });
   return [...Map.groupBy(lines, ({ tenant }) => tenant)].flatMap(([tenant, statements]) => [

@@ -31,18 +31,24 @@ export async function verify(target: Target, items: readonly Item[], options: Re
   const { meta, sql } = target;
   const { say, signal } = options;
   const waitMs = Math.min(options.timeoutMs, 15_000);
-  let stores = await compareStores(meta, items, waitMs);
+  const fail = (error: unknown) => {
+    throw new Failure(
+      `all is written, but no meta node could be read back: ${failureOf(error, signal)}`,
+      "run the same command again once they answer: it reads everything back.",
+    );
+  };
+  let stores = await compareStores(meta, items, waitMs).catch(fail);
   if (stores.wrong.size) {
     say(`written again: ${someOf([...stores.wrong.values()], 20, "\n  ")}`);
     await write(meta, [...stores.wrong.keys()], options);
-    stores = await compareStores(meta, items, waitMs);
+    stores = await compareStores(meta, items, waitMs).catch(fail);
   }
   if (stores.unread.length) {
     const again =
       "run the same command again with all of them up and given: it writes what one of them lacks";
     say(`warning: not every meta node was read back: ${stores.unread.join("; ")}; ${again}`);
   }
-  const { findings, count } = await readLists(target, stores.nodes, stores.entries);
+  const { findings, count } = await readLists(target, stores.nodes, stores.entries).catch(fail);
   const unlisted = sql
     ? await listBySql(sql, items, meta)
       .catch((error) => [`SQL cannot list what was restored: ${failureOf(error, signal)}`])
@@ -70,15 +76,12 @@ export async function verify(target: Target, items: readonly Item[], options: Re
  */
 async function compareStores(meta: MetaClient, items: readonly Item[], waitMs: number) {
   const { signal } = meta.options;
-  const up = await caughtUp(meta, waitMs).catch((error) => {
-    throw unproven(failureOf(error, signal));
-  });
-  const unread = [...up.unread];
+  const { nodes: up, unread } = await caughtUp(meta, waitMs);
   const nodes: Endpoint[] = [];
   let entries: readonly Entry[] = [];
   const wrong = new Map<Item, string>();
   // One after another, since each takes a dump's memory.
-  for (const node of up.nodes) {
+  for (const node of up) {
     const dump = await meta.dump(node).catch((error) => {
       unread.push(`${node.url}: ${failureOf(error, signal)}`);
     });
@@ -94,15 +97,8 @@ async function compareStores(meta: MetaClient, items: readonly Item[], waitMs: n
       wrong.set(item, `${before ? `${before},` : `${item.label}: ${item.key} ${how} on`} ${node.url}`);
     }
   }
-  if (!nodes.length) throw unproven(unread.join("; "));
+  if (!nodes.length) throw new Failure(unread.join("; "));
   return { nodes, entries, wrong, unread };
-}
-
-function unproven(why: string): Failure {
-  return new Failure(
-    `all is written, but no meta node could be read back: ${why}`,
-    "run the same command again once they answer: it reads everything back.",
-  );
 }
 
 /**
@@ -133,9 +129,7 @@ async function readLists(
   }
   const findings: string[] = [];
   await atOnce(8, lists, async ([name, prefix, command]) => {
-    const error = await meta.read(nodes, command).catch((error) => {
-      throw unproven(failureOf(error, meta.options.signal));
-    });
+    const error = await meta.read(nodes, command);
     if (error === undefined) return;
     const causes = bad.filter((text) => text.startsWith(`/${cluster}/${prefix}`));
     const why = causes.length ? ` (${someOf(causes, 3)})` : "";
