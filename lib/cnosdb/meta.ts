@@ -108,17 +108,21 @@ export class MetaClient {
   read(nodes: readonly Endpoint[], command: Record<string, unknown>): Promise<string | undefined> {
     return this.retry(async (failures) => {
       const node = nodes[failures % nodes.length]!;
-      const response = await this.send(node, "POST", "/read", { body: JSON.stringify(command) });
-      if (response.status >= 400 && response.body.includes("unknown variant")) return unknownCommand;
-      const answer = jsonOf(response.body) as Json | undefined;
-      if (response.status !== 200 || !isObject(answer)) throw unexpected(`POST ${node.url}/read`, response);
-      if ("Err" in answer) return describeError(answer.Err);
-      if (!("Ok" in answer)) throw unexpected(`POST ${node.url}/read`, response);
-      if (typeof answer.Ok !== "string") return undefined;
-      throw new Failure(
-        `${node.url}: the target is 2.3, which has no /restore`,
-        "was the old cluster's address given in place of the new one's?",
-      );
+      const request = { ...this.#request(node, "POST", "/read"), body: JSON.stringify(command) };
+      const { status, headers, body: chunks } = await stream(request);
+      // The beginning is enough: all tables of a tenant may be hundreds of megabytes.
+      const body = await readBody(chunks);
+      if (status >= 400 && body.includes("unknown variant")) return unknownCommand;
+      if (status === 200 && body.startsWith('{"Ok":"')) {
+        throw new Failure(
+          `${node.url}: the target is 2.3, which has no /restore`,
+          "was the old cluster's address given in place of the new one's?",
+        );
+      }
+      if (status === 200 && body.startsWith('{"Ok":')) return undefined;
+      const answer = jsonOf(body) as Json | undefined;
+      if (status === 200 && isObject(answer) && "Err" in answer) return describeError(answer.Err);
+      throw unexpected(`POST ${node.url}/read`, { status, headers, body });
     });
   }
 
@@ -154,11 +158,10 @@ export class MetaClient {
 
   #request(node: Endpoint, method: "GET" | "POST", path: string): Request {
     const { signal, ca } = this.options;
-    const headers = {
-      // for a proxy in front: the meta service itself asks for no credentials
-      ...(node.user === undefined ? {} : { authorization: basicAuthorization(node) }),
-      ...(path === "/read" ? { "content-type": "application/json" } : {}),
-    };
+    const headers: Record<string, string> = {};
+    // For a proxy in front: the meta service itself asks for no credentials.
+    if (node.user !== undefined) headers.authorization = basicAuthorization(node);
+    if (path === "/read") headers["content-type"] = "application/json";
     return { method, url: node.url + path, headers, timeoutMs: 30_000, signal, ca };
   }
 }

@@ -2,6 +2,7 @@
 import { type Fault, type StandIn, startStandIn } from "../../standin/standin.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../helpers/deps.ts";
 import { accepted, run, shebang, versions, withDirectory } from "../restore/restoring.ts";
+import { MetaClient } from "../../../lib/cnosdb/meta.ts";
 import { certificate, key } from "../../helpers/tls.ts";
 
 const root = new URL("../../../", import.meta.url);
@@ -297,3 +298,17 @@ for (const version of versions) {
     });
   });
 }
+
+Deno.test("MetaClient.read() needs only the beginning of an answer, since a tenant with many tables has a long one", async () => {
+  const tables = new TextEncoder().encode('{"name":"a"},'.repeat(10_000));
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () =>
+    new Response(
+      new ReadableStream({
+        start: (controller) => controller.enqueue(new TextEncoder().encode('{"Ok":[')),
+        pull: (controller) => controller.enqueue(tables),
+      }),
+    ));
+  const meta = new MetaClient([`127.0.0.1:${server.addr.port}`], { signal: new AbortController().signal });
+  assertEquals(await meta.read(meta.nodes, { Users: "cluster_xxx" }), undefined);
+  await server.shutdown();
+});
