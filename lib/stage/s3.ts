@@ -23,6 +23,7 @@ interface StagedFile {
 /** An S3 bucket with a name and a key of this run alone. It holds only whole files; a failed upload leaves nothing on disk. */
 export class S3Bucket {
   readonly name: string = `stage-${randomBytes(8).toString("hex")}`;
+  /** random for each run; the clusters get it in COPY INTO's CONNECTION */
   readonly key = {
     accessKeyId: randomBytes(10).toString("hex"),
     secretAccessKey: randomBytes(32).toString("hex"),

@@ -10,13 +10,6 @@ export class Refusal extends Error {
   }
 }
 
-/** The key of a stage: random for each run; the clusters get it in COPY INTO's CONNECTION. */
-export interface StageKey {
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  readonly region: string;
-}
-
 /**
  * How far a cluster's clock may be from ours. S3 allows 15 minutes, but a wrong clock must not stop a
  * migration. The limit only keeps captured requests from being replayed for ever; each run has another key
@@ -32,7 +25,7 @@ const clockSkewMs = 24 * 60 * 60 * 1000;
  */
 export async function checkSignature(
   { method, url, headers }: Pick<Request, "method" | "url" | "headers">,
-  key: StageKey,
+  key: { accessKeyId: string; secretAccessKey: string; region: string },
   nowMs: number = Date.now(),
 ): Promise<string> {
   const header = (name: string) => headers.get(name) ?? "";
