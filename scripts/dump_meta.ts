@@ -33,8 +33,9 @@ export const command: Command = {
     ${caFlag}
   `,
   notes: [
-    "META_URL is host:port or a URL of a meta node (port 8901 by default): give all of them. The leader's dump is " +
-    "written, whole or not at all: a follower may lag behind. A dump holds password hashes: keep it like a password.",
+    "META_URL is host:port or a URL of a meta node (port 8901 by default): give all of them. The leader's dump " +
+    "is written, whole or not at all: a follower may lag behind. A dump holds password hashes: keep it like a " +
+    "password.",
   ],
   examples: [
     "# to a file",

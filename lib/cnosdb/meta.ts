@@ -1,6 +1,6 @@
 /**
- * The meta service of a cluster (port 8901): dumps, reads and restores through the nodes that the operator gave, and no others.
- * fixtures/recorded shows how each version answers.
+ * The meta service of a cluster (port 8901): dumps, reads and restores through the nodes that the operator gave,
+ * and no others. fixtures/recorded shows how each version answers.
  */
 import { Failure } from "../cli/errors.ts";
 import { isObject, type Json } from "../dump/json.ts";
@@ -40,7 +40,7 @@ export class MetaClient {
   }
 
   /**
-   * Runs an action, and retries it with growing pauses while it throws what passes by itself: a `Transient`, a refusal of SQL.
+   * Runs an action, and retries it with growing pauses while it throws what passes by itself, also if it is SQL.
    * @param action is told how often it has failed
    * @param goesOn whether to retry after so many failures; by default it is run four times at most
    * @throws what the action threw last, and what the signal is aborted with
@@ -128,7 +128,7 @@ export class MetaClient {
 
   /**
    * Writes entries to one node, once. A retry is harmless, since a key gets the same value again.
-   * @throws {Transient} {NoAnswer} if the outcome is unknown, or the node is no leader, which answers 200 all the same
+   * @throws {Transient} {NoAnswer} if the outcome is unknown, or the node is no leader, which answers 200 too
    * @throws {Failure} if the server counts another number
    */
   async restore(node: Endpoint, entries: readonly Entry[], timeoutMs: number): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * The nodes of a meta service as one raft group: which of them answer, which leads, how far each has come. Only nodes that the operator
- * gave are asked: 127.0.0.1, as a server names itself to others, may be the old cluster if it is asked from here.
+ * The nodes of a meta service as one raft group: which of them answer, which leads, how far each has come. Only
+ * nodes that the operator gave are asked: 127.0.0.1, as a server names itself, may be the old cluster from here.
  */
 import { Failure, messageOf } from "../cli/errors.ts";
 import { type Say, silent } from "../cli/say.ts";
@@ -8,7 +8,7 @@ import type { Endpoint } from "./endpoint.ts";
 import { jsonOf, NoAnswer, pause, Transient } from "./http.ts";
 import { expectedAddress, type MetaClient } from "./meta.ts";
 
-/** What openraft says of a node in `/metrics`, in 2.3 inside of `Ok` (seen on 2.3.5.4 and 2.4.2.1, three nodes each). */
+/** What openraft says of a node in `/metrics`, in 2.3 inside of `Ok` (seen on 2.3.5.4 and 2.4.2.1). */
 interface Metrics {
   id: number;
   /** Leader, Follower, Candidate, … */
@@ -33,10 +33,10 @@ interface NodeState extends Metrics {
 
 /**
  * Asks all given nodes at once, once.
- * @returns `states`: the latest term first, and in it the node that has come furthest; `unanswered`: why others could not be asked, by
- * URL; `single`: the only node, if it is a single instance, which has no `/metrics`
+ * @returns `states`: the latest term first, and in it the node that has come furthest; `unanswered`: why others
+ * could not be asked, by URL; `single`: the only node, if it is a single instance, which has no `/metrics`
  * @throws {Transient} if none answers
- * @throws {Failure} if they cannot be of one cluster: what is restored would land in another one whenever its node leads
+ * @throws {Failure} if they are not of one cluster: entries would land in another one whenever its node leads
  */
 async function askNodes(meta: MetaClient) {
   const states: NodeState[] = [];
@@ -127,7 +127,8 @@ export async function findLeader(meta: MetaClient, say: Say = silent): Promise<E
   if (leader || !knowing) {
     throw new Transient(
       `no meta node leads: ${text}`,
-      "more than half of the meta nodes must be up to have a leader: start those that are down, give the addresses of all.",
+      "more than half of the meta nodes must be up to have a leader: start those that are down, " +
+        "give the addresses of all.",
     );
   }
   const address = knowing.members.get(knowing.current_leader!);

@@ -15,14 +15,14 @@ import {
   unreadable,
 } from "./target.ts";
 
-/** What becomes of each item of a dump; `left`: with `--add`, those that are there and different, and stay as they are. */
+/** What becomes of each item of a dump. With `--add`, what is there and different is `left` as it is. */
 export type Plan = Record<"create" | "unchanged" | "overwrite" | "left", Item[]>;
 
 const unreadableHint =
   "run the dump through filter_meta --target VERSION, which makes what that version reads.";
 
 /**
- * Compares a dump with a target. Adds to the target's problems what cannot be restored, would do harm or get lost.
+ * Compares a dump with a target. What cannot be restored, would do harm or get lost is a problem.
  * @returns the dump's items in its order, and what becomes of each
  */
 export function makePlan(
@@ -52,7 +52,8 @@ export function makePlan(
     else plan.overwrite.push(item);
     if (add && item.object.kind === "user" && fields?.includes("id")) {
       problems.add(
-        `line ${item.line}: ${item.key}: the target has another user of that name: what the dump's is a member of would belong to nobody`,
+        `line ${item.line}: ${item.key}: the target has another user of that name: ` +
+          "what the dump's is a member of would belong to nobody",
         "rename or drop one of the two, or leave it out with filter_meta.",
       );
     }
@@ -62,7 +63,8 @@ export function makePlan(
     const list = someOf(foreign, 10, "\n    ");
     problems.add(
       `the target is not empty, it holds ${foreign.length} object(s) of its own:\n    ${list}`,
-      "is this the right target? --add restores only what is not there yet; --force overwrites what differs; --dry-run lists both.",
+      "is this the right target? --add restores only what is not there yet; --force overwrites what differs; " +
+        "--dry-run lists both.",
     );
   }
   return { items: [...items.values()], plan };

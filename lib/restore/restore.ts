@@ -54,8 +54,8 @@ export async function restore(dump: Dump, options: RestoreOptions): Promise<Item
 }
 
 /**
- * Why the user of `--sql` could not log in after a restore, or could not see everything. Checks the password hash that the target will
- * hold then, so that this is known before anything is written.
+ * Why the user of `--sql` could not log in after a restore, or could not see everything. Checks the password
+ * against the hash that the target will hold then, so that this is known before anything is written.
  * @param items what will be written
  */
 async function loginProblem(
@@ -87,7 +87,7 @@ async function loginProblem(
   return "must change its password before it may do anything else";
 }
 
-/** Whether the file for the backup is there already, from an earlier run. If it is anything else, that is a problem. */
+/** Whether an earlier run has written the backup. A file of another content is a problem. */
 async function keepsBackup(path: string, target: Target, signal: AbortSignal): Promise<boolean> {
   if (!await Deno.stat(path).then(() => true, () => false)) return false;
   const dump = await readDump(readInput(path, signal), path).catch(() => undefined);

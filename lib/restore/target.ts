@@ -125,7 +125,7 @@ export function parentKeys({ object }: Item): string[] {
   return object.kind === "table" ? [tenant, `${tenant}/dbs/${object.database}`] : [tenant];
 }
 
-/** The fields in which an item differs from a store's value; empty if they are equal, undefined if the store has no such key. */
+/** The fields in which an item differs from a store's value; undefined if the store has no such key. */
 export function differences(
   { key, value }: Item,
   values: ReadonlyMap<string, string>,
@@ -150,9 +150,9 @@ export function unreadable(items: ReadonlyMap<string, Item>, format: Format): Ma
 
 /**
  * Looks at a target, before anything is written.
- * @param force whether the target may hold entries that it cannot read itself: they may be about to be overwritten
- * @throws {Failure} if no leader is among the given nodes, no data node has joined it, it does not answer /read, it is no 2.4, or the
- * data node of --sql is of another version
+ * @param force whether it may hold entries that it cannot read itself, since they may be about to be overwritten
+ * @throws {Failure} if no leader is among the given nodes, no data node has joined it, it does not answer
+ * /read, it is no 2.4, or the data node of --sql is of another version
  */
 export async function lookAt(options: RestoreOptions, force = false): Promise<Target> {
   const meta = new MetaClient(options.urls, options);
@@ -193,7 +193,7 @@ export async function lookAt(options: RestoreOptions, force = false): Promise<Ta
   return { meta, sql, cluster, format, entries, values, items, dataNodes, problems };
 }
 
-/** The name of the cluster that has these data nodes. @throws {Failure} if there are none, or those of several clusters */
+/** The name of the cluster that has these data nodes. @throws {Failure} unless there is one */
 function clusterOf(dataNodes: readonly Entry[]): string {
   const [cluster, ...others] = new Set(dataNodes.map(({ key }) => key.split("/")[1]!));
   if (cluster === undefined) {
@@ -215,7 +215,7 @@ export function tenantCommand(format: Format, cluster: string, tenant: string): 
   return { [misspelling.includes(format) ? "TenaneMetaData" : "TenantMetaData"]: [cluster, tenant] };
 }
 
-/** The versions that can read most of a store: a cluster reads all of its own, unless a botched restore is in it. */
+/** The versions that can read most of a store. A cluster reads all of its own, but for a botched restore. */
 function fittest(formats: readonly Format[], items: ReadonlyMap<string, Item>): [Format, ...Format[]] {
   const failures = formats.map((format) => unreadable(items, format).size);
   return formats.filter((_, i) => failures[i] === Math.min(...failures)) as [Format, ...Format[]];

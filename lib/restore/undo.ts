@@ -1,4 +1,4 @@
-/** Takes a restore back: writes former values again, and prints the SQL that removes what was added, which the meta service cannot. */
+/** Takes a restore back: writes former values, and makes the SQL that removes what was added. */
 import { harmless } from "../cli/presentable.ts";
 import { quoteName } from "../cnosdb/sql.ts";
 import { isVolatile, userNames } from "../dump/compare.ts";
@@ -48,7 +48,7 @@ export async function undo(backup: Dump, yes: boolean, options: RestoreOptions):
   const kept = usersOwn(items);
   const changed = kept.filter((item) => differences(item, target.values)?.length);
   const added = usersOwn(target.items).filter(({ key }) => !items.has(key));
-  // As they are after the undo: a user that it changes has its former id again, and members of the other id belong to nobody.
+  // As they are after the undo: users that it changes have their former ids again, and no other ids.
   const users = userNames([...backup.entries, ...target.entries.filter(({ key }) => !items.has(key))]);
   for (const { key, label } of kept) {
     if (!target.values.has(key)) say(`gone since the backup, not brought back: ${label}`);

@@ -59,8 +59,8 @@ export async function verify(target: Target, items: readonly Item[], options: Re
       `all is written, but ${all.length} thing(s) do not read back as they should:\n  ${
         someOf(all, 20, "\n  ")
       }`,
-      "run the same command again: it writes what is missing on any meta node. Do not restart the target before this is " +
-        "mended; nothing is passed on to copy_tables.",
+      "run the same command again: it writes what is missing on any meta node. Do not restart the target before " +
+        "this is mended; nothing is passed on to copy_tables.",
     );
   }
   const lists = `${count} lists of /read${sql ? ", and SQL," : ""}`;
@@ -68,10 +68,10 @@ export async function verify(target: Target, items: readonly Item[], options: Re
 }
 
 /**
- * Compares every value on every given meta node: one that was killed between two steps lacks an entry for good, since raft takes it for
- * applied (seen on 2.4.2.1, replication/src/node_store.rs), and it may lead the next day.
- * @returns `nodes` that were read, the leader first; `entries` of that first one; `wrong`: items that are missing or different on a node,
- * with a text that says so; `unread`: nodes that are not proven to hold everything, a text each
+ * Compares every value on every given meta node. One that was killed between two steps lacks an entry for
+ * good, since raft takes it for applied (seen on 2.4.2.1, replication/src/node_store.rs), and may lead later.
+ * @returns `nodes` that were read, the leader first; `entries` of that first one; `wrong`: items that are
+ * missing or different on a node, with a text that says so; `unread`: why others were not read, a text each
  * @throws {Failure} if no node can be read
  */
 async function compareStores(meta: MetaClient, items: readonly Item[], waitMs: number) {
@@ -102,9 +102,9 @@ async function compareStores(meta: MetaClient, items: readonly Item[], waitMs: n
 }
 
 /**
- * Has the server parse all that it holds. A list with one bad row is an error: the next restart panics at it or loses the tenant, while
- * running nodes still look healthy. A tenant's list includes its roles and members (to_tenant_meta_data in meta/src/store/storage.rs;
- * seen on 2.4.0 and 2.4.3.4).
+ * Has the server parse all that it holds. A list with one bad row is an error: the next restart panics at it or
+ * loses the tenant, while running nodes still look healthy. A tenant's list includes its roles and members
+ * (to_tenant_meta_data in meta/src/store/storage.rs; seen on 2.4.0 and 2.4.3.4).
  * @param entries what the nodes hold
  * @returns what is wrong, a text each, and how many lists were read
  * @throws {Failure} if the nodes do not answer
@@ -145,7 +145,7 @@ const listings = {
   user: "SELECT user_name FROM cluster_schema.users",
 };
 
-/** What SQL does not show, a text each. A data node learns of changes with a delay, so it is asked again for what is missing. */
+/** What SQL does not show, a text each. Retries, since a data node learns of changes with a delay. */
 async function listBySql(sql: SqlClient, items: readonly Item[], meta: MetaClient): Promise<string[]> {
   // Lists leave out what is dropped but not yet gone, with all in it, and names with a slash.
   const hidden = items.filter(({ value }) => /"(?:tenant_is_hidden|(?:db_)?is_hidden)":\s*true/.test(value));

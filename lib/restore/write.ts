@@ -1,4 +1,4 @@
-/** Writes entries to a meta service: parents before children, in batches, through whichever node leads at the time. */
+/** Writes entries to a meta service: parents before children, in batches, through whichever node leads. */
 import { Failure, Interrupted } from "../cli/errors.ts";
 import { atOnce } from "../cli/deps.ts";
 import { describeProgress, showProgress } from "../cli/say.ts";
