@@ -89,6 +89,8 @@ export interface Survey {
   plainPasswords: boolean;
   /** the users' names by id */
   users: ReadonlyMap<string, string>;
+  /** whether the dump has a tenant of this key */
+  hasTenant: (key: string) => boolean;
 }
 
 /** Drops entries of one kind by patterns, which a key of another kind may match too. @param why is printed */
@@ -129,7 +131,9 @@ const slashedNames: Drop = {
   applies: (_entry, key) => key.kind !== "user" && key.kind !== "tenant" && isUnlisted(key),
 };
 
-export function rulesFor(options: FilterOptions, facts: Pick<Survey, "source" | "root" | "pruned">): Rules {
+type RuleFacts = Pick<Survey, "source" | "root" | "pruned" | "users" | "hasTenant">;
+
+export function rulesFor(options: FilterOptions, facts: RuleFacts): Rules {
   const { own, keepSystem, replica, root, selection, target } = options;
   // A root that cannot be read stays, so that it is refused when it is converted.
   const dropsRoot = root === "drop" || (root === "auto" && facts.root?.hasPassword === false);
@@ -138,6 +142,15 @@ export function rulesFor(options: FilterOptions, facts: Pick<Survey, "source" | 
     buckets,
     ...(keepSystem ? [] : system),
     slashedNames,
+    {
+      name: "leftovers",
+      text:
+        "# memberships whose user and tenant are both gone: a user who was dropped before the tenant leaves one",
+      kind: "member",
+      applies: (_entry, key) =>
+        key.kind === "member" && !facts.users.has(key.userId) &&
+        !facts.hasTenant(`/${key.cluster}/tenants/${key.tenant}`),
+    },
     {
       name: "root",
       text: "# root and its memberships, if it has no password (--root): it would lock all out",
@@ -172,7 +185,12 @@ export function rulesFor(options: FilterOptions, facts: Pick<Survey, "source" | 
  */
 export function printRules(options: Omit<FilterOptions, "target">, target = targets.at(-1)!): string {
   const source = options.source === undefined ? anyFormat : rangeOfSource(options.source);
-  const facts = { source, pruned: new Set<string>() };
+  const facts = {
+    source,
+    pruned: new Set<string>(),
+    users: new Map<string, string>(),
+    hasTenant: () => true,
+  };
   const rules = rulesFor({ ...options, target: targetFormat(target) }, facts);
   const { ownDrops, drops, conversions, patches } = rules;
   const texts = [...ownDrops, ...drops, ...conversions, ...patches].map(({ text }) => text);

@@ -55,7 +55,13 @@ export function survey(dump: Dump, options: FilterOptions): Survey {
     );
   }
   const pruned = pruneUsers ? findUnneeded(users, dump, selection, isDropped) : new Set<string>();
-  return { ...source, root, pruned, plainPasswords, users: userNames(users) };
+  let tenants: Set<string> | undefined;
+  const hasTenant = (key: string) => (tenants ??= tenantKeys(dump)).has(key);
+  return { ...source, root, pruned, plainPasswords, users: userNames(users), hasTenant };
+}
+
+function tenantKeys({ entries }: Dump): Set<string> {
+  return new Set(entries.map(({ key }) => key).filter((key) => readKey(key)?.kind === "tenant"));
 }
 
 /** Whether the operator's own rules drop an entry. */
