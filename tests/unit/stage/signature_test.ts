@@ -8,7 +8,6 @@ const key = {
   secretAccessKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
   region: "us-east-1",
 };
-const sentMs = Date.UTC(2013, 4, 24);
 
 function example(target: string, names: string, signature: string, more: Record<string, string> = {}) {
   return {
@@ -39,9 +38,9 @@ const listed = () =>
     "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
   );
 
-Deno.test("checkSignature() accepts Amazon's own examples and returns the sha256 of the body", async () => {
-  assert.equal(await checkSignature(ranged(), key, sentMs), sha256Of(""));
-  assert.equal(await checkSignature(listed(), key, sentMs), sha256Of(""));
+Deno.test("checkSignature() accepts Amazon's own examples, whenever they were signed, and returns the sha256 of the body", async () => {
+  assert.equal(await checkSignature(ranged(), key), sha256Of(""));
+  assert.equal(await checkSignature(listed(), key), sha256Of(""));
 });
 
 Deno.test("a request that was changed is refused", async () => {
@@ -49,7 +48,7 @@ Deno.test("a request that was changed is refused", async () => {
     const request = ranged();
     change(request);
     await assert.rejects(
-      () => checkSignature(request, other, sentMs),
+      () => checkSignature(request, other),
       (error) => error instanceof Refusal && error.code === "SignatureDoesNotMatch",
     );
   };
@@ -75,15 +74,6 @@ Deno.test("a signature without host, date or the body's sha256 is refused", asyn
       "authorization",
       request.headers.get("authorization")!.replace(/SignedHeaders=[^,]*/, `SignedHeaders=${names}`),
     );
-    await assert.rejects(() => checkSignature(request, key, sentMs), Refusal);
-  }
-});
-
-Deno.test("a clock may be hours off, but not days", async () => {
-  for (const hours of [-23, 23]) {
-    assert.equal(await checkSignature(ranged(), key, sentMs + hours * 3_600_000), sha256Of(""));
-  }
-  for (const hours of [-25, 25]) {
-    await assert.rejects(() => checkSignature(ranged(), key, sentMs + hours * 3_600_000), /set the clocks/);
+    await assert.rejects(() => checkSignature(request, key), Refusal);
   }
 });
