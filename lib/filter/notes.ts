@@ -8,9 +8,9 @@ const mostOfASort = 20;
 export class Notes {
   readonly #sorts = new Map<string, { first: string[]; more: number }>();
   /** the keys of users and databases that come out */
-  readonly #carried = new Set<string>();
-  /** members and rights that come out; `needs` is the key of the user or the database that they refer to */
-  readonly #references: { sort: string; needs: string; note: () => string }[] = [];
+  readonly #carried: string[] = [];
+  /** members, and roles' rights, that come out */
+  readonly #references: Reference[] = [];
 
   /** @param users their names by id */
   constructor(readonly users: ReadonlyMap<string, string>) {}
@@ -24,35 +24,55 @@ export class Notes {
 
   /** Takes note of an entry that comes out. */
   take({ entry, key }: Item, { remarks = [], rights = [] }: Outcome): void {
-    if (key.kind === "database" || key.kind === "user") this.#carried.add(entry.key);
+    if (key.kind === "database" || key.kind === "user") this.#carried.push(entry.key);
     if (key.kind === "user") {
       for (const { sort, text } of remarks) this.add(sort, () => `user ${displayName(key.user)} ${text}`);
     } else if (key.kind === "member") {
       const user = this.users.get(key.userId);
       const needs = user === undefined ? "" : `/${key.cluster}/users/${user}`;
-      const note = () => {
-        const who = user === undefined ? "a user who is not in the dump" : `user ${displayName(user)}`;
-        const tenant = displayName(key.tenant);
-        return `line ${entry.line}: ${who} is a member of tenant ${tenant}, but does not come out`;
-      };
-      this.#references.push({ sort: "members", needs, note });
+      this.#references.push({ line: entry.line, tenant: key.tenant, user, database: undefined, needs });
     } else if (key.kind === "role") {
+      const { cluster, tenant } = key;
       for (const database of rights) {
-        const needs = `/${key.cluster}/tenants/${key.tenant}/dbs/${database}`;
-        const note = () => {
-          const name = displayName(key.tenant, database);
-          return `line ${entry.line}: a role has rights on database ${name}, which does not come out`;
-        };
-        this.#references.push({ sort: "roles", needs, note });
+        const needs = `/${cluster}/tenants/${tenant}/dbs/${database}`;
+        this.#references.push({ line: entry.line, tenant, user: undefined, database, needs });
       }
     }
   }
 
   /** All notes, once every entry was taken. */
   lines(): string[] {
-    for (const { sort, needs, note } of this.#references) if (!this.#carried.has(needs)) this.add(sort, note);
+    // This set is smaller than one of all that comes out.
+    const missing = new Set(this.#references.map(({ needs }) => needs));
+    for (const key of this.#carried) missing.delete(key);
+    for (const reference of this.#references) {
+      if (!missing.has(reference.needs)) continue;
+      this.add(reference.database === undefined ? "members" : "roles", () => describeReference(reference));
+    }
     return [...this.#sorts].flatMap(([sort, { first, more }]) =>
       more ? [...first, `… and ${more} more: ${sort}`] : first
     );
   }
+}
+
+/** A member of a tenant, or a role's right on a database. One object for each: a dump may have millions. */
+interface Reference {
+  readonly line: number;
+  readonly tenant: string;
+  /** of a member; undefined if it is not in the dump */
+  readonly user: string | undefined;
+  /** of a right */
+  readonly database: string | undefined;
+  /** the key of the user or the database, which has to come out, too */
+  readonly needs: string;
+}
+
+function describeReference({ line, tenant, user, database }: Reference): string {
+  if (database !== undefined) {
+    return `line ${line}: a role has rights on database ${
+      displayName(tenant, database)
+    }, which does not come out`;
+  }
+  const who = user === undefined ? "a user who is not in the dump" : `user ${displayName(user)}`;
+  return `line ${line}: ${who} is a member of tenant ${displayName(tenant)}, but does not come out`;
 }

@@ -89,8 +89,8 @@ export interface Survey {
   plainPasswords: boolean;
   /** the users' names by id */
   users: ReadonlyMap<string, string>;
-  /** whether the dump has a tenant of this key */
-  hasTenant: (key: string) => boolean;
+  /** the keys of tenants without a slash in their names */
+  tenants: ReadonlySet<string>;
 }
 
 /** Drops entries of one kind by patterns, which a key of another kind may match too. @param why is printed */
@@ -131,7 +131,7 @@ const slashedNames: Drop = {
   applies: (_entry, key) => key.kind !== "user" && key.kind !== "tenant" && isUnlisted(key),
 };
 
-type RuleFacts = Pick<Survey, "source" | "root" | "pruned" | "users" | "hasTenant">;
+type RuleFacts = Pick<Survey, "source" | "root" | "pruned" | "users" | "tenants">;
 
 export function rulesFor(options: FilterOptions, facts: RuleFacts): Rules {
   const { own, keepSystem, replica, root, selection, target } = options;
@@ -148,8 +148,8 @@ export function rulesFor(options: FilterOptions, facts: RuleFacts): Rules {
         "# memberships whose user and tenant are both gone: a user who was dropped before the tenant leaves one",
       kind: "member",
       applies: (_entry, key) =>
-        key.kind === "member" && !facts.users.has(key.userId) &&
-        !facts.hasTenant(`/${key.cluster}/tenants/${key.tenant}`),
+        key.kind === "member" && !facts.users.has(key.userId) && !key.tenant.includes("/") &&
+        !facts.tenants.has(`/${key.cluster}/tenants/${key.tenant}`),
     },
     {
       name: "root",
@@ -189,7 +189,7 @@ export function printRules(options: Omit<FilterOptions, "target">, target = targ
     source,
     pruned: new Set<string>(),
     users: new Map<string, string>(),
-    hasTenant: () => true,
+    tenants: new Set<string>(),
   };
   const rules = rulesFor({ ...options, target: targetFormat(target) }, facts);
   const { ownDrops, drops, conversions, patches } = rules;

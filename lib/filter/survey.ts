@@ -36,8 +36,12 @@ export function survey(dump: Dump, options: FilterOptions): Survey {
   let root: Survey["root"];
   let plainPasswords = false;
   const users: Entry[] = [];
+  const tenants = new Set<string>();
   for (const entry of dump.entries) {
-    if (!selection.needsMore && !entry.key.includes("/users/")) continue;
+    // Looked at by hand, as reading all keys takes longer: what follows the cluster's name.
+    const at = entry.key.indexOf("/", 1) + 1;
+    if (entry.key.startsWith("tenants/", at) && !entry.key.includes("/", at + 8)) tenants.add(entry.key);
+    if (!selection.needsMore && !entry.key.startsWith("users/", at)) continue;
     const key = readKey(entry.key);
     if (!key) continue;
     selection.survey(namesUnder(key));
@@ -55,13 +59,7 @@ export function survey(dump: Dump, options: FilterOptions): Survey {
     );
   }
   const pruned = pruneUsers ? findUnneeded(users, dump, selection, isDropped) : new Set<string>();
-  let tenants: Set<string> | undefined;
-  const hasTenant = (key: string) => (tenants ??= tenantKeys(dump)).has(key);
-  return { ...source, root, pruned, plainPasswords, users: userNames(users), hasTenant };
-}
-
-function tenantKeys({ entries }: Dump): Set<string> {
-  return new Set(entries.map(({ key }) => key).filter((key) => readKey(key)?.kind === "tenant"));
+  return { ...source, root, pruned, plainPasswords, users: userNames(users), tenants };
 }
 
 /** Whether the operator's own rules drop an entry. */
