@@ -2,7 +2,7 @@
 import { atOnce } from "../cli/deps.ts";
 import { Failure, Interrupted, messageOf } from "../cli/errors.ts";
 import { pause } from "../cnosdb/http.ts";
-import { tableKey, type TableName } from "../cnosdb/names.ts";
+import { databaseKey, tableKey, type TableName } from "../cnosdb/names.ts";
 import { meaningOf } from "../cnosdb/refusals.ts";
 import { profileTables, type TableProfile } from "./compare.ts";
 import type { Ledger } from "./ledger.ts";
@@ -93,9 +93,8 @@ export class TableRun {
   }
 
   /**
-   * Works on tables of one database for each job, and leaves the rest to other workers: more of one database
-   * would gain nothing, as the target takes one import into it after another. While tables only wait to be
-   * retried, it takes others as well.
+   * Works on one database for each job, and leaves the others to other workers. While tables only wait to be
+   * retried, it takes more.
    */
   async #takeTables(): Promise<void> {
     const { claim, jobs, ledger, schedule, signal } = this.options;
@@ -103,7 +102,8 @@ export class TableRun {
     let isIdle = false;
     try {
       while (!signal.aborted) {
-        const names = running.size < jobs || isIdle ? await claim(unionMost) : [];
+        // Of one database as many as keep all jobs busy: others could not import into it meanwhile anyway.
+        const names = running.size < jobs || isIdle ? await claim(jobs * unionMost) : [];
         isIdle = false;
         if (names.length) {
           const work = this.#work(names).catch((error) => this.#stop(error));
@@ -124,9 +124,17 @@ export class TableRun {
 
   /** Works on tables of one database. All are awaited, whatever becomes of one: no statement is cut. */
   async #work(names: readonly TableName[]): Promise<void> {
-    const profiles = await profileTables(this.options, names);
     await Promise.all(
-      names.map((name, i) => this.#one(name, profiles[i]!).catch((error) => this.#stop(error))),
+      inStatements(names, databaseKey).map(async (some) => {
+        try {
+          const profiles = await profileTables(this.options, some);
+          await Promise.all(
+            some.map((name, i) => this.#one(name, profiles[i]!).catch((error) => this.#stop(error))),
+          );
+        } catch (error) {
+          this.#stop(error);
+        }
+      }),
     );
     await restoreTtls(this.options);
   }
