@@ -17,7 +17,7 @@ export type Key =
   /** The cluster's own bookkeeping, which is never carried over: ids, nodes, running queries, pending DDL. */
   | { kind: "internal"; cluster?: string };
 
-/** All kinds, in the order in which a restore has to post them: what others depend on comes first. */
+/** All kinds, in the order in which plans and reports list them. */
 export const kinds = [
   "user",
   "tenant",
