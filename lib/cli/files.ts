@@ -66,12 +66,16 @@ export function printLine(text: string): Promise<void> {
 }
 
 /**
- * Writes a value as a line of JSON that no terminal acts on. It is data, so no secrets are taken out of it: a
- * table may have the name of a password, and errors hold none since they were made. Throws as `writeStdout`
- * does.
+ * A value as a line of JSON that no terminal acts on. It is data, so no secrets are taken out of it: a table may
+ * have the name of a password, and errors hold none since they were made.
  */
+export function jsonLine(value: unknown): Uint8Array {
+  return encoder.encode(`${harmless(JSON.stringify(value))}\n`);
+}
+
+/** Writes a `jsonLine` to stdout. Throws as `writeStdout` does. */
 export function printJson(value: unknown): Promise<void> {
-  return writeStdout(encoder.encode(`${harmless(JSON.stringify(value))}\n`));
+  return writeStdout(jsonLine(value));
 }
 
 /** Warns if stdout is a file that others can read, as `> dump` makes it: dumps hold password hashes. */

@@ -2,8 +2,7 @@
 import { hostname } from "node:os";
 import { version } from "../cli/command.ts";
 import { Difference, Failure, messageOf } from "../cli/errors.ts";
-import { printJson, writeAll } from "../cli/files.ts";
-import { harmless } from "../cli/presentable.ts";
+import { jsonLine, printJson, writeAll } from "../cli/files.ts";
 import { hideProgress, type Say, showProgress } from "../cli/say.ts";
 import { counted, describeBytes, describeSeconds } from "../cli/text.ts";
 import { displayTable, type TableName } from "../cnosdb/names.ts";
@@ -61,7 +60,7 @@ export function printer(path: string | undefined): typeof printJson {
   return async (line) => {
     try {
       file ??= await Deno.open(path, { write: true, create: true, truncate: true });
-      await writeAll(file, new TextEncoder().encode(`${harmless(JSON.stringify(line))}\n`));
+      await writeAll(file, jsonLine(line));
     } catch (error) {
       throw new Failure(`${path}: cannot be written: ${messageOf(error)}`, "is the disk full?");
     }

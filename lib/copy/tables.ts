@@ -3,6 +3,7 @@ import { Buffer, isUtf8 } from "node:buffer";
 import { Failure } from "../cli/errors.ts";
 import { preview } from "../cli/text.ts";
 import { databaseKey, displayTable, tableKey, type TableName } from "../cnosdb/names.ts";
+import { systemDatabases } from "../dump/compare.ts";
 import { readDump } from "../dump/text.ts";
 import type { Cluster } from "./cluster.ts";
 import type { TableResult } from "./result.ts";
@@ -30,7 +31,7 @@ interface Named {
 /** The server's own metrics and views, which every cluster has. */
 function isSystem({ tenant, database }: TableName): boolean {
   return database === "information_schema" ||
-    tenant === "cnosdb" && /^(usage|cluster)_schema$/.test(database);
+    tenant === "cnosdb" && systemDatabases.includes(database);
 }
 
 async function listOf(tables: AsyncIterable<Named> | Iterable<Named>, wanted: Wanted): Promise<TableList> {

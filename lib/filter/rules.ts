@@ -13,6 +13,7 @@ import {
   stepsBetween,
   targetFormat,
   targets,
+  walMaxFileSizeBytesOf,
 } from "../versions/versions.ts";
 import { partOf } from "../versions/entry.ts";
 import type { Context, VersionStep } from "../versions/step.ts";
@@ -198,6 +199,7 @@ export function printRules(options: Omit<FilterOptions, "target">, target = targ
 }
 
 function conversionOf({ releases: [version], convert }: VersionStep, target: Format): Conversion {
+  const walMaxFileSizeBytes = walMaxFileSizeBytesOf(target);
   return {
     name: version,
     text: `# converts to ${version}: ${Object.keys(convert).join(", ")}`,
@@ -205,7 +207,7 @@ function conversionOf({ releases: [version], convert }: VersionStep, target: For
       const read = partOf(key, value);
       const step = read && convert[read.kind];
       if (!step) return value;
-      const part = step(read.part, { target, hash });
+      const part = step(read.part, { walMaxFileSizeBytes, hash });
       return read.member ? { [read.member]: part } : part;
     },
   };

@@ -5,8 +5,8 @@ import type { Schema } from "./schema.ts";
 
 /** What a conversion depends on beside the value. */
 export interface Context {
-  /** the form that is converted for, by its first release */
-  target: string;
+  /** what CREATE DATABASE of the target's version writes */
+  walMaxFileSizeBytes: number;
   /** bcrypt (cost 12) of a plain-text password, with a salt that follows from the user's id */
   hash: (password: string, userId: string) => string;
 }
@@ -24,6 +24,8 @@ export interface VersionStep {
   readonly reads: { readonly [kind in ValueKind]?: Schema };
   /** whether a value has this form (or a later one), or an earlier one; undefined if it does not show */
   readonly recognizes?: { readonly [kind in ValueKind]?: (value: JsonObject) => boolean | undefined };
+  /** what CREATE DATABASE writes, if that changed */
+  readonly walMaxFileSizeBytes?: number;
   /** runs only if `--source` names an earlier version: it would change later values, and no dump shows its form */
   readonly onlyBySource?: true;
 }

@@ -30,7 +30,7 @@ export const v2_4_2: VersionStep = {
             ? { ...options, drop_after: duration(options.drop_after) }
             : options,
       ),
-    database: (former, { target }) => {
+    database: (former, { walMaxFileSizeBytes }) => {
       if ("options" in former) return former;
       const config: JsonObject = objectIn(former, "config");
       return {
@@ -49,7 +49,7 @@ export const v2_4_2: VersionStep = {
           // own database public has 16.
           max_memcache_size: 134_217_728,
           memcache_partitions: 16,
-          wal_max_file_size: target === "2.4.2" ? 1_073_741_824 : 134_217_728,
+          wal_max_file_size: walMaxFileSizeBytes,
           wal_sync: false,
           strict_write: false,
           max_cache_readers: 32,
@@ -87,4 +87,5 @@ export const v2_4_2: VersionStep = {
     },
     database: (database) => "options" in database,
   },
+  walMaxFileSizeBytes: 1_073_741_824,
 };

@@ -10,4 +10,5 @@ export const v2_4_3: VersionStep = {
       Object.fromEntries(Object.entries(table).filter(([name]) => Object.hasOwn(fields, name))),
   },
   reads: { table: values.table(fields, true) },
+  walMaxFileSizeBytes: 134_217_728,
 };

@@ -7,7 +7,9 @@ import type { Json } from "../dump/json.ts";
 import type { Key } from "../dump/key.ts";
 import { partOf } from "./entry.ts";
 import type { VersionStep } from "./step.ts";
-import { v2_3_0, v2_3_2, v2_3_4 } from "./v2_3.ts";
+import { v2_3_0 } from "./v2_3_0.ts";
+import { v2_3_2 } from "./v2_3_2.ts";
+import { v2_3_4 } from "./v2_3_4.ts";
 import { v2_4_0 } from "./v2_4_0.ts";
 import { v2_4_1 } from "./v2_4_1.ts";
 import { v2_4_2 } from "./v2_4_2.ts";
@@ -106,6 +108,12 @@ export function assertReadable(key: Key, value: Json, form: Format | number): vo
   const position = typeof form === "number" ? form : positionOf(form);
   const step = chain.slice(0, position + 1).findLast(({ reads }) => reads[read.kind]);
   step?.reads[read.kind]?.(read.part, read.member);
+}
+
+/** What CREATE DATABASE of a version with this form writes; 0 for forms without it. */
+export function walMaxFileSizeBytesOf(form: Format): number {
+  const known = chain.slice(0, positionOf(form) + 1).map((step) => step.walMaxFileSizeBytes);
+  return known.findLast((bytes) => bytes !== undefined) ?? 0;
 }
 
 /**

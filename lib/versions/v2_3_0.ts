@@ -1,13 +1,12 @@
-/** The versions of 2.3, in three forms. They are only converted from, so one list says what all of them read. */
+/** 2.3.0 and 2.3.1: what all of 2.3 reads. A database without a TTL keeps its rows for 365 days. */
 import * as s from "./schema.ts";
-import { changed, renamed, type VersionStep } from "./step.ts";
+import type { VersionStep } from "./step.ts";
 import * as values from "./values.ts";
 
 const allLimits = [...values.limits, ...values.formerLimits];
 const systemRole = s.variant(["Owner", "Member"]);
 const arrowSchema = s.struct({ fields: s.list(s.anything) });
 
-/** A database without a TTL keeps its rows for 365 days. */
 export const v2_3_0: VersionStep = {
   releases: ["2.3.0", "2.3.1"],
   convert: {},
@@ -39,37 +38,4 @@ export const v2_3_0: VersionStep = {
       watermark: s.struct({ column: s.string, delay: s.anything }),
     }),
   },
-};
-
-/** A database without a TTL keeps its rows for ever. */
-export const v2_3_2: VersionStep = {
-  releases: ["2.3.2", "2.3.3"],
-  onlyBySource: true,
-  convert: {
-    database: (database) =>
-      changed(database, ["config"], (config) => ({ ...config, ttl: config.ttl ?? values.year })),
-  },
-  reads: {},
-};
-
-/** Each request limit became two: the coordinator's, which is the former one, and HTTP's. */
-export const v2_3_4: VersionStep = {
-  releases: [
-    ...["2.3.4", "2.3.4.1", "2.3.4.2", "2.3.4.3", "2.3.4.4"] as const,
-    ...["2.3.5", "2.3.5.1", "2.3.5.2", "2.3.5.3", "2.3.5.4"],
-  ],
-  convert: {
-    tenant: (tenant) =>
-      changed(
-        tenant,
-        ["options", "limiter_config", "request_config"],
-        (limits) => renamed(limits, (name) => values.formerLimits.includes(name) ? `coord_${name}` : name),
-      ),
-    limiter: (limiter) =>
-      changed(limiter, ["buckets"], (buckets) => {
-        const former = values.formerLimits.map(values.camelCase);
-        return renamed(buckets, (name) => former.includes(name) ? `Coord${name}` : name);
-      }),
-  },
-  reads: {},
 };
